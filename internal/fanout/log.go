@@ -1,0 +1,161 @@
+// Package fanout keeps the bytes that are on their way to many streams. It knows positions and frames, not what they
+// mean: topics, audiences and identities are the hub's.
+//
+// A Log holds what a class of streams has in common, once, as one run of ready bytes. A Reader is one stream's position
+// in it, with a small lane of its own for frames that only this stream gets, merged in at their place.
+package fanout
+
+import (
+	"slices"
+	"sync"
+)
+
+// Blocks grow with the backlog, so that a class whose readers keep up costs little and one that bursts is written in
+// few system calls.
+const (
+	firstBlock = 2 << 10
+	lastBlock  = 64 << 10
+)
+
+// Limits bounds what a Log keeps for readers that are behind. A reader further behind is cut (Reader.Next).
+type Limits struct {
+	Bytes  int
+	Frames int
+}
+
+// Log is an append-only run of frames. One goroutine at a time appends; any number of Readers follow.
+//
+// Invariants: blocks are contiguous in position; a block's bytes never change once appended, so readers write them to
+// sockets without a lock; every reader that is not cut stands at a frame's boundary at or behind blocks[0].start.
+type Log struct {
+	limits  Limits
+	mu      sync.Mutex
+	blocks  []*block
+	start   int64 // position of the oldest kept byte
+	end     int64 // position behind the newest byte
+	frames  int   // frames kept
+	readers []*Reader
+}
+
+type block struct {
+	start int64
+	buf   []byte // its capacity is never exceeded: buf is not reallocated
+	marks []mark // one for each frame
+}
+
+// mark tells which log offset a position stands for.
+type mark struct {
+	end    int64 // position behind the frame
+	offset uint64
+}
+
+func (b *block) end() int64 { return b.start + int64(len(b.buf)) }
+
+// NewLog returns an empty log that keeps at least limits for its readers, and at most one block more.
+func NewLog(limits Limits) *Log { return &Log{limits: limits} }
+
+// Append adds frame, which stands for the given log offset (0: none). It copies frame. Readers are not woken: see Wake.
+func (l *Log) Append(frame []byte, offset uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.last()
+	if b == nil || cap(b.buf)-len(b.buf) < len(frame) {
+		l.release()
+		b = l.grow(len(frame))
+	}
+	b.buf = append(b.buf, frame...)
+	l.end = b.end()
+	l.frames++
+	b.marks = append(b.marks, mark{l.end, offset})
+}
+
+// Join returns a reader that stands behind the newest frame.
+func (l *Log) Join() *Reader {
+	r := &Reader{log: l, wake: make(chan struct{}, 1)}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.pos, r.index = l.end, len(l.readers)
+	l.readers = append(l.readers, r)
+	return r
+}
+
+// Wake tells each reader that there may be something to read.
+func (l *Log) Wake() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.readers {
+		r.Wake()
+	}
+}
+
+// Readers returns how many readers follow l.
+func (l *Log) Readers() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.readers)
+}
+
+// Kept returns how many bytes l holds.
+func (l *Log) Kept() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.end - l.start
+}
+
+func (l *Log) last() *block {
+	if len(l.blocks) == 0 {
+		return nil
+	}
+	return l.blocks[len(l.blocks)-1]
+}
+
+// grow adds a block: a small one when all readers keep up, larger ones the more there is to catch up with.
+func (l *Log) grow(need int) *block {
+	size := firstBlock
+	if b := l.last(); b != nil {
+		size = min(4*cap(b.buf), lastBlock)
+	}
+	b := &block{start: l.end, buf: make([]byte, 0, max(size, need))}
+	l.blocks = append(l.blocks, b)
+	return b
+}
+
+// release lets go of the blocks that every reader has passed or that the limits no longer cover, and cuts the readers
+// that stand in those. It runs when a block is full, so a scan of the readers is paid for by many frames.
+func (l *Log) release() {
+	slowest := l.end
+	for _, r := range l.readers {
+		if !r.cut {
+			slowest = min(slowest, r.pos)
+		}
+	}
+	drop := 0
+	for ; drop < len(l.blocks); drop++ {
+		b := l.blocks[drop]
+		passed := slowest >= b.end()
+		beyond := l.frames-len(b.marks) >= l.limits.Frames || int(l.end-b.end()) >= l.limits.Bytes
+		if !passed && !beyond {
+			break
+		}
+		l.frames -= len(b.marks)
+		l.start = b.end()
+	}
+	if drop == 0 {
+		return
+	}
+	l.blocks = slices.Delete(l.blocks, 0, drop)
+	for _, r := range l.readers {
+		if r.pos < l.start {
+			r.drop()
+		}
+	}
+}
+
+// find returns the block that holds position pos < l.end.
+func (l *Log) find(pos int64) *block {
+	for i := len(l.blocks) - 1; ; i-- { // from the newest: most readers are nearly there
+		if b := l.blocks[i]; b.start <= pos {
+			return b
+		}
+	}
+}

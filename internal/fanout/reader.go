@@ -1,0 +1,124 @@
+package fanout
+
+import (
+	"slices"
+	"sort"
+)
+
+// Reader is one stream's position in a Log. Next is for one goroutine; everything else may be called from any.
+type Reader struct {
+	log   *Log
+	wake  chan struct{}
+	index int // in log.readers
+
+	// Guarded by log.mu.
+	pos       int64
+	cut       bool
+	lane      []private
+	laneBytes int
+}
+
+// private is a frame for one reader alone, at its place between the shared ones.
+type private struct {
+	at     int64 // position in the log at which it comes
+	frame  []byte
+	offset uint64
+}
+
+// Batch is a run of bytes to send.
+type Batch struct {
+	Bytes  []byte // shared: not to be changed
+	Frames int
+	Offset uint64 // the log offset up to which the reader has been given everything; 0 when the batch has no offset
+}
+
+// Next returns what comes next and moves on; an empty Batch when there is nothing. ok is false when the reader was cut:
+// it fell behind the log's limits, has been given nothing since, and starts again from the offset of its last batch.
+func (r *Reader) Next() (batch Batch, ok bool) {
+	l := r.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r.cut {
+		return Batch{}, false
+	}
+	limit := l.end
+	if len(r.lane) > 0 {
+		first := r.lane[0]
+		if first.at == r.pos {
+			r.lane = slices.Delete(r.lane, 0, 1)
+			r.laneBytes -= len(first.frame)
+			return Batch{Bytes: first.frame, Frames: 1, Offset: first.offset}, true
+		}
+		limit = first.at
+	}
+	if r.pos == limit {
+		return Batch{}, true
+	}
+	b := l.find(r.pos)
+	limit = min(limit, b.end())
+	first := sort.Search(len(b.marks), func(i int) bool { return b.marks[i].end > r.pos })
+	behind := sort.Search(len(b.marks), func(i int) bool { return b.marks[i].end > limit })
+	batch = Batch{Bytes: b.buf[r.pos-b.start : limit-b.start : limit-b.start], Frames: behind - first}
+	for i := first; i < behind; i++ {
+		batch.Offset = max(batch.Offset, b.marks[i].offset)
+	}
+	r.pos = limit
+	return batch, true
+}
+
+// Private adds a frame for this reader alone behind all that has been appended to the log so far. The goroutine that
+// appends calls it, so the order is the log's. A lane beyond the log's limits cuts the reader.
+func (r *Reader) Private(frame []byte, offset uint64) {
+	l := r.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r.cut {
+		return
+	}
+	if len(r.lane) >= l.limits.Frames || r.laneBytes >= l.limits.Bytes {
+		r.drop()
+		return
+	}
+	r.lane = append(r.lane, private{l.end, frame, offset})
+	r.laneBytes += len(frame)
+}
+
+// Pending returns how many bytes wait for the reader.
+func (r *Reader) Pending() int64 {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	if r.cut {
+		return 0
+	}
+	return r.log.end - r.pos + int64(r.laneBytes)
+}
+
+// Leave ends the reader; calling it again is harmless.
+func (r *Reader) Leave() {
+	l := r.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r.index < 0 {
+		return
+	}
+	last := len(l.readers) - 1
+	l.readers[r.index] = l.readers[last]
+	l.readers[r.index].index = r.index
+	l.readers[last] = nil
+	l.readers = l.readers[:last]
+	r.drop()
+	r.index = -1
+}
+
+// Woken is readable after a Wake.
+func (r *Reader) Woken() <-chan struct{} { return r.wake }
+
+// Wake makes Woken readable.
+func (r *Reader) Wake() {
+	select {
+	case r.wake <- struct{}{}:
+	default: // it is already
+	}
+}
+
+func (r *Reader) drop() { r.cut, r.lane, r.laneBytes = true, nil, 0 }

@@ -1,3 +1,128 @@
-// Package hub turns committed events into deliveries. It owns the topic index and the classes and keeps nothing
-// durable: what survives a crash is the engine's, unsent bytes are the fan-out's.
+// Package hub turns committed events into deliveries. It owns the topic index, the classes and the streams, and keeps
+// nothing durable: what survives a crash is the engine's, unsent bytes are the fan-out's. It checks what an identity
+// may do; who somebody is, it is told.
 package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/roxyhub/roxy/engine"
+)
+
+// Options of a Hub. The zero value takes the defaults of docs/configuration.md.
+type Options struct {
+	MaxEventBytes int           // of one event, as roxy.Event.Size counts; 0 is 64 KiB
+	MaxBatch      int           // events in one publish; 0 is 1,000
+	CommitTimeout time.Duration // of one publish, its wait in the queue included; 0 is 5 s, ten times a slow disk's fsync
+	QueueBytes    int           // what a class keeps for its slowest stream; 0 is 1 MiB
+	QueueEvents   int           // the same in events; 0 is 1,000
+	DrainOver     time.Duration // over which clients are asked to come back after Close; 0 is 30 s
+	Logger        *slog.Logger  // what an operator should know; nil discards
+}
+
+// Hub is a running hub. Its methods may be called from any goroutine.
+type Hub struct {
+	log    engine.Log
+	opts   Options
+	logger *slog.Logger
+	stats  *counters
+	seed   maphash.Seed
+	shards []*shard
+
+	revocations revocations
+
+	mu      sync.Mutex
+	streams map[string]*stream // by connection id
+	closing bool
+	idle    chan struct{} // closed when closing and no stream is left
+
+	stop     context.CancelFunc
+	dispatch sync.WaitGroup
+}
+
+// Start returns a running Hub over log. Close the Hub first, then the engine.
+func Start(ctx context.Context, log engine.Log, opts Options) (*Hub, error) {
+	opts.fill()
+	h := &Hub{
+		log: log, opts: opts, logger: opts.Logger, stats: newCounters(), seed: maphash.MakeSeed(),
+		streams: make(map[string]*stream), idle: make(chan struct{}),
+	}
+	for range runtime.GOMAXPROCS(0) {
+		h.shards = append(h.shards, &shard{hub: h, tail: log.Tail(), tenants: make(map[string]*tenant)})
+	}
+	// The tails are open, so no revocation falls between what is read here and what dispatch hears of.
+	if err := h.loadRevocations(ctx); err != nil {
+		for _, s := range h.shards {
+			s.tail.Close()
+		}
+		return nil, fmt.Errorf("hub: read the revocations: %w", err)
+	}
+	running, stop := context.WithCancel(context.Background())
+	h.stop = stop
+	for _, s := range h.shards {
+		h.dispatch.Go(func() { h.follow(running, s) })
+	}
+	return h, nil
+}
+
+// follow runs a shard for as long as the hub runs.
+func (h *Hub) follow(ctx context.Context, s *shard) {
+	defer s.tail.Close()
+	if err := s.run(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, engine.ErrClosed) {
+		h.logger.LogAttrs(ctx, slog.LevelError, "dispatch ended: events are stored but no longer delivered; restart the hub", slog.Any("error", err))
+	}
+}
+
+// Close says goodbye to every stream, admits no more, waits for them until ctx ends, and stops the dispatch. Calling it
+// again is harmless.
+func (h *Hub) Close(ctx context.Context) error {
+	h.mu.Lock()
+	if !h.closing {
+		h.closing = true
+		if len(h.streams) == 0 {
+			close(h.idle)
+		}
+	}
+	for _, st := range h.streams {
+		st.end(Drain)
+	}
+	left := len(h.streams)
+	h.mu.Unlock()
+	var err error
+	select {
+	case <-h.idle:
+	case <-ctx.Done():
+		err = fmt.Errorf("hub: not all of %d streams ended: %w", left, context.Cause(ctx))
+	}
+	h.stop()
+	h.dispatch.Wait()
+	return err
+}
+
+func (o *Options) fill() {
+	def := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	def(&o.MaxEventBytes, 64<<10)
+	def(&o.MaxBatch, 1000)
+	def(&o.QueueBytes, 1<<20)
+	def(&o.QueueEvents, 1000)
+	if o.CommitTimeout == 0 {
+		o.CommitTimeout = 5 * time.Second
+	}
+	if o.DrainOver == 0 {
+		o.DrainOver = 30 * time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+}

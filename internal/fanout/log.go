@@ -47,6 +47,7 @@ type block struct {
 type mark struct {
 	end    int64 // position behind the frame
 	offset uint64
+	stamp  int64
 }
 
 func (b *block) end() int64 { return b.start + int64(len(b.buf)) }
@@ -54,8 +55,9 @@ func (b *block) end() int64 { return b.start + int64(len(b.buf)) }
 // NewLog returns an empty log that keeps at least limits for its readers, and at most one block more.
 func NewLog(limits Limits) *Log { return &Log{limits: limits} }
 
-// Append adds frame, which stands for the given log offset (0: none). It copies frame. Readers are not woken: see Wake.
-func (l *Log) Append(frame []byte, offset uint64) {
+// Append adds frame, which stands for the given log offset (0: none); stamp is handed back with it (Batch.Stamp). It
+// copies frame. Readers are not woken: see Wake.
+func (l *Log) Append(frame []byte, offset uint64, stamp int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b := l.last()
@@ -66,7 +68,7 @@ func (l *Log) Append(frame []byte, offset uint64) {
 	b.buf = append(b.buf, frame...)
 	l.end = b.end()
 	l.frames++
-	b.marks = append(b.marks, mark{l.end, offset})
+	b.marks = append(b.marks, mark{l.end, offset, stamp})
 }
 
 // Join returns a reader that stands behind the newest frame.

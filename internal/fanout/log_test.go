@@ -39,11 +39,11 @@ func TestReaderGetsEveryFrameInOrderWithItsOwnAtTheirPlace(t *testing.T) {
 			case 1, 2, 3:
 				if len(followers) > 0 {
 					f := rapid.SampledFrom(followers).Draw(t, "private to")
-					f.r.Private(frame, offset)
+					f.r.Private(frame, offset, int64(offset))
 					f.want.Write(frame)
 				}
 			default:
-				l.Append(frame, offset)
+				l.Append(frame, offset, int64(offset))
 				for _, f := range followers {
 					f.want.Write(frame)
 				}
@@ -79,7 +79,7 @@ func TestReaderBeyondTheLimitsIsCutAndTheOthersAreNot(t *testing.T) {
 			stuck, quick := l.Join(), l.Join()
 			frame := bytes.Repeat([]byte("x"), 1<<10)
 			for i := range 1000 {
-				l.Append(frame, uint64(i+1))
+				l.Append(frame, uint64(i+1), 0)
 				if b, ok := quick.Next(); !ok || len(b.Bytes) != len(frame) {
 					t.Fatalf("frame %d: quick reader got %d bytes, ok %t", i, len(b.Bytes), ok)
 				}
@@ -103,7 +103,7 @@ func TestLaneBeyondTheLimitsCutsItsReader(t *testing.T) {
 	l := NewLog(Limits{Bytes: 1 << 10, Frames: 10})
 	r := l.Join()
 	for i := range 20 {
-		r.Private([]byte("frame"), uint64(i+1))
+		r.Private([]byte("frame"), uint64(i+1), 0)
 	}
 	if _, ok := r.Next(); ok {
 		t.Error("not cut")
@@ -114,7 +114,7 @@ func TestIdleLogKeepsOneSmallBlock(t *testing.T) {
 	l := NewLog(Limits{Bytes: 1 << 20, Frames: 1000})
 	r := l.Join()
 	for i := range 10_000 {
-		l.Append(bytes.Repeat([]byte("x"), 300), uint64(i+1))
+		l.Append(bytes.Repeat([]byte("x"), 300), uint64(i+1), 0)
 		for b, _ := r.Next(); len(b.Bytes) > 0; b, _ = r.Next() {
 		}
 	}
@@ -134,7 +134,7 @@ func BenchmarkAppendAndNext(b *testing.B) {
 			}
 			frame := bytes.Repeat([]byte("x"), 400)
 			for i := range b.N {
-				l.Append(frame, uint64(i+1))
+				l.Append(frame, uint64(i+1), 0)
 				for _, r := range all {
 					r.Next()
 				}

@@ -23,6 +23,7 @@ type private struct {
 	at     int64 // position in the log at which it comes
 	frame  []byte
 	offset uint64
+	stamp  int64
 }
 
 // Batch is a run of bytes to send.
@@ -30,6 +31,7 @@ type Batch struct {
 	Bytes  []byte // shared: not to be changed
 	Frames int
 	Offset uint64 // the log offset up to which the reader has been given everything; 0 when the batch has no offset
+	Stamp  int64  // of its newest frame
 }
 
 // Next returns what comes next and moves on; an empty Batch when there is nothing. ok is false when the reader was cut:
@@ -47,7 +49,7 @@ func (r *Reader) Next() (batch Batch, ok bool) {
 		if first.at == r.pos {
 			r.lane = slices.Delete(r.lane, 0, 1)
 			r.laneBytes -= len(first.frame)
-			return Batch{Bytes: first.frame, Frames: 1, Offset: first.offset}, true
+			return Batch{Bytes: first.frame, Frames: 1, Offset: first.offset, Stamp: first.stamp}, true
 		}
 		limit = first.at
 	}
@@ -58,7 +60,7 @@ func (r *Reader) Next() (batch Batch, ok bool) {
 	limit = min(limit, b.end())
 	first := sort.Search(len(b.marks), func(i int) bool { return b.marks[i].end > r.pos })
 	behind := sort.Search(len(b.marks), func(i int) bool { return b.marks[i].end > limit })
-	batch = Batch{Bytes: b.buf[r.pos-b.start : limit-b.start : limit-b.start], Frames: behind - first}
+	batch = Batch{Bytes: b.buf[r.pos-b.start : limit-b.start : limit-b.start], Frames: behind - first, Stamp: b.marks[behind-1].stamp}
 	for i := first; i < behind; i++ {
 		batch.Offset = max(batch.Offset, b.marks[i].offset)
 	}
@@ -68,7 +70,7 @@ func (r *Reader) Next() (batch Batch, ok bool) {
 
 // Private adds a frame for this reader alone behind all that has been appended to the log so far. The goroutine that
 // appends calls it, so the order is the log's. A lane beyond the log's limits cuts the reader.
-func (r *Reader) Private(frame []byte, offset uint64) {
+func (r *Reader) Private(frame []byte, offset uint64, stamp int64) {
 	l := r.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -79,8 +81,15 @@ func (r *Reader) Private(frame []byte, offset uint64) {
 		r.drop()
 		return
 	}
-	r.lane = append(r.lane, private{l.end, frame, offset})
+	r.lane = append(r.lane, private{l.end, frame, offset, stamp})
 	r.laneBytes += len(frame)
+}
+
+// Cut reports whether the reader fell behind the log's limits.
+func (r *Reader) Cut() bool {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	return r.cut
 }
 
 // Pending returns how many bytes wait for the reader.

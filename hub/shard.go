@@ -1,0 +1,295 @@
+package hub
+
+import (
+	"cmp"
+	"context"
+	"hash/maphash"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/roxyhub/roxy"
+	"github.com/roxyhub/roxy/engine"
+	"github.com/roxyhub/roxy/internal/fanout"
+)
+
+// joinGap is how many log positions a stream may be behind the dispatch when it joins the live log: what is appended
+// while it reads those last events from the engine has to fit into its queue.
+const joinGap = 256
+
+// shard dispatches for the tenants that hash to it. One goroutine reads the engine's tail; streams that join or leave,
+// and ephemeral events, enter under the same lock, because each is a few map operations and a goroutine switch for
+// each would cost more than it.
+type shard struct {
+	hub     *Hub
+	tail    engine.Tail
+	mu      sync.Mutex
+	tenants map[string]*tenant
+	dirty   []*class
+	scratch []byte // the envelope of the event in hand
+}
+
+// tenant is what a shard knows of one tenant with streams. Guarded by shard.mu.
+type tenant struct {
+	name    string
+	refs    int // streams that opened it
+	index   topicIndex
+	classes map[string]*class
+	users   map[string][]*stream
+	events  uint64 // dispatched, ephemeral ones too
+	matches []*class
+	frames  []encoded
+
+	known      bool          // dispatched is meaningful
+	dispatched atomic.Uint64 // every event up to this offset is in the class logs it belongs to; read without the lock
+	moved      chan struct{} // closed when dispatched moves; nil when nobody waits
+}
+
+// encoded is the event in hand in one encoding.
+type encoded struct {
+	encoding Encoding
+	frame    []byte
+	fresh    bool // for the event in hand, not a previous one
+}
+
+// shardOf returns the shard that dispatches for tenant.
+func (h *Hub) shardOf(tenant string) *shard {
+	return h.shards[maphash.String(h.seed, tenant)%uint64(len(h.shards))]
+}
+
+// run dispatches what the engine commits until the tail ends.
+func (s *shard) run(ctx context.Context) error {
+	for {
+		committed, err := s.tail.Next(ctx)
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		for i := range committed {
+			if c := &committed[i]; s.hub.shardOf(c.Tenant) == s {
+				s.dispatch(c)
+			}
+		}
+		s.flush()
+		s.mu.Unlock()
+	}
+}
+
+func (s *shard) dispatch(c *engine.Committed) {
+	if c.Tenant == revocationTenant {
+		for i := range c.Events {
+			s.hub.takeRevocation(&c.Events[i])
+		}
+	}
+	t := s.tenants[c.Tenant]
+	if t == nil {
+		return
+	}
+	now := time.Now()
+	for i := range c.Events {
+		e := &c.Events[i]
+		if t.known && e.Offset <= t.dispatched.Load() {
+			continue // committed before the tenant was opened, and replayed by whoever wants it
+		}
+		if !e.Expired(now) {
+			s.deliver(t, e, roxy.Cursor{Epoch: c.Epoch, Offset: e.Offset})
+		}
+		t.known = true
+		t.dispatched.Store(e.Offset)
+	}
+	if t.moved != nil {
+		close(t.moved)
+		t.moved = nil
+	}
+}
+
+// deliver appends e to the logs of the classes it is for, and to the lanes of the streams it is for by name alone.
+func (s *shard) deliver(t *tenant, e *roxy.Event, cursor roxy.Cursor) {
+	t.events++
+	t.matches = t.matches[:0]
+	t.index.match(e.Topic, func(c *class) {
+		if c.matched != t.events && c.wants(e.Type) {
+			c.matched = t.events
+			t.matches = append(t.matches, c)
+		}
+	})
+	if len(t.matches) == 0 {
+		return
+	}
+	s.scratch = appendEnvelope(s.scratch[:0], e)
+	for i := range t.frames {
+		t.frames[i].fresh = false
+	}
+	for _, c := range t.matches {
+		if c.takes(e.To) {
+			c.log.Append(t.encode(c.encoding, cursor, e.Type, s.scratch), e.Offset, e.Time.UnixNano())
+			s.markDirty(c, e.Urgent)
+		}
+	}
+	for _, user := range e.To.Users {
+		for _, st := range t.users[user] {
+			if st.class.matched == t.events && !st.class.takes(e.To) {
+				frame := slices.Clone(t.encode(st.class.encoding, cursor, e.Type, s.scratch))
+				st.reader.Private(frame, e.Offset, e.Time.UnixNano())
+				st.reader.Wake()
+			}
+		}
+	}
+}
+
+func (t *tenant) encode(enc Encoding, cursor roxy.Cursor, eventType string, envelope []byte) []byte {
+	for i := range t.frames {
+		f := &t.frames[i]
+		if f.encoding == enc {
+			if !f.fresh {
+				f.frame, f.fresh = enc.AppendEvent(f.frame[:0], cursor, eventType, envelope), true
+			}
+			return f.frame
+		}
+	}
+	t.frames = append(t.frames, encoded{enc, enc.AppendEvent(nil, cursor, eventType, envelope), true})
+	return t.frames[len(t.frames)-1].frame
+}
+
+// markDirty notes that c's streams are to be woken, those of an urgent event first.
+func (s *shard) markDirty(c *class, urgent bool) {
+	switch {
+	case urgent:
+		c.log.Wake()
+	case !c.dirty:
+		c.dirty = true
+		s.dirty = append(s.dirty, c)
+	}
+}
+
+// flush wakes the streams that have something to read: once for all that was committed together.
+func (s *shard) flush() {
+	for i, c := range s.dirty {
+		c.dirty = false
+		c.log.Wake()
+		s.dirty[i] = nil
+	}
+	s.dirty = s.dirty[:0]
+}
+
+// signal dispatches an event that is in no log.
+func (s *shard) signal(tenantName string, e *roxy.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.tenants[tenantName]; t != nil {
+		s.deliver(t, e, roxy.Cursor{})
+		s.flush()
+	}
+}
+
+// open returns the tenant's state and keeps it until close. From here on dispatch follows the tenant, so that every
+// event committed later than this call either is dispatched or lies at or before the head that Bounds tells.
+func (s *shard) open(name string) *tenant {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.tenants[name]
+	if t == nil {
+		t = &tenant{name: name, classes: make(map[string]*class), users: make(map[string][]*stream)}
+		s.tenants[name] = t
+	}
+	t.refs++
+	return t
+}
+
+func (s *shard) close(t *tenant) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.refs--; t.refs == 0 {
+		delete(s.tenants, t.name)
+	}
+}
+
+// settle makes dispatched meaningful with a head that Bounds told after open.
+func (s *shard) settle(t *tenant, head uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !t.known {
+		t.known = true
+		t.dispatched.Store(head)
+	}
+}
+
+// reached waits until the dispatch of t has come to offset.
+func (s *shard) reached(ctx context.Context, t *tenant, offset uint64, ended <-chan struct{}) error {
+	for {
+		s.mu.Lock()
+		if t.dispatched.Load() >= offset {
+			s.mu.Unlock()
+			return nil
+		}
+		if t.moved == nil {
+			t.moved = make(chan struct{})
+		}
+		moved := t.moved
+		s.mu.Unlock()
+		select {
+		case <-moved:
+		case <-ended:
+			return errEnded
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// join lets st, which has been given everything up to offset at, follow its class from the position that dispatch has
+// come to, and returns that position: what lies between is st's to read from the engine. It refuses while that is more
+// than joinGap.
+func (s *shard) join(t *tenant, st *stream, at uint64) (dispatched uint64, joined bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	dispatched = t.dispatched.Load()
+	if dispatched > at+joinGap {
+		return dispatched, false
+	}
+	key := classKey(&st.sub)
+	c := t.classes[key]
+	if c == nil {
+		c = &class{
+			key: key, patterns: st.sub.Patterns, types: st.sub.Types, roles: st.sub.Identity.Roles, encoding: st.sub.Encoding,
+			log: fanout.NewLog(fanout.Limits{Bytes: s.hub.opts.QueueBytes, Frames: s.hub.opts.QueueEvents}),
+		}
+		t.classes[key] = c
+		for _, p := range c.patterns {
+			t.index.insert(p, c)
+		}
+	}
+	user := st.sub.Identity.User
+	t.users[user] = append(t.users[user], st)
+	st.class = c
+	st.follow(c.log.Join())
+	return dispatched, true
+}
+
+// leave undoes join.
+func (s *shard) leave(t *tenant, st *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := st.class
+	if c == nil {
+		return
+	}
+	st.class = nil
+	st.follow(nil)
+	user := st.sub.Identity.User
+	if streams := slices.DeleteFunc(t.users[user], func(o *stream) bool { return o == st }); len(streams) == 0 {
+		delete(t.users, user)
+	} else {
+		t.users[user] = streams
+	}
+	if c.log.Readers() == 0 {
+		delete(t.classes, c.key)
+		for _, p := range c.patterns {
+			t.index.remove(p, c)
+		}
+	}
+}
+
+// comparePatterns orders the patterns of a subscription, so that their order in a request makes no class of its own.
+func comparePatterns(a, b roxy.Pattern) int { return cmp.Compare(a.String(), b.String()) }

@@ -1,0 +1,130 @@
+package hub
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+
+	"github.com/roxyhub/roxy/internal/measure"
+)
+
+// Stats is a copy of what the hub counts. Counters only grow while the hub runs.
+type Stats struct {
+	Connections    map[string]int64  // live streams by transport
+	Ended          map[string]uint64 // streams by why they ended: client, drain, token-expired, revoked, slow, corrupt, closed
+	Resets         map[string]uint64 // roxy:reset by reason
+	Refused        map[string]uint64 // publishes that the engine refused, by code
+	EventsIn       uint64            // committed
+	Duplicates     uint64            // publishes that repeated a key
+	Ephemeral      uint64
+	EventsOut      uint64 // events written to streams, replayed ones included
+	EventsReplayed uint64
+	BytesIn        uint64
+	BytesOut       uint64
+	Lagged         uint64 // times that a stream fell out of its class's queue and went back to the log
+	Tenants        int64  // with live streams
+	Classes        int64
+	Queued         int64            // bytes that classes keep for their streams
+	CommitLatency  measure.Snapshot // seconds
+	// DeliveryLatency is from the moment that the engine stamps an event to the end of the write that carries it, in
+	// seconds, for the newest event of each write of the live tail.
+	DeliveryLatency measure.Snapshot
+	ReplayDepth     measure.Snapshot // events that a stream got before it was live
+}
+
+// counters is what hot paths count in.
+type counters struct {
+	connections    gauges
+	ended          labelled
+	resets         labelled
+	refused        labelled
+	eventsIn       atomic.Uint64
+	duplicates     atomic.Uint64
+	ephemeral      atomic.Uint64
+	eventsOut      atomic.Uint64
+	eventsReplayed atomic.Uint64
+	bytesIn        atomic.Uint64
+	bytesOut       atomic.Uint64
+	lagged         atomic.Uint64
+
+	commitLatency   *measure.Histogram
+	deliveryLatency *measure.Histogram
+	replayDepth     *measure.Histogram
+}
+
+func newCounters() *counters {
+	return &counters{
+		commitLatency:   measure.NewHistogram(.0002, .0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5),
+		deliveryLatency: measure.NewHistogram(.0002, .0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5),
+		replayDepth:     measure.NewHistogram(0, 1, 10, 100, 1000, 10_000, 100_000, 1_000_000),
+	}
+}
+
+// Stats returns a copy of the counters, and what the shards hold at this moment.
+func (h *Hub) Stats() Stats {
+	c := h.stats
+	s := Stats{
+		Connections: c.connections.copy(), Ended: c.ended.copy(), Resets: c.resets.copy(), Refused: c.refused.copy(),
+		EventsIn: c.eventsIn.Load(), Duplicates: c.duplicates.Load(), Ephemeral: c.ephemeral.Load(),
+		EventsOut: c.eventsOut.Load(), EventsReplayed: c.eventsReplayed.Load(),
+		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(), Lagged: c.lagged.Load(),
+		CommitLatency: c.commitLatency.Snapshot(), DeliveryLatency: c.deliveryLatency.Snapshot(), ReplayDepth: c.replayDepth.Snapshot(),
+	}
+	for _, sh := range h.shards {
+		sh.mu.Lock()
+		for _, t := range sh.tenants {
+			s.Tenants++
+			s.Classes += int64(len(t.classes))
+			for _, class := range t.classes {
+				s.Queued += class.log.Kept()
+			}
+		}
+		sh.mu.Unlock()
+	}
+	return s
+}
+
+// labelled counts by a label from a small fixed set.
+type labelled struct {
+	mu sync.Mutex
+	n  map[string]uint64
+}
+
+func (l *labelled) add(label string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.n == nil {
+		l.n = make(map[string]uint64)
+	}
+	l.n[label]++
+}
+
+func (l *labelled) copy() map[string]uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.n)
+}
+
+// gauges is a labelled that also goes down.
+type gauges struct {
+	mu sync.Mutex
+	n  map[string]int64
+}
+
+func (g *gauges) add(label string) { g.change(label, 1) }
+func (g *gauges) sub(label string) { g.change(label, -1) }
+
+func (g *gauges) change(label string, by int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.n == nil {
+		g.n = make(map[string]int64)
+	}
+	g.n[label] += by
+}
+
+func (g *gauges) copy() map[string]int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return maps.Clone(g.n)
+}

@@ -1,0 +1,306 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/roxyhub/roxy"
+	"github.com/roxyhub/roxy/engine"
+	"github.com/roxyhub/roxy/internal/fanout"
+)
+
+// Bounds on a socket that takes nothing.
+const (
+	// stallLimit ends a stream whose socket takes nothing for this long, the kernel's buffers being full: longer than
+	// the 3–5 s that a tablet needs to change its Wi-Fi cell.
+	stallLimit = 10 * time.Second
+	// stuckWrite tells a slow reader from a burst: a stream that fell out of its class's queue while one write took
+	// longer is closed as slow, any other goes on from the durable log at its own pace.
+	stuckWrite = time.Second
+	// byeTime bounds the last write of a stream that the hub closes.
+	byeTime = 500 * time.Millisecond
+)
+
+// Sink is a stream's way out. Write is called by one goroutine.
+type Sink interface {
+	// Write sends p, all of it, now.
+	Write(p []byte) error
+	// SetDeadline bounds the Writes from now on, one in progress included. Any goroutine may call it.
+	SetDeadline(t time.Time)
+}
+
+// stream is one subscriber's connection. Its goroutine, which called Subscribe, alone writes to the sink.
+type stream struct {
+	hub   *Hub
+	shard *shard
+	sub   Subscription
+	id    string
+	since time.Time
+	sink  Sink
+
+	tenant *tenant
+	class  *class // nil while not joined; guarded by shard.mu
+	epoch  string
+
+	// Owned by the stream's goroutine.
+	sent       uint64 // every event up to this offset that is for the stream was written
+	lastWrite  time.Time
+	deadlineAt time.Time // the deadline in force, so that it is set once in a while and not at each write
+	buf        []byte
+
+	mu       sync.Mutex
+	reader   *fanout.Reader // nil while not joined
+	token    roxy.Identity  // sub.Identity, or that of the last refresh
+	expires  time.Time      // of token
+	reason   Reason         // why the hub ends the stream; "" while it does not
+	ended    chan struct{}  // closed when reason is set
+	refresh  chan struct{}  // readable when expires moved
+	position uint64         // sent, for others to see
+}
+
+// errEnded stands for an end that the hub decided: stream.reason tells which.
+var errEnded = errors.New("hub: stream ended by the hub")
+
+// errLagging sends a stream that fell out of its class's queue back to the durable log.
+var errLagging = errors.New("hub: stream fell behind its queue")
+
+// end makes the stream say bye and return, soon even when its socket is stuck. The first reason counts.
+func (st *stream) end(reason Reason) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.reason != "" {
+		return
+	}
+	st.reason = reason
+	close(st.ended)
+	st.sink.SetDeadline(time.Now().Add(byeTime))
+}
+
+func (st *stream) follow(r *fanout.Reader) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.reader != nil {
+		st.reader.Leave()
+	}
+	st.reader = r
+}
+
+// run gives the stream what it asked for until it ends, and returns why.
+func (st *stream) run(ctx context.Context, from start) error {
+	hello := Hello{
+		Connection: st.id, Cursor: st.cursor(from.offset).String(), Epoch: st.epoch,
+		Heartbeat: st.sub.Heartbeat.String(), Time: time.Now().UTC(),
+	}
+	retry := jitter(helloRetry)
+	hello.Retry = retry.Milliseconds()
+	st.sent = from.offset
+	if err := st.control(Control{Type: "roxy:hello", Cursor: st.cursor(from.offset), Retry: retry, Data: hello}); err != nil {
+		return err
+	}
+	if from.reset != "" {
+		if err := st.reset(from.reset, from.offset); err != nil {
+			return err
+		}
+	}
+	live := false
+	for {
+		replayed, err := st.catchUp(ctx)
+		if err == nil {
+			if !live {
+				live = true
+				c := st.cursor(st.sent)
+				err = st.control(Control{Type: "roxy:live", Cursor: c, Data: Live{Cursor: c.String(), Replayed: replayed}})
+			}
+			if err == nil {
+				err = st.tail(ctx)
+			}
+		}
+		st.shard.leave(st.tenant, st)
+		switch {
+		case errors.Is(err, errLagging):
+			st.hub.stats.lagged.Add(1)
+		case errors.Is(err, engine.ErrTrimmed):
+			bounds, boundsErr := st.hub.log.Bounds(ctx, st.sub.Identity.Tenant)
+			if boundsErr != nil {
+				return boundsErr
+			}
+			if err := st.reset("retention", bounds.Head); err != nil {
+				return err
+			}
+		default:
+			return err
+		}
+	}
+}
+
+// tail follows the class's log until the stream ends (errEnded), falls behind (errLagging) or its socket fails.
+func (st *stream) tail(ctx context.Context) error {
+	timer := time.NewTimer(st.untilDue())
+	defer timer.Stop()
+	for {
+		// Read before the batch: when there is none, everything up to here was given.
+		dispatched := st.tenant.dispatched.Load()
+		batch, ok := st.reader.Next()
+		switch {
+		case !ok:
+			return errLagging
+		case len(batch.Bytes) > 0:
+			began := time.Now()
+			if err := st.write(batch.Bytes, batch.Frames); err != nil {
+				return err
+			}
+			st.advance(batch.Offset)
+			st.hub.stats.deliveryLatency.Observe(float64(st.lastWrite.UnixNano()-batch.Stamp) / 1e9)
+			if st.lastWrite.Sub(began) > stuckWrite && st.reader.Cut() {
+				st.end(Slow)
+			}
+			if !st.over() {
+				continue
+			}
+		default:
+			st.advance(dispatched)
+		}
+		select {
+		case <-st.ended:
+			return errEnded
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-st.reader.Woken():
+		case <-st.refresh:
+			timer.Reset(st.untilDue())
+		case <-timer.C:
+			if err := st.due(); err != nil {
+				return err
+			}
+			timer.Reset(st.untilDue())
+		}
+	}
+}
+
+// over reports whether the hub has ended the stream.
+func (st *stream) over() bool {
+	select {
+	case <-st.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// untilDue returns how long until a heartbeat or the end of the identity.
+func (st *stream) untilDue() time.Duration {
+	due := st.lastWrite.Add(st.sub.Heartbeat)
+	if expires := st.expiry(); !expires.IsZero() && expires.Before(due) {
+		due = expires
+	}
+	return time.Until(due)
+}
+
+func (st *stream) expiry() time.Time {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.expires
+}
+
+// due ends the stream when its identity has expired, and gives a heartbeat when nothing else was given for long enough.
+func (st *stream) due() error {
+	now := time.Now()
+	if expires := st.expiry(); !expires.IsZero() && !now.Before(expires) {
+		st.end(TokenExpired)
+		return errEnded
+	}
+	if now.Sub(st.lastWrite) < st.sub.Heartbeat {
+		return nil
+	}
+	c := st.cursor(st.sent)
+	return st.control(Control{Type: "roxy:heartbeat", Cursor: c, Data: Heartbeat{Time: now.UTC(), Cursor: c.String()}})
+}
+
+func (st *stream) reset(reason string, offset uint64) error {
+	st.sent = offset
+	st.hub.stats.resets.add(reason)
+	c := st.cursor(offset)
+	return st.control(Control{Type: "roxy:reset", Cursor: c, Data: Reset{Reason: reason, Cursor: c.String()}})
+}
+
+// bye tells the subscriber why the hub closes; it is the last write, and nobody minds when it fails.
+func (st *stream) bye() {
+	st.mu.Lock()
+	reason := st.reason
+	st.mu.Unlock()
+	retry := jitter(byeRetry)
+	if reason == Drain {
+		retry = time.Duration(rand.Int64N(int64(st.hub.opts.DrainOver))) + minRetry //nolint:gosec // spreads load, guards nothing
+	}
+	st.buf = st.sub.Encoding.AppendControl(st.buf[:0], Control{
+		Type: "roxy:bye", Retry: retry, Data: Bye{Reason: reason, Retry: retry.Milliseconds()},
+	})
+	_ = st.sink.Write(st.buf)
+}
+
+func (st *stream) control(c Control) error {
+	st.buf = st.sub.Encoding.AppendControl(st.buf[:0], c)
+	return st.write(st.buf, 0)
+}
+
+// write sends p, which holds that many events.
+func (st *stream) write(p []byte, events int) error {
+	now := time.Now()
+	if now.After(st.deadlineAt.Add(-stallLimit * 9 / 10)) {
+		if !st.extend(now.Add(stallLimit)) {
+			return errEnded
+		}
+	}
+	if err := st.sink.Write(p); err != nil {
+		if time.Since(now) > stuckWrite {
+			st.end(Slow)
+		}
+		return err
+	}
+	st.lastWrite = time.Now()
+	s := st.hub.stats
+	s.bytesOut.Add(uint64(len(p)))
+	s.eventsOut.Add(uint64(events)) //nolint:gosec // never negative
+	return nil
+}
+
+// extend moves the sink's deadline, unless the hub has ended the stream.
+func (st *stream) extend(to time.Time) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.reason != "" {
+		return false
+	}
+	st.deadlineAt = to
+	st.sink.SetDeadline(to)
+	return true
+}
+
+func (st *stream) advance(offset uint64) {
+	if offset <= st.sent {
+		return
+	}
+	st.sent = offset
+	st.mu.Lock()
+	st.position = offset
+	st.mu.Unlock()
+}
+
+func (st *stream) cursor(offset uint64) roxy.Cursor {
+	return roxy.Cursor{Epoch: st.epoch, Offset: offset}
+}
+
+// How long a subscriber is asked to wait before it comes again; jittered by half either way.
+const (
+	helloRetry = 2 * time.Second
+	byeRetry   = 2 * time.Second
+	minRetry   = 500 * time.Millisecond
+)
+
+// jitter returns between half and one and a half of d.
+func jitter(d time.Duration) time.Duration {
+	return d/2 + rand.N(d) //nolint:gosec // spreads load, guards nothing
+}

@@ -1,0 +1,148 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/roxyhub/roxy"
+	"github.com/roxyhub/roxy/engine"
+)
+
+// Subscription is what a stream asks for.
+type Subscription struct {
+	Identity  roxy.Identity
+	Patterns  []roxy.Pattern
+	Types     []string      // only these; empty is every type
+	After     *roxy.Cursor  // resume behind it; nil is from now on, unless Earliest
+	Earliest  bool          // from the oldest retained event on
+	Heartbeat time.Duration // something is sent at least this often
+	Encoding  Encoding
+	Transport string // for the operator: sse
+	Remote    string // the client's address, for the operator
+}
+
+// Subscribe gives sink what sub asks for until ctx ends, the sink fails or the hub ends the stream, having said why.
+// A *roxy.Problem says that nothing was written: Forbidden for a pattern outside the grant, NotReady while closing. nil
+// says that the stream is over.
+func (h *Hub) Subscribe(ctx context.Context, sub Subscription, sink Sink) error {
+	if err := h.admits(&sub); err != nil {
+		return err
+	}
+	slices.SortFunc(sub.Patterns, comparePatterns)
+	sub.Patterns = slices.Compact(sub.Patterns)
+	slices.Sort(sub.Types)
+	sub.Types = slices.Compact(sub.Types)
+	st := &stream{
+		hub: h, shard: h.shardOf(sub.Identity.Tenant), sub: sub, id: newConnectionID(), since: time.Now().UTC(), sink: sink,
+		token: sub.Identity, expires: sub.Identity.Expires, ended: make(chan struct{}), refresh: make(chan struct{}, 1), lastWrite: time.Now(),
+	}
+	st.tenant = st.shard.open(sub.Identity.Tenant)
+	defer st.shard.close(st.tenant)
+	bounds, err := h.log.Bounds(ctx, sub.Identity.Tenant)
+	if err != nil {
+		return &roxy.Problem{Code: roxy.NotReady, Detail: "the log cannot be read now", RetryAfter: time.Second, Err: err}
+	}
+	st.epoch = bounds.Epoch
+	st.shard.settle(st.tenant, bounds.Head)
+	if err := h.register(st); err != nil {
+		return err
+	}
+	defer h.unregister(st)
+
+	log := h.logger.With(slog.String("tenant", sub.Identity.Tenant), slog.String("user", sub.Identity.User), slog.String("connection", st.id))
+	level := slog.LevelInfo
+	if engine.SystemTenant(sub.Identity.Tenant) {
+		level = slog.LevelDebug
+	}
+	log.LogAttrs(ctx, level, "stream opened", slog.String("transport", sub.Transport))
+	err = st.run(ctx, st.start(bounds))
+	if errors.Is(err, errEnded) {
+		st.bye()
+	}
+	reason := st.outcome(err)
+	h.stats.ended.add(reason)
+	log.LogAttrs(ctx, level, "stream closed", slog.String("reason", reason), slog.Duration("after", time.Since(st.since)))
+	if errors.Is(err, engine.ErrCorrupt) {
+		log.LogAttrs(ctx, slog.LevelError, "the log is corrupt; the stream was closed rather than given wrong events", slog.Any("error", err))
+	}
+	return nil
+}
+
+// admits checks what sub asks for against its identity's grant.
+func (h *Hub) admits(sub *Subscription) error {
+	if len(sub.Patterns) == 0 {
+		return &roxy.Problem{Code: roxy.InvalidParameter, Member: "topic", Detail: "topic is required: name at least one pattern"}
+	}
+	for _, p := range sub.Patterns {
+		if !sub.Identity.Grant.MayRead(p) {
+			return &roxy.Problem{Code: roxy.Forbidden, Member: "topic", Detail: fmt.Sprintf("pattern %q lies outside what %q may read", p, sub.Identity.User)}
+		}
+	}
+	return nil
+}
+
+// outcome names the end of a stream for the log and the metric.
+func (st *stream) outcome(err error) string {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	switch {
+	case st.reason != "":
+		return string(st.reason)
+	case errors.Is(err, engine.ErrCorrupt):
+		return "corrupt"
+	case errors.Is(err, engine.ErrClosed):
+		return "closed"
+	default:
+		return "client"
+	}
+}
+
+// start is where a stream begins.
+type start struct {
+	offset uint64
+	reset  string // why what was asked for cannot be replayed; "" when it can
+}
+
+// start resolves what the subscription asks for. A stream from now on begins where the dispatch is, which may be a
+// little before the head: what lies between is not lost but live. After a reset it begins at the head: the client
+// fetches the present state anew, so that what is still retained would only be repeated.
+func (st *stream) start(b engine.Bounds) start {
+	switch after := st.sub.After; {
+	case st.sub.Earliest:
+		return start{offset: b.First - 1}
+	case after == nil:
+		return start{offset: st.tenant.dispatched.Load()}
+	case after.Epoch != b.Epoch || after.Offset > b.Head: // a log that lost its end, from an old backup, is another life too
+		return start{offset: b.Head, reset: "epoch"}
+	case after.Offset+1 < b.First:
+		return start{offset: b.Head, reset: "retention"}
+	default:
+		return start{offset: after.Offset}
+	}
+}
+
+func (sub *Subscription) matches(t roxy.Topic) bool {
+	for _, p := range sub.Patterns {
+		if p.Matches(t) {
+			return true
+		}
+	}
+	return false
+}
+
+// exactTopics returns the topics that sub names one by one; nil when a pattern has a wildcard.
+func (sub *Subscription) exactTopics() []roxy.Topic {
+	topics := make([]roxy.Topic, 0, len(sub.Patterns))
+	for _, p := range sub.Patterns {
+		t, ok := p.Topic()
+		if !ok {
+			return nil
+		}
+		topics = append(topics, t)
+	}
+	return topics
+}

@@ -81,6 +81,9 @@ func (p Pattern) Contains(q Pattern) bool {
 		return false
 	}
 	ps, qs := p.path, q.path
+	if qs == "**" {
+		qs = "*/**" // the same: a topic has a segment
+	}
 	for {
 		pseg, prest, pmore := strings.Cut(ps, "/")
 		if pseg == "**" {

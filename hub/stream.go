@@ -57,6 +57,7 @@ type stream struct {
 	expires  time.Time      // of token
 	reason   Reason         // why the hub ends the stream; "" while it does not
 	ended    chan struct{}  // closed when reason is set
+	finished bool           // the sink is the transport's again
 	refresh  chan struct{}  // readable when expires moved
 	position uint64         // sent, for others to see
 }
@@ -71,12 +72,20 @@ var errLagging = errors.New("hub: stream fell behind its queue")
 func (st *stream) end(reason Reason) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.reason != "" {
+	if st.reason != "" || st.finished {
 		return
 	}
 	st.reason = reason
 	close(st.ended)
 	st.sink.SetDeadline(time.Now().Add(byeTime))
+}
+
+// finish gives the sink back to the transport.
+func (st *stream) finish() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.finished = true
+	st.sink.SetDeadline(time.Time{})
 }
 
 func (st *stream) follow(r *fanout.Reader) {

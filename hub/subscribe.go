@@ -63,6 +63,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription, sink Sink) error 
 	if errors.Is(err, errEnded) {
 		st.bye()
 	}
+	st.finish()
 	reason := st.outcome(err)
 	h.stats.ended.add(reason)
 	log.LogAttrs(ctx, level, "stream closed", slog.String("reason", reason), slog.Duration("after", time.Since(st.since)))

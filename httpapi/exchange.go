@@ -1,0 +1,90 @@
+package httpapi
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/roxyhub/roxy"
+)
+
+// handler answers one request: through x, or by returning an error with nothing written.
+type handler func(x *exchange, r *http.Request) error
+
+// exchange is one request on its way to its answer, with what the log is to say of it.
+type exchange struct {
+	http.ResponseWriter
+	status      int
+	code        roxy.Code // of the problem it was answered with; "" when with none
+	tenant      string
+	user        string
+	correlation string
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
+
+// WriteHeader remembers the status.
+func (x *exchange) WriteHeader(status int) {
+	x.status = status
+	x.ResponseWriter.WriteHeader(status)
+}
+
+// answer sends JSON with status 200.
+func (x *exchange) answer(body []byte) {
+	h := x.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	x.WriteHeader(http.StatusOK)
+	_, _ = x.Write(body) // whoever went away needs no answer
+}
+
+// answerJSON sends v.
+func (x *exchange) answerJSON(v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	x.answer(body)
+	return nil
+}
+
+// serve makes h answer requests: its errors become problems here and nowhere else.
+func (a *api) serve(h handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		x := &exchange{ResponseWriter: w}
+		if err := h(x, r); err != nil {
+			p := Write(x, r, err)
+			x.code = rowOf(p.Code).code
+			if x.code == roxy.Internal {
+				a.Logger.LogAttrs(r.Context(), slog.LevelError, "request failed", append(x.attributes(r), slog.Any("error", err))...)
+			}
+		}
+		if a.Logger.Enabled(r.Context(), slog.LevelDebug) {
+			a.Logger.LogAttrs(r.Context(), slog.LevelDebug, "request", append(x.attributes(r), slog.Duration("took", time.Since(began)))...)
+		}
+	}
+}
+
+// attributes are what the log says of a request. The path is its pattern and the query is left out: both may hold
+// what is for nobody else, such as tickets.
+func (x *exchange) attributes(r *http.Request) []slog.Attr {
+	return []slog.Attr{
+		slog.String("method", r.Method), slog.String("route", r.Pattern), slog.Int("status", x.status), slog.String("code", string(x.code)),
+		slog.String("tenant", x.tenant), slog.String("user", x.user), slog.String("correlation", x.correlation),
+	}
+}
+
+// authenticate returns who asks, and has the log know.
+func (a *api) authenticate(x *exchange, r *http.Request) (roxy.Identity, error) {
+	who, err := a.Auth.Authenticate(r)
+	if err != nil {
+		return roxy.Identity{}, err
+	}
+	x.tenant, x.user = who.Tenant, who.User
+	return who, nil
+}

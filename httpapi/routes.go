@@ -1,0 +1,63 @@
+package httpapi
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/roxyhub/roxy"
+)
+
+// route is one line of the table of contents.
+type route struct {
+	method, path string
+	handler      handler
+}
+
+// routes is the table of contents of the public listener, in the order of docs/protocol.md.
+func (a *api) routes() []route {
+	return []route{
+		{http.MethodPost, "/v1/tickets", a.ticket},
+		{http.MethodPost, "/v1/sessions/{connection}/refresh", a.refresh},
+		{http.MethodPost, "/v1/events", a.publish},
+		{http.MethodGet, "/v1/stream", a.stream},
+		{http.MethodGet, "/v1/ping", a.ping},
+	}
+}
+
+// mux serves the routes. Whatever else is asked for is answered with a problem, too.
+func (a *api) mux() http.Handler {
+	mux := http.NewServeMux()
+	methods := make(map[string][]string)
+	for _, r := range a.routes() {
+		mux.Handle(r.method+" "+r.path, a.serve(r.handler))
+		methods[r.path] = append(methods[r.path], r.method)
+		if r.method == http.MethodGet && r.path != "/v1/stream" {
+			methods[r.path] = append(methods[r.path], http.MethodHead)
+		}
+	}
+	mux.Handle("HEAD /v1/stream", a.serve(otherMethod(methods["/v1/stream"]))) // GET would serve HEAD too, without end
+	for path, allowed := range methods {
+		mux.Handle(path, a.serve(otherMethod(allowed)))
+	}
+	mux.Handle("/", a.serve(unknownPath))
+	return mux
+}
+
+// otherMethod answers the methods that a path does not have: OPTIONS with those it has, the others with a refusal.
+func otherMethod(allowed []string) handler {
+	allow := strings.Join(append(slices.Clone(allowed), http.MethodOptions), ", ")
+	return func(x *exchange, r *http.Request) error {
+		x.Header().Set("Allow", allow)
+		if r.Method == http.MethodOptions {
+			x.WriteHeader(http.StatusNoContent)
+			return nil
+		}
+		return &roxy.Problem{Code: roxy.MethodNotAllowed, Detail: fmt.Sprintf("%s is not one of %s", r.Method, allow)}
+	}
+}
+
+func unknownPath(*exchange, *http.Request) error {
+	return &roxy.Problem{Code: roxy.NotFound, Detail: "nothing is served at this path; the public listener serves /v1/…"}
+}

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"maps"
 	"mime"
@@ -98,7 +99,7 @@ func headerAttribute(values []string) (string, error) {
 // binaryData returns the body as compact JSON: JSON as it is, plain text as a JSON string.
 func binaryData(h http.Header, body []byte) ([]byte, error) {
 	contentType := h.Get("Content-Type")
-	kind, ok := dataKind(contentType)
+	text, ok := dataFormat(contentType)
 	switch {
 	case !ok:
 		return nil, &roxy.Problem{
@@ -107,46 +108,41 @@ func binaryData(h http.Header, body []byte) ([]byte, error) {
 		}
 	case len(body) == 0:
 		return nil, nil
-	case kind == plainText:
-		if !utf8.Valid(body) {
-			return nil, &roxy.Problem{Code: roxy.InvalidEvent, Member: "data", Detail: "data: the text is not UTF-8"}
-		}
+	case text:
 		data, err := jsontext.AppendQuote(nil, body)
 		if err != nil {
-			return nil, &roxy.Problem{Code: roxy.InvalidEvent, Member: "data", Detail: "data: the text cannot be a JSON string", Err: err}
+			return nil, &roxy.Problem{Code: roxy.InvalidEvent, Member: "data", Detail: "data: the text is not UTF-8", Err: err}
 		}
 		return data, nil
 	}
 	d := newDecoder(body)
 	data, err := d.data()
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = d.end()
 	}
-	return data, d.end()
+	if p, ok := errors.AsType[*roxy.Problem](err); ok {
+		located := *p
+		located.Member = strings.TrimSuffix(strings.Replace("data."+p.Member, ".[", "[", 1), ".")
+		return nil, &located
+	}
+	return data, nil
 }
 
-// kind of data, by datacontenttype.
-type kind int
-
-const (
-	jsonData kind = iota
-	plainText
-)
-
-// dataKind reports what a datacontenttype announces, and whether the hub carries it. None announces JSON.
-func dataKind(contentType string) (kind, bool) {
+// dataFormat reports whether a datacontenttype announces plain text, not JSON, and whether the hub carries what it
+// announces. None announces JSON.
+func dataFormat(contentType string) (text, ok bool) {
 	if contentType == "" {
-		return jsonData, true
+		return false, true
 	}
 	media, params, err := mime.ParseMediaType(contentType)
 	charset := strings.ToLower(params["charset"])
 	switch {
 	case err != nil, charset != "" && charset != "utf-8" && charset != "us-ascii":
-		return 0, false
-	case media == "application/json", strings.HasSuffix(media, "+json"):
-		return jsonData, true
+		return false, false
+	case media == "text/plain":
+		return true, true
 	default:
-		return plainText, media == "text/plain"
+		return false, media == "application/json" || strings.HasSuffix(media, "+json")
 	}
 }
 
@@ -169,11 +165,11 @@ func (d *decoder) cloudEvent(e *roxy.Event) error {
 	if err != nil {
 		return err
 	}
-	kind, ok := dataKind(ce.attributes["datacontenttype"])
+	text, ok := dataFormat(ce.attributes["datacontenttype"])
 	if !ok {
 		return ce.fault("datacontenttype", "data is JSON or text/plain in UTF-8")
 	}
-	if kind == plainText && len(ce.data) > 0 && ce.data[0] != '"' {
+	if text && len(ce.data) > 0 && ce.data[0] != '"' {
 		return ce.fault("data", "text/plain data is a JSON string")
 	}
 	return ce.fill(e)

@@ -94,7 +94,7 @@ func readerOf(h http.Header) (reader, error) {
 	case h.Get("ce-specversion") != "" && !strings.HasPrefix(media, "application/cloudevents"):
 		return readBinary, nil
 	}
-	if kind, ok := dataKind(contentType); media == "application/json" && ok && kind == jsonData {
+	if _, ok := dataFormat(contentType); ok && media == "application/json" {
 		return readEvents, nil
 	}
 	return nil, &roxy.Problem{Code: roxy.UnsupportedMedia, Member: "Content-Type", Detail: fmt.Sprintf("Content-Type %q is none that events come in", contentType)}

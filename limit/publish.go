@@ -102,12 +102,14 @@ func (d *draw) check(now time.Time, n int) *roxy.Problem {
 // take takes n permits after check has found them. Beyond the burst they are reservations, which rate.Limiter grants
 // in pieces no larger than the burst and keeps as negative tokens.
 func (d *draw) take(now time.Time, n int) roxy.LimitState {
-	for n > 0 {
-		piece := min(n, d.quota.burst)
-		if !d.limiter.ReserveN(now, piece).OK() {
-			panic("BUG: a reservation within the burst was refused")
-		}
-		n -= piece
+	piece := min(n, d.quota.burst)
+	ok := d.limiter.AllowN(now, piece) // ReserveN would do, but allocates
+	for n -= piece; ok && n > 0; n -= piece {
+		piece = min(n, d.quota.burst)
+		ok = d.limiter.ReserveN(now, piece).OK()
+	}
+	if !ok {
+		panic("BUG: permits that were there are not")
 	}
 	return d.quota.state(d.name, d.limiter.TokensAt(now))
 }

@@ -296,7 +296,7 @@ func TestBucketsNeverExceedTheirBound(t *testing.T) {
 }
 
 func BenchmarkPublish(b *testing.B) {
-	l := New(Options{PublishRate: 1e9, PublishBurst: 1e9, PublishTenantRate: 1e9, PublishTenantBurst: 1e9})
+	l := New(Options{PublishRate: 1, PublishBurst: 1e9, PublishTenantRate: 1, PublishTenantBurst: 1e9})
 	users := make([]string, 1000)
 	for i := range users {
 		users[i] = fmt.Sprint("u", i)

@@ -27,7 +27,11 @@ type shard struct {
 	mu      sync.Mutex
 	tenants map[string]*tenant
 	dirty   []*class
-	scratch []byte // the envelope of the event in hand
+
+	// Of the event in hand, kept for their memory.
+	envelope []byte
+	matches  []*class
+	frames   []encoded
 }
 
 // tenant is what a shard knows of one tenant with streams. Guarded by shard.mu.
@@ -38,15 +42,13 @@ type tenant struct {
 	classes map[string]*class
 	users   map[string][]*stream
 	events  uint64 // dispatched, ephemeral ones too
-	matches []*class
-	frames  []encoded
 
 	known      bool          // dispatched is meaningful
 	dispatched atomic.Uint64 // every event up to this offset is in the class logs it belongs to; read without the lock
 	moved      chan struct{} // closed when dispatched moves; nil when nobody waits
 }
 
-// encoded is the event in hand in one encoding.
+// encoded is the event in hand in one encoding. Encodings are compared, so they are comparable values.
 type encoded struct {
 	encoding Encoding
 	frame    []byte
@@ -107,30 +109,30 @@ func (s *shard) dispatch(c *engine.Committed) {
 // deliver appends e to the logs of the classes it is for, and to the lanes of the streams it is for by name alone.
 func (s *shard) deliver(t *tenant, e *roxy.Event, cursor roxy.Cursor) {
 	t.events++
-	t.matches = t.matches[:0]
+	s.matches = s.matches[:0]
 	t.index.match(e.Topic, func(c *class) {
 		if c.matched != t.events && c.wants(e.Type) {
 			c.matched = t.events
-			t.matches = append(t.matches, c)
+			s.matches = append(s.matches, c)
 		}
 	})
-	if len(t.matches) == 0 {
+	if len(s.matches) == 0 {
 		return
 	}
-	s.scratch = appendEnvelope(s.scratch[:0], e)
-	for i := range t.frames {
-		t.frames[i].fresh = false
+	s.envelope = appendEnvelope(s.envelope[:0], e)
+	for i := range s.frames {
+		s.frames[i].fresh = false
 	}
-	for _, c := range t.matches {
+	for _, c := range s.matches {
 		if c.takes(e.To) {
-			c.log.Append(t.encode(c.encoding, cursor, e.Type, s.scratch), e.Offset, e.Time.UnixNano())
+			c.log.Append(s.encode(c.encoding, cursor, e.Type), e.Offset, e.Time.UnixNano())
 			s.markDirty(c, e.Urgent)
 		}
 	}
 	for _, user := range e.To.Users {
 		for _, st := range t.users[user] {
 			if st.class.matched == t.events && !st.class.takes(e.To) {
-				frame := slices.Clone(t.encode(st.class.encoding, cursor, e.Type, s.scratch))
+				frame := slices.Clone(s.encode(st.class.encoding, cursor, e.Type))
 				st.reader.Private(frame, e.Offset, e.Time.UnixNano())
 				st.reader.Wake()
 			}
@@ -138,18 +140,18 @@ func (s *shard) deliver(t *tenant, e *roxy.Event, cursor roxy.Cursor) {
 	}
 }
 
-func (t *tenant) encode(enc Encoding, cursor roxy.Cursor, eventType string, envelope []byte) []byte {
-	for i := range t.frames {
-		f := &t.frames[i]
+func (s *shard) encode(enc Encoding, cursor roxy.Cursor, eventType string) []byte {
+	for i := range s.frames {
+		f := &s.frames[i]
 		if f.encoding == enc {
 			if !f.fresh {
-				f.frame, f.fresh = enc.AppendEvent(f.frame[:0], cursor, eventType, envelope), true
+				f.frame, f.fresh = enc.AppendEvent(f.frame[:0], cursor, eventType, s.envelope), true
 			}
 			return f.frame
 		}
 	}
-	t.frames = append(t.frames, encoded{enc, enc.AppendEvent(nil, cursor, eventType, envelope), true})
-	return t.frames[len(t.frames)-1].frame
+	s.frames = append(s.frames, encoded{enc, enc.AppendEvent(nil, cursor, eventType, s.envelope), true})
+	return s.frames[len(s.frames)-1].frame
 }
 
 // markDirty notes that c's streams are to be woken, those of an urgent event first.

@@ -166,9 +166,13 @@ func (st *stream) tail(ctx context.Context) error {
 			if st.lastWrite.Sub(began) > stuckWrite && st.reader.Cut() {
 				st.end(Slow)
 			}
-			if !st.over() {
-				continue
+			if st.over() {
+				return errEnded
 			}
+			if err := st.due(); err != nil { // a busy stream has an end too
+				return err
+			}
+			continue
 		default:
 			st.advance(dispatched)
 		}

@@ -1,0 +1,85 @@
+package client_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/roxyhub/roxy"
+	"github.com/roxyhub/roxy/client"
+)
+
+func ExampleClient_Publish() {
+	url, stop := evening() // the hub; yours is at a fixed address
+	defer stop()
+	c, err := client.New(client.Options{
+		URL:   url,
+		Token: func(context.Context) (string, error) { return "…", nil }, // from a file, or from whoever issues it
+	})
+	if err != nil {
+		panic(err)
+	}
+	topic, err := roxy.ParseTopic("orders/42")
+	if err != nil {
+		panic(err)
+	}
+	results, err := c.Publish(context.Background(), roxy.Event{
+		Topic: topic,
+		Type:  "order:new",
+		ID:    "order-42-new", // whoever runs this again, even after a crash, does not order twice
+		Data:  []byte(`{"table":7,"items":["spritz","olives"]}`),
+	})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(results[0].ID, "is durable at", results[0].Cursor)
+	// Output: order-42-new is durable at k3x9.7
+}
+
+func ExampleClient_Subscribe() {
+	url, stop := evening()
+	defer stop()
+	c, err := client.New(client.Options{URL: url})
+	if err != nil {
+		panic(err)
+	}
+	orders, err := roxy.ParsePattern("orders/*")
+	if err != nil {
+		panic(err)
+	}
+	for message, err := range c.Subscribe(context.Background(), client.Subscription{Patterns: []roxy.Pattern{orders}, Earliest: true}) {
+		if err != nil {
+			panic(err) // an identity or a grant that is missing, or the end of the context; never a cut link
+		}
+		switch m := message.(type) {
+		case client.Event:
+			fmt.Printf("%s %s %s\n", m.Type, m.Topic, m.Data)
+		case client.Reset:
+			fmt.Println("fetch everything anew:", m.Reason)
+		case client.Live:
+			fmt.Println("caught up at", m.Cursor)
+			return
+		}
+	}
+	// Output:
+	// order:new orders/42 {"table":7}
+	// caught up at k3x9.7
+}
+
+// evening is a hub of one event, so that the examples run anywhere.
+func evening() (url string, stop func()) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/events", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"epoch":"k3x9","events":[{"id":"order-42-new","offset":7,"cursor":"k3x9.7","duplicate":false}]}`)
+	})
+	mux.HandleFunc("GET /v1/stream", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "id: k3x9.6\nevent: roxy:hello\ndata: {\"connection\":\"c1\",\"cursor\":\"k3x9.6\",\"epoch\":\"k3x9\",\"heartbeat\":\"15s\"}\n\n"+
+			"id: k3x9.7\nevent: order:new\ndata: {\"topic\":\"orders/42\",\"time\":\"2026-11-23T20:00:00Z\",\"by\":\"u7\",\"data\":{\"table\":7}}\n\n"+
+			"id: k3x9.7\nevent: roxy:live\ndata: {\"cursor\":\"k3x9.7\",\"replayed\":1}\n\n")
+	})
+	s := httptest.NewServer(mux)
+	return s.URL, s.Close
+}

@@ -1,0 +1,89 @@
+package client
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"github.com/roxyhub/roxy"
+)
+
+// Subscription is what to follow and from where.
+type Subscription struct {
+	Patterns []roxy.Pattern // 1–64, each inside what the token may read
+	Types    []string       // only these event types; empty is every type
+	// After resumes behind an event that was handled. Nil is from now on, unless Earliest.
+	After    *roxy.Cursor
+	Earliest bool // everything that is retained, first
+	// Heartbeat is how often the hub shows that an idle stream lives, 1 s to 1 min. Zero leaves it to the hub. A
+	// stream that is silent for twice as long and 2 s is given up and opened again.
+	Heartbeat time.Duration
+	// OnState, when not nil, hears what becomes of the connection. The goroutine that iterates calls it.
+	OnState func(State)
+}
+
+// Message is what a subscription yields: an Event, a Reset or a Live.
+type Message interface{ message() }
+
+// Event is one event that matches. In roxy.Event are set Topic, Type, Data, Correlation, TraceParent, Time, By, Offset
+// and Ephemeral; the rest is between publisher and hub.
+type Event struct {
+	roxy.Event
+	// Cursor is where to resume once the event is handled. Zero for an ephemeral event.
+	Cursor roxy.Cursor
+}
+
+// Reset says that events were missed that cannot be had any more: what was built from events has to be fetched anew.
+// The subscription goes on behind Cursor.
+type Reset struct {
+	Reason string // epoch, retention or overflow
+	Cursor roxy.Cursor
+}
+
+// Live says that everything up to Cursor was given; it comes once for each connection.
+type Live struct {
+	Cursor   roxy.Cursor
+	Replayed uint64 // events given since the connection opened
+}
+
+func (Event) message() {}
+func (Reset) message() {}
+func (Live) message()  {}
+
+// Phase is what a subscription is doing.
+type Phase string
+
+// The phases. A subscription goes round through them until it ends.
+const (
+	Connecting Phase = "connecting"
+	Connected  Phase = "connected" // the hub has said hello
+	Waiting    Phase = "waiting"   // until the next attempt
+)
+
+// State is what became of the connection of a subscription.
+type State struct {
+	Phase      Phase
+	Connection string        // the hub's name for it, once Connected
+	Err        error         // why it is Waiting
+	Retry      time.Duration // how long it will wait
+}
+
+// Subscribe follows sub for as long as the caller iterates. It connects when the iteration begins, and again whenever
+// the connection is lost, resuming behind the last event: each event that matches is yielded once, in the order of the
+// log; what cannot be replayed is told as a Reset, never left out in silence.
+//
+// The iteration ends without an error only when the hub answers that nobody is to come back (204). Otherwise the last
+// pair holds the error: the context's, that of Options.Token, or a *roxy.Problem for what no repetition cures, such as
+// a token that is not valid (a fresh one is asked for before the second refusal of an expired one) or a pattern
+// outside the grant. Each iteration of what Subscribe returns begins anew.
+func (c *Client) Subscribe(ctx context.Context, sub Subscription) iter.Seq2[Message, error] {
+	return func(yield func(Message, error) bool) {
+		f := &follower{client: c, sub: sub, yield: yield, base: c.backoff.Base}
+		if sub.After != nil {
+			f.position = *sub.After
+		}
+		if err := f.run(ctx); err != nil {
+			yield(nil, err)
+		}
+	}
+}

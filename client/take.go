@@ -1,0 +1,172 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/roxyhub/roxy"
+)
+
+// take yields what one block of the stream holds, unless it was yielded before. An error ends the connection.
+func (f *follower) take(block frame, link *watched) error {
+	var at roxy.Cursor
+	if block.hasID {
+		var err error
+		if at, err = roxy.ParseCursor(block.id); err != nil {
+			return fmt.Errorf("client: the hub sent a bad id: %w", err)
+		}
+	}
+	switch {
+	case block.event == "roxy:hello":
+		return f.hello(block, at, link)
+	case block.event == "roxy:reset":
+		return f.reset(block)
+	case block.event == "roxy:live":
+		return f.live(block, at)
+	case block.event == "roxy:bye":
+		return f.bye(block)
+	case block.data == nil, strings.HasPrefix(block.event, "roxy:"): // a heartbeat, an id alone, what a newer hub knows
+		_, err := f.advance(at)
+		return err
+	default:
+		return f.event(block, at)
+	}
+}
+
+// advance moves the position forward and reports whether it did; a repeat does not.
+func (f *follower) advance(to roxy.Cursor) (bool, error) {
+	switch {
+	case to.Epoch == "", to.Epoch == f.position.Epoch && to.Offset <= f.position.Offset:
+		return false, nil
+	case f.position.Epoch != "" && to.Epoch != f.position.Epoch:
+		return false, fmt.Errorf("client: the hub went from %s to %s without a reset", f.position, to)
+	}
+	f.position = to
+	return true, nil
+}
+
+// hello is first on every stream. Its cursor counts only when nothing is known yet: on a resumed stream a reset may
+// follow, and whoever had moved on already would never hear of it if the link is cut in between.
+func (f *follower) hello(block frame, at roxy.Cursor, link *watched) error {
+	var hello struct {
+		Connection string `json:"connection"`
+		Heartbeat  string `json:"heartbeat"`
+	}
+	if err := decode(block, &hello); err != nil {
+		return err
+	}
+	heartbeat, err := time.ParseDuration(hello.Heartbeat)
+	if err != nil {
+		return fmt.Errorf("client: roxy:hello: heartbeat: %w", err)
+	}
+	link.silence = 2*min(max(heartbeat, time.Second), time.Minute) + 2*time.Second
+	if f.position.Epoch == "" {
+		f.position = at
+	}
+	f.tell(State{Phase: Connected, Connection: hello.Connection})
+	return nil
+}
+
+func (f *follower) reset(block frame) error {
+	var reset struct {
+		Reason string `json:"reason"`
+		Cursor string `json:"cursor"`
+	}
+	if err := decode(block, &reset); err != nil {
+		return err
+	}
+	cursor, err := roxy.ParseCursor(reset.Cursor)
+	if err != nil {
+		return fmt.Errorf("client: roxy:reset: %w", err)
+	}
+	f.position = cursor
+	return f.give(Reset{Reason: reset.Reason, Cursor: cursor})
+}
+
+func (f *follower) live(block frame, at roxy.Cursor) error {
+	var live struct {
+		Replayed uint64 `json:"replayed"`
+	}
+	if err := decode(block, &live); err != nil {
+		return err
+	}
+	if _, err := f.advance(at); err != nil {
+		return err
+	}
+	f.expired = false
+	return f.give(Live{Cursor: f.position, Replayed: live.Replayed})
+}
+
+func (f *follower) bye(block frame) error {
+	var bye struct {
+		Reason string `json:"reason"`
+		Retry  int64  `json:"retry"` // ms
+	}
+	if err := decode(block, &bye); err != nil {
+		return err
+	}
+	if bye.Reason == string(roxy.TokenExpired) {
+		if f.expired {
+			return &roxy.Problem{Code: roxy.TokenExpired, Detail: "the hub took the stream for expired twice in a row; Options.Token has to return a fresh token"}
+		}
+		f.expired = true
+		return &lostError{err: &roxy.Problem{Code: roxy.TokenExpired, Detail: "the hub closed the stream"}}
+	}
+	asked := time.Duration(min(max(bye.Retry, 0), maxHint.Milliseconds())) * time.Millisecond
+	return &lostError{err: fmt.Errorf("client: the hub closed the stream: %s", bye.Reason), asked: asked}
+}
+
+func (f *follower) event(block frame, at roxy.Cursor) error {
+	if at.Epoch != "" {
+		if fresh, err := f.advance(at); err != nil || !fresh {
+			return err
+		}
+	}
+	var envelope struct {
+		Topic       string         `json:"topic"`
+		Time        time.Time      `json:"time"`
+		By          string         `json:"by"`
+		Correlation string         `json:"correlation"`
+		TraceParent string         `json:"traceparent"`
+		Data        jsontext.Value `json:"data"`
+	}
+	if err := decode(block, &envelope); err != nil {
+		return err
+	}
+	topic, err := roxy.ParseTopic(envelope.Topic)
+	if err != nil {
+		return fmt.Errorf("client: event %s: %w", block.id, err)
+	}
+	if block.event == "" {
+		block.event = roxy.DefaultType
+	}
+	return f.give(Event{Cursor: at, Event: roxy.Event{
+		Topic: topic, Type: block.event, Data: envelope.Data, Correlation: envelope.Correlation, TraceParent: envelope.TraceParent,
+		Time: envelope.Time, By: envelope.By, Offset: at.Offset, Ephemeral: at.Epoch == "",
+	}})
+}
+
+func (f *follower) give(m Message) error {
+	if !f.yield(m, nil) {
+		return errStopped
+	}
+	return nil
+}
+
+// decode reads a block's data. What cannot be read ends the subscription: it would come again after every reconnection,
+// and leaving it out would be a hole. The JSON reader's error may quote the payload, so it is not told.
+func decode(block frame, into any) error {
+	if json.Unmarshal(block.data, into) == nil {
+		return nil
+	}
+	name := block.event
+	if name == "" {
+		name = roxy.DefaultType
+	}
+	return errors.New("client: the hub sent a " + name + " that is not as docs/protocol.md §4 says")
+}

@@ -1,0 +1,328 @@
+package disk
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/roxyhub/roxy/engine"
+)
+
+// Bounds of a group: what one sync makes durable. A single call may be larger than maxGroupBytes.
+const (
+	maxGroupCalls = 4096
+	maxGroupBytes = 4 << 20
+)
+
+// eventOverhead is what an event costs in memory beside its record; the bound on tails counts it.
+const eventOverhead = 320
+
+// commitLoop is the committer. It ends when the engine closes and every call it took is answered.
+func (e *Engine) commitLoop() {
+	defer close(e.stopped)
+	var calls []*call
+	for {
+		calls = calls[:0]
+		select {
+		case <-e.closing:
+			return
+		case c := <-e.queue:
+			calls = append(calls, c)
+		}
+		if !e.tails.waitForRoom(e.closing) {
+			return
+		}
+		bytes := calls[0].bytes
+	collect:
+		for len(calls) < maxGroupCalls && bytes < maxGroupBytes {
+			select {
+			case c := <-e.queue:
+				calls = append(calls, c)
+				bytes += c.bytes
+			default:
+				break collect
+			}
+		}
+		e.commitGroup(calls, bytes)
+		clear(calls)
+	}
+}
+
+// commitGroup writes calls as one batch and answers them.
+func (e *Engine) commitGroup(calls []*call, bytes int) {
+	full := e.space.check(uint64(bytes)) //nolint:gosec // a length
+	g := newGroup(e, e.opts.now())
+	defer g.close()
+	for _, c := range calls {
+		if !c.state.CompareAndSwap(waiting, taken) {
+			continue
+		}
+		err := e.failed()
+		switch {
+		case err != nil:
+		case c.do != nil:
+			if err = c.do(g); err == nil {
+				g.answer(c, engine.Receipt{})
+			}
+		case full != nil && len(c.events) > 0:
+			err = full
+		default:
+			err = g.append(c)
+		}
+		if err != nil {
+			c.done <- result{err: err}
+		}
+	}
+	if len(g.answered) == 0 {
+		return
+	}
+	if err := g.write(); err != nil {
+		e.fail(err)
+		for _, c := range g.answered {
+			c.done <- result{err: e.failed()}
+		}
+		return
+	}
+	g.publish()
+}
+
+// group is one batch in the making. After publish or a refusal of all, it is of no use.
+type group struct {
+	e        *Engine
+	now      time.Time
+	batch    *pebble.Batch
+	touched  []*tenant
+	keys     map[string]receipt // idempotency keys of this group, by scope
+	answered []*call
+	receipts []engine.Receipt // for answered
+	runs     []engine.Committed
+	events   int
+	bytes    int
+	scope    []byte
+}
+
+func newGroup(e *Engine, now time.Time) *group {
+	return &group{e: e, now: now, batch: e.db.NewBatch(), keys: make(map[string]receipt)}
+}
+
+func (g *group) close() { _ = g.batch.Close() } // it returns the batch to Pebble's pool
+
+// append gives the call's events their places. On an error nothing of the call is in the group.
+func (g *group) append(c *call) error {
+	t, err := g.e.tenants.get(g.e.db, c.tenant)
+	if err != nil {
+		return err
+	}
+	entries, fresh, err := g.dedupe(c, t.meta.head)
+	if err != nil {
+		return err
+	}
+	if t.meta.epoch == "" {
+		t.meta.epoch = newEpoch()
+		g.touch(t)
+	}
+	if fresh > 0 {
+		g.touch(t)
+		g.place(c, t, entries)
+	}
+	g.answer(c, engine.Receipt{Epoch: t.meta.epoch, Entries: entries})
+	return nil
+}
+
+// dedupe returns where each event stands or will stand behind head, and how many are new.
+func (g *group) dedupe(c *call, head uint64) (entries []engine.Entry, fresh int, err error) {
+	entries = make([]engine.Entry, len(c.events))
+	var added []string
+	for i := range c.events {
+		ev := &c.events[i]
+		if ev.ID != "" {
+			g.scope = appendScope(g.scope[:0], c.tenant, ev.By, ev.ID)
+			known, found, err := g.lookUp(g.scope)
+			if err == nil && found && known.print != c.prints[i] {
+				err = keyReused(i, len(c.events))
+			}
+			if err != nil {
+				for _, key := range added {
+					delete(g.keys, key)
+				}
+				return nil, 0, err
+			}
+			if found {
+				entries[i] = engine.Entry{Offset: known.offset, Duplicate: true}
+				continue
+			}
+			key := string(g.scope)
+			g.keys[key] = receipt{offset: head + uint64(fresh) + 1, time: g.now, print: c.prints[i]} //nolint:gosec // a count
+			added = append(added, key)
+		}
+		fresh++
+		entries[i].Offset = head + uint64(fresh) //nolint:gosec // a count
+	}
+	return entries, fresh, nil
+}
+
+// place writes the new events of c into the batch and moves t's head.
+func (g *group) place(c *call, t *tenant, entries []engine.Entry) {
+	m := &t.meta
+	at := max(g.now.UnixNano(), m.last)
+	when := time.Unix(0, at).UTC()
+	run := g.run(t)
+	for i := range c.events {
+		if entries[i].Duplicate {
+			continue
+		}
+		ev, record := &c.events[i], c.records[i]
+		m.head++
+		m.total += uint64(len(record))
+		m.last = at
+		ev.Offset, ev.Time = m.head, when
+		engine.StampRecord(record, engine.Stamp{Offset: m.head, Time: when, Total: m.total})
+
+		op := g.batch.SetDeferred(len(t.name)+10, len(record))
+		appendLogKey(op.Key[:0], t.name, m.head)
+		copy(op.Value, record)
+		_ = op.Finish() // it fails for indexed batches only
+		op = g.batch.SetDeferred(len(t.name)+11+len(ev.Topic.String()), 0)
+		appendTopicKey(op.Key[:0], t.name, ev.Topic, m.head)
+		_ = op.Finish()
+		if ev.ID != "" {
+			g.scope = appendScope(g.scope[:0], t.name, ev.By, ev.ID)
+			op = g.batch.SetDeferred(5+len(g.scope), receiptBytes)
+			appendReceiptKey(op.Key[:0], g.e.bucket(g.now), g.scope)
+			receipt{offset: m.head, time: g.now, print: c.prints[i]}.put(op.Value)
+			_ = op.Finish()
+		}
+		run.Events = append(run.Events, *ev)
+		g.events++
+		g.bytes += len(record)
+	}
+}
+
+// run returns the tenant's events of this group.
+func (g *group) run(t *tenant) *engine.Committed {
+	// From the newest, since one tenant's calls tend to come together.
+	for i := len(g.runs) - 1; i >= 0; i-- {
+		if g.runs[i].Tenant == t.name {
+			return &g.runs[i]
+		}
+	}
+	g.runs = append(g.runs, engine.Committed{Tenant: t.name, Epoch: t.meta.epoch})
+	return &g.runs[len(g.runs)-1]
+}
+
+func (g *group) touch(t *tenant) {
+	if !t.touched {
+		t.touched = true
+		g.touched = append(g.touched, t)
+	}
+}
+
+func (g *group) answer(c *call, r engine.Receipt) {
+	g.answered = append(g.answered, c)
+	g.receipts = append(g.receipts, r)
+}
+
+// write makes the batch durable. A panic is how Pebble tells that its log cannot be written.
+func (g *group) write() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("write the log: %v", r)
+		}
+	}()
+	for _, t := range g.touched {
+		t.touched = false
+		if err := g.batch.Set(metaKey(t.name), t.meta.encode(), nil); err != nil {
+			return err
+		}
+	}
+	if g.batch.Empty() {
+		return nil // duplicates only
+	}
+	start := time.Now()
+	if err := g.e.db.ApplyNoSyncWait(g.batch, pebble.Sync); err != nil {
+		return err
+	}
+	if err := g.batch.SyncWait(); err != nil {
+		return err
+	}
+	g.e.stats.synced(len(g.answered), g.events, g.bytes, time.Since(start))
+	return nil
+}
+
+// publish shows the group to readers and tails, then answers its callers.
+func (g *group) publish() {
+	g.e.stats.commits.Add(uint64(len(g.answered)))
+	for _, t := range g.touched {
+		t.durable.Store(t.meta.bounds())
+		g.e.noteGrowth(t)
+	}
+	if len(g.runs) > 0 {
+		g.e.tails.publish(g.runs, g.bytes+g.events*eventOverhead)
+	}
+	for i, c := range g.answered {
+		c.done <- result{receipt: g.receipts[i]}
+	}
+}
+
+// receipt is what is kept of an idempotency key.
+type receipt struct {
+	offset uint64
+	time   time.Time
+	print  [16]byte
+}
+
+const receiptBytes = 8 + 8 + 16
+
+func (r receipt) put(b []byte) {
+	binary.BigEndian.PutUint64(b, r.offset)
+	binary.BigEndian.PutUint64(b[8:], uint64(r.time.UnixNano())) //nolint:gosec // turned back by readReceipt
+	copy(b[16:], r.print[:])
+}
+
+func readReceipt(b []byte) (receipt, error) {
+	if len(b) != receiptBytes {
+		return receipt{}, fmt.Errorf("%w: a receipt of %d bytes", engine.ErrCorrupt, len(b))
+	}
+	return receipt{
+		offset: binary.BigEndian.Uint64(b),
+		time:   time.Unix(0, int64(binary.BigEndian.Uint64(b[8:]))), //nolint:gosec // as put wrote it
+		print:  [16]byte(b[16:]),
+	}, nil
+}
+
+// bucket numbers the spans of one IdempotencyTTL each. A key is looked for in the span of now and the one before, and
+// whole spans are deleted.
+func (e *Engine) bucket(now time.Time) uint32 {
+	return uint32(now.UnixNano() / int64(e.opts.IdempotencyTTL)) //nolint:gosec // days since 1970 by default
+}
+
+// lookUp finds the receipt of a key that was used less than IdempotencyTTL ago.
+func (g *group) lookUp(scope []byte) (receipt, bool, error) {
+	if r, ok := g.keys[string(scope)]; ok {
+		return r, true, nil
+	}
+	var key []byte
+	for _, bucket := range [...]uint32{g.e.bucket(g.now), g.e.bucket(g.now) - 1} {
+		key = appendReceiptKey(key[:0], bucket, scope)
+		value, closer, err := g.e.db.Get(key)
+		if err == pebble.ErrNotFound { //nolint:errorlint // Pebble returns it bare, on the hot path
+			continue
+		}
+		if err != nil {
+			return receipt{}, false, storeError(err)
+		}
+		r, err := readReceipt(value)
+		if cerr := closer.Close(); err == nil {
+			err = storeError(cerr)
+		}
+		if err != nil {
+			return receipt{}, false, err
+		}
+		if g.now.Sub(r.time) < g.e.opts.IdempotencyTTL {
+			return r, true, nil
+		}
+	}
+	return receipt{}, false, nil
+}

@@ -32,10 +32,8 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription, sink Sink) error 
 	if err := h.admits(&sub); err != nil {
 		return err
 	}
-	slices.SortFunc(sub.Patterns, comparePatterns)
-	sub.Patterns = slices.Compact(sub.Patterns)
-	slices.Sort(sub.Types)
-	sub.Types = slices.Compact(sub.Types)
+	sub.Patterns = slices.Compact(slices.SortedFunc(slices.Values(sub.Patterns), comparePatterns))
+	sub.Types = slices.Compact(slices.Sorted(slices.Values(sub.Types)))
 	st := &stream{
 		hub: h, shard: h.shardOf(sub.Identity.Tenant), sub: sub, id: newConnectionID(), since: time.Now().UTC(), sink: sink,
 		token: sub.Identity, expires: sub.Identity.Expires, ended: make(chan struct{}), refresh: make(chan struct{}, 1), lastWrite: time.Now(),
@@ -108,15 +106,14 @@ type start struct {
 	reset  string // why what was asked for cannot be replayed; "" when it can
 }
 
-// start resolves what the subscription asks for. A stream from now on begins where the dispatch is, which may be a
-// little before the head: what lies between is not lost but live. After a reset it begins at the head: the client
-// fetches the present state anew, so that what is still retained would only be repeated.
+// start resolves what the subscription asks for. After a reset the stream begins at the head: the client fetches the
+// present state anew, so that what is still retained would only be repeated.
 func (st *stream) start(b engine.Bounds) start {
 	switch after := st.sub.After; {
 	case st.sub.Earliest:
 		return start{offset: b.First - 1}
 	case after == nil:
-		return start{offset: st.tenant.dispatched.Load()}
+		return start{offset: b.Head}
 	case after.Epoch != b.Epoch || after.Offset > b.Head: // a log that lost its end, from an old backup, is another life too
 		return start{offset: b.Head, reset: "epoch"}
 	case after.Offset+1 < b.First:

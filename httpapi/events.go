@@ -7,8 +7,10 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -176,14 +178,18 @@ func (a *api) readBody(x *exchange, r *http.Request) ([]byte, error) {
 	body.Grow(int(min(max(r.ContentLength, 0), 64<<10)) + bytes.MinRead)
 	_, err := body.ReadFrom(http.MaxBytesReader(x.ResponseWriter, r.Body, a.maxBody))
 	if err == nil {
+		x.readUntil(time.Time{}) // the time of the commit is the hub's to bound
 		return body.Bytes(), nil
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, err
 	}
 	detail := "the body could not be read to its end"
-	if errors.Is(err, io.ErrUnexpectedEOF) {
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
 		detail = "the body is shorter than Content-Length says"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		detail = fmt.Sprintf("the body took longer than %s", bodyTimeout)
 	}
 	return nil, &roxy.Problem{Code: roxy.InvalidEvent, Detail: detail, Err: err}
 }

@@ -10,6 +10,10 @@ import (
 	"github.com/roxyhub/roxy"
 )
 
+// bodyTimeout is how long a request may take to send its body: maxBody at 280 kB/s. It cannot be the server's
+// ReadTimeout, which would end streams too.
+const bodyTimeout = 30 * time.Second
+
 // handler answers one request: through x, or by returning an error with nothing written.
 type handler func(x *exchange, r *http.Request) error
 
@@ -30,6 +34,12 @@ func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 func (x *exchange) WriteHeader(status int) {
 	x.status = status
 	x.ResponseWriter.WriteHeader(status)
+}
+
+// readUntil bounds the reading of the body, also by net/http when a handler left it unread. Writers that know no
+// deadlines are no sockets.
+func (x *exchange) readUntil(t time.Time) {
+	_ = http.NewResponseController(x.ResponseWriter).SetReadDeadline(t)
 }
 
 // answer sends JSON with status 200.
@@ -57,6 +67,9 @@ func (a *api) serve(h handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		x := &exchange{ResponseWriter: w}
+		if r.Body != http.NoBody {
+			x.readUntil(began.Add(bodyTimeout))
+		}
 		if err := h(x, r); err != nil {
 			p := Write(x, r, err)
 			x.code = rowOf(p.Code).code

@@ -11,6 +11,7 @@ import (
 
 	"github.com/roxyhub/roxy"
 	"github.com/roxyhub/roxy/hub"
+	"github.com/roxyhub/roxy/limit"
 )
 
 // Auth says who sends a request.
@@ -19,18 +20,11 @@ type Auth interface {
 	IssueTicket(roxy.Identity) (ticket string, expires time.Time, err error)
 }
 
-// Limits says how much somebody may.
-type Limits interface {
-	Attempt(netip.Addr) error
-	Connect(ip netip.Addr, tenant, user string) (release func(), err error)
-	Publish(tenant, user string, events int) (roxy.LimitState, error)
-}
-
 // Options of the public listener. Hub, Auth and Limits are required.
 type Options struct {
 	Hub    *hub.Hub
 	Auth   Auth
-	Limits Limits
+	Limits *limit.Limits
 	CORS   CORS
 
 	MaxEventBytes      int           // of one event, as roxy.Event.Size counts; 0 is 64 KiB. With MaxBatch it bounds a body

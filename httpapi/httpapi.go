@@ -9,21 +9,15 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/roxyhub/roxy"
+	"github.com/roxyhub/roxy/auth"
 	"github.com/roxyhub/roxy/hub"
 	"github.com/roxyhub/roxy/limit"
 )
 
-// Auth says who sends a request.
-type Auth interface {
-	Authenticate(*http.Request) (roxy.Identity, error)
-	IssueTicket(roxy.Identity) (ticket string, expires time.Time, err error)
-}
-
 // Options of the public listener. Hub, Auth and Limits are required.
 type Options struct {
 	Hub    *hub.Hub
-	Auth   Auth
+	Auth   *auth.Verifier
 	Limits *limit.Limits
 	CORS   CORS
 

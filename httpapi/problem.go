@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -146,10 +145,11 @@ func retryAfter(asked, otherwise time.Duration) time.Duration {
 // challenge is the WWW-Authenticate of a 401. It names an error only when r carried a token (RFC 6750 §3.1).
 func challenge(r *http.Request, code roxy.Code) string {
 	const realm = `Bearer realm="roxy"`
+	_, sent := r.Header["Authorization"]
 	switch {
 	case code == roxy.TokenExpired:
 		return realm + `, error="invalid_token", error_description="the token has expired"`
-	case strings.HasPrefix(r.Header.Get("Authorization"), "Bearer "):
+	case sent:
 		return realm + `, error="invalid_token"`
 	default:
 		return realm

@@ -1,7 +1,6 @@
 package disk
 
 import (
-	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -101,13 +100,20 @@ type group struct {
 	events   int
 	bytes    int
 	scope    []byte
+	seen     *pebble.Iterator // over the receipts of earlier groups; nil until one is looked for
 }
 
 func newGroup(e *Engine, now time.Time) *group {
 	return &group{e: e, now: now, batch: e.db.NewBatch(), keys: make(map[string]receipt)}
 }
 
-func (g *group) close() { _ = g.batch.Close() } // it returns the batch to Pebble's pool
+// close gives back what the group holds of Pebble. What goes wrong here has been told by what went wrong before.
+func (g *group) close() {
+	if g.seen != nil {
+		_ = g.seen.Close()
+	}
+	_ = g.batch.Close()
+}
 
 // append gives the call's events their places. On an error nothing of the call is in the group.
 func (g *group) append(c *call) error {
@@ -264,65 +270,4 @@ func (g *group) publish() {
 	for i, c := range g.answered {
 		c.done <- result{receipt: g.receipts[i]}
 	}
-}
-
-// receipt is what is kept of an idempotency key.
-type receipt struct {
-	offset uint64
-	time   time.Time
-	print  [16]byte
-}
-
-const receiptBytes = 8 + 8 + 16
-
-func (r receipt) put(b []byte) {
-	binary.BigEndian.PutUint64(b, r.offset)
-	binary.BigEndian.PutUint64(b[8:], uint64(r.time.UnixNano())) //nolint:gosec // turned back by readReceipt
-	copy(b[16:], r.print[:])
-}
-
-func readReceipt(b []byte) (receipt, error) {
-	if len(b) != receiptBytes {
-		return receipt{}, fmt.Errorf("%w: a receipt of %d bytes", engine.ErrCorrupt, len(b))
-	}
-	return receipt{
-		offset: binary.BigEndian.Uint64(b),
-		time:   time.Unix(0, int64(binary.BigEndian.Uint64(b[8:]))), //nolint:gosec // as put wrote it
-		print:  [16]byte(b[16:]),
-	}, nil
-}
-
-// bucket numbers the spans of one IdempotencyTTL each. A key is looked for in the span of now and the one before, and
-// whole spans are deleted.
-func (e *Engine) bucket(now time.Time) uint32 {
-	return uint32(now.UnixNano() / int64(e.opts.IdempotencyTTL)) //nolint:gosec // days since 1970 by default
-}
-
-// lookUp finds the receipt of a key that was used less than IdempotencyTTL ago.
-func (g *group) lookUp(scope []byte) (receipt, bool, error) {
-	if r, ok := g.keys[string(scope)]; ok {
-		return r, true, nil
-	}
-	var key []byte
-	for _, bucket := range [...]uint32{g.e.bucket(g.now), g.e.bucket(g.now) - 1} {
-		key = appendReceiptKey(key[:0], bucket, scope)
-		value, closer, err := g.e.db.Get(key)
-		if err == pebble.ErrNotFound { //nolint:errorlint // Pebble returns it bare, on the hot path
-			continue
-		}
-		if err != nil {
-			return receipt{}, false, storeError(err)
-		}
-		r, err := readReceipt(value)
-		if cerr := closer.Close(); err == nil {
-			err = storeError(cerr)
-		}
-		if err != nil {
-			return receipt{}, false, err
-		}
-		if g.now.Sub(r.time) < g.e.opts.IdempotencyTTL {
-			return r, true, nil
-		}
-	}
-	return receipt{}, false, nil
 }

@@ -32,10 +32,13 @@ const (
 
 // Bounds that nobody needs to set.
 const (
-	memTableBytes   = 32 << 20 // what a restart may have to read again: about 0.2 s
-	blockCacheBytes = 64 << 20
-	queueCalls      = 4096             // calls that wait for the committer; more wait for a place among them
-	closeTimeout    = 10 * time.Second // for a committer that waits for space on a full disk
+	memTableBytes = 16 << 20 // what a restart may have to read again: about 0.1 s
+	memTables     = 4        // at most that many wait to be written to tables
+	// cacheBytes is for blocks and memtables together: Pebble takes the memtables out of it, and with none left for
+	// blocks it read the filters from disk for every idempotency key.
+	cacheBytes   = 64<<20 + memTables*memTableBytes
+	queueCalls   = 4096             // calls that wait for the committer; more wait for a place among them
+	closeTimeout = 10 * time.Second // for a committer that waits for space on a full disk
 )
 
 // Options says how an Engine keeps its logs. The zero Options keep everything for ever on the real file system.
@@ -129,7 +132,7 @@ func Open(dir string, opts Options) (*Engine, error) {
 
 // openStore opens Pebble with what suits a log: append mostly, read in order, delete by range.
 func openStore(dir string, e *Engine) (*pebble.DB, error) {
-	cache := pebble.NewCache(blockCacheBytes)
+	cache := pebble.NewCache(cacheBytes)
 	defer cache.Unref()
 	logger := storeLogger{log: e.log, fatal: e.fail}
 	opts := &pebble.Options{
@@ -138,7 +141,7 @@ func openStore(dir string, e *Engine) (*pebble.DB, error) {
 		FormatMajorVersion:          pebble.FormatNewest,
 		Logger:                      logger,
 		MemTableSize:                memTableBytes,
-		MemTableStopWritesThreshold: 4,
+		MemTableStopWritesThreshold: memTables,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       32,
 		LBaseMaxBytes:               128 << 20,
@@ -153,6 +156,7 @@ func openStore(dir string, e *Engine) (*pebble.DB, error) {
 	opts.TargetFileSizes[0] = 8 << 20
 	for i := range opts.Levels {
 		opts.Levels[i].BlockSize = 16 << 10
+		opts.Levels[i].IndexBlockSize = 256 << 10
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // idempotency keys are looked up and mostly not there
 	}
 	return pebble.Open(dir, opts)

@@ -22,6 +22,7 @@ func TestAnswers(t *testing.T) {
 		{"a repeat", call{http.MethodPost, "/v1/events", nil, `[{"topic":"orders/1","id":"a"}]`}},
 		{"a repeat by header", call{http.MethodPost, "/v1/events", map[string]string{"Idempotency-Key": `"a"`}, `{"topic":"orders/1"}`}},
 		{"ephemeral", call{http.MethodPost, "/v1/events", nil, `{"topic":"orders/1","ephemeral":true,"id":"typing"}`}},
+		{"ephemeral without a key", call{http.MethodPost, "/v1/events", nil, `{"topic":"orders/1","ephemeral":true}`}},
 		{"some ephemeral", call{http.MethodPost, "/v1/events", nil, `[{"topic":"orders/1","ephemeral":true,"id":"e"},{"topic":"orders/1"}]`}},
 		{"a key to be escaped", call{http.MethodPost, "/v1/events", nil, `{"topic":"orders/1","id":"\"ö\\"}`}},
 		{"a structured CloudEvent", call{http.MethodPost, "/v1/events", map[string]string{"Content-Type": "application/cloudevents+json; charset=utf-8"}, structured}},

@@ -316,7 +316,7 @@ func (d *decoder) fault(why string) error {
 
 // syntax tells an error of the JSON reader.
 func (d *decoder) syntax(err error) error {
-	p := &roxy.Problem{Code: roxy.InvalidEvent, Err: err}
+	p := &roxy.Problem{Code: roxy.InvalidEvent} // without the cause, which quotes the body
 	if errors.Is(err, io.EOF) {
 		p.Detail = "the body is empty"
 		return p

@@ -211,13 +211,17 @@ func appendPublished(b []byte, results []hub.Published) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(b, `{"id":`...)
-		b = appendString(b, p.ID)
+		b = append(b, '{')
+		if p.ID != "" { // only an ephemeral event has neither key nor cursor
+			b = append(b, `"id":`...)
+			b = appendString(b, p.ID)
+			b = append(b, ',')
+		}
 		if p.Ephemeral {
-			b = append(b, `,"ephemeral":true}`...)
+			b = append(b, `"ephemeral":true}`...)
 			continue
 		}
-		b = append(b, `,"offset":`...)
+		b = append(b, `"offset":`...)
 		b = strconv.AppendUint(b, p.Cursor.Offset, 10)
 		b = append(b, `,"cursor":"`...) // a cursor holds nothing that JSON escapes
 		b = p.Cursor.Append(b)

@@ -71,15 +71,20 @@ func (a *api) serve(h handler) http.HandlerFunc {
 			x.readUntil(began.Add(bodyTimeout))
 		}
 		if err := h(x, r); err != nil {
-			p := Write(x, r, err)
-			x.code = rowOf(p.Code).code
-			if x.code == roxy.Internal {
-				a.Logger.LogAttrs(r.Context(), slog.LevelError, "request failed", append(x.attributes(r), slog.Any("error", err))...)
-			}
+			a.refused(x, r, Write(x, r, err))
 		}
 		if a.Logger.Enabled(r.Context(), slog.LevelDebug) {
 			a.Logger.LogAttrs(r.Context(), slog.LevelDebug, "request", append(x.attributes(r), slog.Duration("took", time.Since(began)))...)
 		}
+	}
+}
+
+// refused has the log know why r was refused. What broke on our side is an operator's business; overload is not said
+// line by line, which would add to it.
+func (a *api) refused(x *exchange, r *http.Request, p *roxy.Problem) {
+	x.code = rowOf(p.Code).code
+	if x.code == roxy.Internal || x.code == roxy.NotReady {
+		a.Logger.LogAttrs(r.Context(), slog.LevelError, "request failed", append(x.attributes(r), slog.Any("error", p))...)
 	}
 }
 

@@ -106,6 +106,13 @@ func TestRefusalsForLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, file("not-ready"), s.answer(t, call{path: "/v1/stream?topic=orders/*", header: elsewhere}))
+	delete(elsewhere, "Roxy-Client")
+	if m := s.stream(t, call{path: "/v1/stream?topic=orders/*", header: elsewhere}).next(t); m.event != "roxy:bye" {
+		t.Errorf("an EventSource: %+v", m)
+	}
+	if log := s.log.String(); strings.Count(log, `"code":"not-ready"`) < 2 || !strings.Contains(log, `"msg":"request failed"`) {
+		t.Errorf("the log does not tell the operator: %s", log)
+	}
 	other := map[string]string{"Authorization": "Bearer " + sign(t, func(c *auth.Claims) { c.User = "u8" })}
 	golden(t, file("overloaded"), s.answer(t, call{http.MethodPost, "/v1/events", other, post.body}))
 }

@@ -22,8 +22,8 @@ const clientHeader = "Roxy-Client"
 func (a *api) stream(x *exchange, r *http.Request) error {
 	err := a.subscribe(x, r)
 	if p, ok := errors.AsType[*roxy.Problem](err); ok && forLoad(p.Code) && r.Header.Get(clientHeader) == "" {
-		x.code = p.Code
 		sse.Refuse(x, p.RetryAfter)
+		a.refused(x, r, p)
 		return nil
 	}
 	return err

@@ -73,6 +73,11 @@ type Verifier struct {
 // New returns a Verifier, or an error that names the option at fault. Keys behind a URL are fetched in the background
 // until ctx ends or Close is called: an issuer that is down does not keep the hub from starting.
 func New(ctx context.Context, opts Options) (*Verifier, error) {
+	return newVerifier(ctx, opts, newClient())
+}
+
+// newVerifier is New with the client that fetches keys.
+func newVerifier(ctx context.Context, opts Options, client *http.Client) (*Verifier, error) {
 	if len(opts.Keys) == 0 {
 		return nil, errors.New("auth: no keys: nobody could be authenticated")
 	}
@@ -99,10 +104,10 @@ func New(ctx context.Context, opts Options) (*Verifier, error) {
 		issuers:  make(map[string][]*issuer),
 		verified: newCache(),
 		tickets:  newTickets(),
-		client:   newClient(),
+		client:   client,
 	}
 	for i, key := range opts.Keys {
-		if err := key.check(); err != nil {
+		if err := key.Check(); err != nil {
 			return nil, fmt.Errorf("auth: keys[%d]: %w", i, err)
 		}
 		v.accepts = append(v.accepts, key.Algorithm)

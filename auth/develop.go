@@ -30,7 +30,7 @@ type Claims struct {
 // SignDevelopment returns a token, signed with HS256, that a hub with the same secret accepts. It is for development
 // and tests: in production whoever knows the users issues tokens.
 func SignDevelopment(secret []byte, c Claims) (string, error) {
-	if err := (Key{Algorithm: "HS256", Secret: secret}).check(); err != nil {
+	if err := (Key{Algorithm: "HS256", Secret: secret}).Check(); err != nil {
 		return "", err
 	}
 	if err := c.check(); err != nil {

@@ -39,7 +39,7 @@ func (k Key) String() string {
 func (k Key) GoString() string { return k.String() }
 
 // check returns what is wrong with k and what to do about it.
-func (k Key) check() error {
+func (k Key) Check() error {
 	given := 0
 	for _, is := range []bool{k.Secret != nil, k.PublicKey != nil, k.JWKSURL != ""} {
 		if is {

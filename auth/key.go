@@ -38,7 +38,7 @@ func (k Key) String() string {
 // GoString is String: a secret has no business in a debugging line either.
 func (k Key) GoString() string { return k.String() }
 
-// check returns what is wrong with k and what to do about it.
+// Check returns what is wrong with k and what to do about it.
 func (k Key) Check() error {
 	given := 0
 	for _, is := range []bool{k.Secret != nil, k.PublicKey != nil, k.JWKSURL != ""} {

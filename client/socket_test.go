@@ -68,11 +68,12 @@ func ownTransport(t *testing.T) *http.Client {
 func TestSubscribeLosesAndRepeatsNothingWhereverTheCableIsCut(t *testing.T) {
 	const events = 3
 	tail := func(after int) string {
-		s := chunk(hello(fmt.Sprintf("e.%d", after)))
+		var s strings.Builder
+		s.WriteString(chunk(hello(fmt.Sprintf("e.%d", after))))
 		for n := after + 1; n <= events; n++ {
-			s += chunk(event(n))
+			s.WriteString(chunk(event(n)))
 		}
-		return streamHead + s + chunk(live(fmt.Sprintf("e.%d", events), events-after))
+		return streamHead + s.String() + chunk(live(fmt.Sprintf("e.%d", events), events-after))
 	}
 	whole := tail(0)
 	for cut := range len(whole) {

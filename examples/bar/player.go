@@ -7,8 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
-
+	"github.com/roxyhub/roxy/auth"
 	"github.com/roxyhub/roxy/client"
 )
 
@@ -85,9 +84,7 @@ func (p *Player) as(users map[string]*client.Client, t Turn) (*client.Client, er
 // identity provider.
 func Token(secret []byte, user string, roles []string, lifetime time.Duration) (string, error) {
 	now := time.Now()
-	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
-		"sub": user, "roles": roles, "iat": now.Unix(), "exp": now.Add(lifetime).Unix(),
-	}).SignedString(secret)
+	token, err := auth.SignDevelopment(secret, auth.Claims{User: user, Roles: roles, IssuedAt: now, Expires: now.Add(lifetime)})
 	if err != nil {
 		return "", fmt.Errorf("token of %s: %w", user, err)
 	}

@@ -130,8 +130,14 @@ func (n *night) nextParty() {
 		from time.Duration
 		rate float64
 	}{
-		{0, 14}, {90 * time.Minute, 32}, {150 * time.Minute, 42}, {4 * time.Hour, 22},
-		{5 * time.Hour, 36}, {390 * time.Minute, 24}, {435 * time.Minute, 6}, {closing - 30*time.Minute, 0},
+		{0, 14},
+		{90 * time.Minute, 32},
+		{150 * time.Minute, 42},
+		{4 * time.Hour, 22},
+		{5 * time.Hour, 36},
+		{390 * time.Minute, 24},
+		{435 * time.Minute, 6},
+		{closing - 30*time.Minute, 0},
 	}
 	rate := func(at time.Duration) float64 {
 		for i := 1; i < len(rush); i++ {

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -246,12 +247,20 @@ func (g *group) write() (err error) {
 	if g.batch.Empty() {
 		return nil // duplicates only
 	}
+	number := g.e.acked.last + 1
+	if err := g.batch.Set([]byte{keyGroup}, binary.BigEndian.AppendUint64(nil, number), nil); err != nil {
+		return err
+	}
 	start := time.Now()
 	if err := g.e.db.ApplyNoSyncWait(g.batch, pebble.Sync); err != nil {
 		return err
 	}
 	if err := g.batch.SyncWait(); err != nil {
 		return err
+	}
+	g.e.acked.last = number
+	if err := g.e.acked.write(number); err != nil {
+		g.e.log.Warn("a lost commit may go unnoticed", "dir", g.e.dir, "err", err)
 	}
 	g.e.stats.synced(len(g.answered), g.events, g.bytes, time.Since(start))
 	return nil

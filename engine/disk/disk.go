@@ -64,6 +64,7 @@ type Engine struct {
 	log   *slog.Logger
 	db    *pebble.DB
 	space *space
+	acked *acked
 	stats counters
 
 	tenants tenants
@@ -122,6 +123,9 @@ func Open(dir string, opts Options) (*Engine, error) {
 		return nil, fmt.Errorf("open %s: %w", dir, storeError(err))
 	}
 	e.db = db
+	if e.acked, err = openAcked(opts.FS, dir, db); err != nil {
+		return nil, fmt.Errorf("open %s: %w", dir, errors.Join(storeError(err), db.Close()))
+	}
 	if err := e.space.reserve(); err != nil {
 		e.log.Warn("no reserve for a full disk", "dir", dir, "err", err)
 	}
@@ -235,7 +239,7 @@ func (e *Engine) close() error {
 	e.closed = true
 	e.readGate.Unlock()
 	e.reads.Wait()
-	err := e.db.Close()
+	err := errors.Join(e.acked.file.Close(), e.db.Close())
 	if failure := e.failed(); failure != nil {
 		return errors.Join(failure, err)
 	}

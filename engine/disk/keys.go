@@ -10,6 +10,7 @@ import (
 // The keys, each kind in its own range so that deleting old ones is one range tombstone. Why they are cut this way:
 // docs/decisions/0001-log-keys.md.
 //
+//	g                                          → the number of the newest group
 //	m tenant                                   → meta
 //	l tenant 0 offset(8)                       → engine record
 //	t tenant 0 segment(6) topic 0 low(2)       → nothing; the event at offset segment<<16|low is on topic

@@ -48,11 +48,9 @@ func (e *Engine) janitor() {
 		case <-ticker.C:
 			bytes += e.tidyAll()
 		}
-		if bytes >= flushAfter || bytes > 0 && e.space.full.Load() {
+		if bytes >= flushAfter {
 			bytes = 0
-			if _, err := e.db.AsyncFlush(); err != nil {
-				e.log.Warn("flush after a trim", "err", err)
-			}
+			e.flush()
 		}
 	}
 }
@@ -200,7 +198,22 @@ func (e *Engine) Trim(ctx context.Context, tenant string, offset uint64) error {
 	if _, err := e.submit(ctx, c); err != nil {
 		return fmt.Errorf("trim %s up to %d: %w", tenant, offset, err)
 	}
+	if e.space.full.Load() {
+		e.flush()
+	}
 	return nil
+}
+
+// flush begins to write the memtable out, range tombstones included, so that the files of what was trimmed can go.
+func (e *Engine) flush() {
+	leave, err := e.enter()
+	if err != nil {
+		return // a closed store begins again with all that is needed
+	}
+	defer leave()
+	if _, err := e.db.AsyncFlush(); err != nil {
+		e.log.Warn("flush after a trim", "err", err)
+	}
 }
 
 // trim puts three things into the batch, however many events go: two range tombstones and the new beginning.

@@ -66,8 +66,16 @@ func TestCloudEventsCarryTextAsAJSONString(t *testing.T) {
 func TestCloudEventKeysTellSourcesApart(t *testing.T) {
 	seen := make(map[string]string)
 	for _, pair := range [][2]string{
-		{"a", "b"}, {"a:b", ""}, {"a", ":b"}, {"a:", "b"}, {"", "1:a:b"}, {strings.Repeat("s", 200), "i"}, {strings.Repeat("s", 199), "si"},
-		{"1:a", "b"}, {"a", "line\nfeed"}, {"a\nline", "feed"},
+		{"a", "b"},
+		{"a:b", ""},
+		{"a", ":b"},
+		{"a:", "b"},
+		{"", "1:a:b"},
+		{strings.Repeat("s", 200), "i"},
+		{strings.Repeat("s", 199), "si"},
+		{"1:a", "b"},
+		{"a", "line\nfeed"},
+		{"a\nline", "feed"},
 	} {
 		key := cloudEventKey(pair[0], pair[1])
 		if err := roxy.CheckName(key); err != nil {

@@ -132,11 +132,11 @@ func (p publication) applyHeaders(r *http.Request) error {
 		first := &p.events[0]
 		switch {
 		case p.array:
-			return invalidHeader("Idempotency-Key", "it goes with a single event; in an array each event has its own id")
+			return invalidKey("it goes with a single event; in an array each event has its own id")
 		case p.keyed:
-			return invalidHeader("Idempotency-Key", "the key of a CloudEvent is its source and id")
+			return invalidKey("the key of a CloudEvent is its source and id")
 		case first.ID != "" && first.ID != key:
-			return invalidHeader("Idempotency-Key", "differs from the event's id")
+			return invalidKey("differs from the event's id")
 		}
 		first.ID = key
 	}

@@ -46,7 +46,7 @@ func TestABodyWithoutLengthIsLimited(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	_ = resp.Body.Close()
 	if resp.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("status %s", resp.Status)
 	}
@@ -107,7 +107,9 @@ func TestASlowBodyIsGivenUp(t *testing.T) {
 				if err := server.Close(); err != nil {
 					t.Error(err)
 				}
-				<-served
+				if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+					t.Error(err)
+				}
 			})
 		})
 	}
@@ -138,6 +140,7 @@ func BenchmarkPublishEphemeral(b *testing.B) { benchmarkPublish(b, true) }
 func BenchmarkPublishInMemory(b *testing.B) { benchmarkPublish(b, false) }
 
 func benchmarkPublish(b *testing.B, ephemeral bool) {
+	b.Helper()
 	s := open(b, limit.Options{PublishRate: -1, PublishTenantRate: -1}, func(o *Options) { o.Logger = nil })
 	body := bytes.Replace(benchmarkEvent(1), []byte(`"id":"tablet-7-1",`), nil, 1)
 	if ephemeral {

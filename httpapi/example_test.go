@@ -57,7 +57,7 @@ func ExampleNew() {
 		fmt.Println(err)
 		return
 	}
-	defer resp.Body.Close()
+	_ = resp.Body.Close()
 	fmt.Println(resp.Status)
 	// Output: 200 OK
 }

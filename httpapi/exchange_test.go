@@ -15,7 +15,7 @@ func TestTheLogSaysWhoAndWhatButNoSecret(t *testing.T) {
 	s.answer(t, call{http.MethodPost, "/v1/events", nil, `{"topic":"orders/1","ttl":"the-payload"}`})
 	s.answer(t, call{path: "/v1/stream?topic=the-query&ticket=" + secret, header: map[string]string{"Authorization": ""}})
 	s.answer(t, call{http.MethodPost, "/v1/sessions/the-connection/refresh", nil, ""})
-	s.Server.Close() // the log is written after the answer
+	s.Close() // the log is written after the answer
 	log := s.log.String()
 	for _, want := range []string{
 		`"method":"POST","route":"POST /v1/events","status":200,"code":"","tenant":"bar","user":"u7","correlation":"c-77"`,

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -20,10 +19,10 @@ func idempotencyKey(r *http.Request) (string, error) {
 		key, ok = unquoteField(key)
 	}
 	if !ok {
-		return "", invalidHeader("Idempotency-Key", "want one key, bare or as a quoted string")
+		return "", invalidKey("want one key, bare or as a quoted string")
 	}
 	if err := roxy.CheckName(key); err != nil {
-		return "", invalidHeader("Idempotency-Key", err.Error())
+		return "", invalidKey(err.Error())
 	}
 	return key, nil
 }
@@ -75,6 +74,6 @@ func traceParent(s string) string {
 
 func isHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
 
-func invalidHeader(name, why string) error {
-	return &roxy.Problem{Code: roxy.InvalidParameter, Member: name, Detail: fmt.Sprintf("header %s: %s", name, why)}
+func invalidKey(why string) error {
+	return &roxy.Problem{Code: roxy.InvalidParameter, Member: "Idempotency-Key", Detail: "header Idempotency-Key: " + why}
 }

@@ -31,7 +31,7 @@ func golden(t *testing.T, path, got string) {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(path)
+	want, err := os.ReadFile(path) //nolint:gosec // the tests name it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestProblemsPageSaysWhatTheTableSays(t *testing.T) {
 func told(t *testing.T, err error) (*http.Response, string) {
 	t.Helper()
 	w := httptest.NewRecorder()
-	Write(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/events", nil), err)
+	_ = Write(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/events", nil), err)
 	body := regexp.MustCompile(`"retryAfter":"[^"]*"`).ReplaceAllString(w.Body.String(), `"retryAfter":"JITTERED"`)
 	return w.Result(), body
 }
@@ -130,7 +130,7 @@ func TestProblemsOnTheWire(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			resp, body := told(t, err)
-			defer resp.Body.Close()
+			_ = resp.Body.Close() // a recorder keeps it
 			if strings.Contains(body, "hunter2") {
 				t.Fatal("the answer holds the hidden cause")
 			}
@@ -204,7 +204,7 @@ func TestUnauthenticatedRequestsAreChallenged(t *testing.T) {
 			r.Header.Set("Authorization", tt.authorization)
 		}
 		w := httptest.NewRecorder()
-		Write(w, r, &roxy.Problem{Code: tt.code})
+		_ = Write(w, r, &roxy.Problem{Code: tt.code})
 		if got := w.Header().Get("WWW-Authenticate"); got != tt.want {
 			t.Errorf("%s with %q: %s", tt.code, tt.authorization, got)
 		}

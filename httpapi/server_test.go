@@ -76,7 +76,7 @@ func open(tb testing.TB, limits limit.Options, change func(*Options)) *site {
 		if err := h.Close(ctx); err != nil {
 			tb.Error(err)
 		}
-		s.Server.Close()
+		s.Close()
 		verifier.Close()
 		if err := engine.Close(); err != nil {
 			tb.Error(err)
@@ -118,7 +118,7 @@ type call struct {
 	body         string
 }
 
-// do sends c. Its caller closes the body.
+// do sends c; the body is closed with the test.
 func (s *site) do(t *testing.T, c call) *http.Response {
 	t.Helper()
 	if c.method == "" {
@@ -142,7 +142,16 @@ func (s *site) do(t *testing.T, c call) *http.Response {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = resp.Body.Close() })
 	return resp
+}
+
+// head sends c and returns the status and the headers of the answer.
+func (s *site) head(t *testing.T, c call) (int, http.Header) {
+	t.Helper()
+	resp := s.do(t, c)
+	_ = resp.Body.Close()
+	return resp.StatusCode, resp.Header
 }
 
 // answer sends c and returns the whole answer as golden files have it: the status, the headers that say something, and
@@ -150,7 +159,6 @@ func (s *site) do(t *testing.T, c call) *http.Response {
 func (s *site) answer(t *testing.T, c call) string {
 	t.Helper()
 	resp := s.do(t, c)
-	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)

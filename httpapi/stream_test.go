@@ -26,7 +26,6 @@ func (s *site) stream(t *testing.T, c call) *stream {
 	t.Helper()
 	resp := s.do(t, c)
 	st := &stream{resp, bufio.NewReader(resp.Body)}
-	t.Cleanup(st.Close)
 	if resp.StatusCode != http.StatusOK {
 		t.Fatalf("%s %s: %s", c.method, c.path, resp.Status)
 	}
@@ -122,7 +121,6 @@ func TestLastEventIDResumesAStream(t *testing.T) {
 func TestATicketOpensOneStream(t *testing.T) {
 	s := open(t, limit.Options{}, nil)
 	resp := s.do(t, call{method: http.MethodPost, path: "/v1/tickets"})
-	defer resp.Body.Close()
 	var bought struct {
 		Ticket  string
 		Expires time.Time
@@ -180,7 +178,6 @@ func TestAttemptsAreCountedBeforeTokensAreRead(t *testing.T) {
 	limited := 0
 	for range 20 { // one a second is let through; twenty within one test are not
 		resp := s.do(t, call{path: "/v1/stream?topic=orders/*", header: header})
-		_ = resp.Body.Close()
 		if resp.StatusCode == http.StatusTooManyRequests {
 			limited++
 			if resp.Header.Get("RateLimit") == "" || resp.Header.Get("Retry-After") == "" {

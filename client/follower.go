@@ -88,12 +88,12 @@ func (f *follower) connect(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }() // the stream is over, whatever closing says
-	switch status := resp.StatusCode; {
-	case status == http.StatusOK:
-	case status == http.StatusNoContent:
+	switch resp.StatusCode {
+	case http.StatusOK:
+	case http.StatusNoContent:
 		return errAway
 	default:
-		return f.refused(status, problemOf(resp))
+		return f.refused(resp.StatusCode, problemOf(resp))
 	}
 	media, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if err != nil || media != "text/event-stream" {

@@ -93,7 +93,7 @@ func digits(value []byte) (time.Duration, bool) {
 	if err != nil || ms > uint64(maxHint/time.Millisecond) {
 		return maxHint, true
 	}
-	return time.Duration(ms) * time.Millisecond, true //nolint:gosec // at most maxHint
+	return time.Duration(ms) * time.Millisecond, true
 }
 
 // readLine returns the next line without its end, which is CR, LF or CRLF. It never reads past a CR for the LF that may

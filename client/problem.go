@@ -49,7 +49,7 @@ func problemOf(resp *http.Response) *roxy.Problem {
 // retryAfter reads the header of RFC 9110 §10.2.3: seconds, or a date.
 func retryAfter(value string, now time.Time) (time.Duration, bool) {
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second, true //nolint:gosec // 31 bits
+		return time.Duration(seconds) * time.Second, true
 	}
 	at, err := http.ParseTime(value)
 	if err != nil {

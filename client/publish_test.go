@@ -208,7 +208,7 @@ func TestPublishSurvivesALostAnswer(t *testing.T) {
 		answer := "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: " + strconv.Itoa(len(accepted)) + "\r\n\r\n" + accepted
 		return answer[:len(answer)*min(n, 3)/3]
 	})
-	got, err := mustNew(t, Options{URL: url, Backoff: quick, HTTPClient: ownTransport(t)}).Publish(t.Context(), order(t))
+	got, err := mustNew(t, Options{URL: url, Backoff: quick(), HTTPClient: ownTransport(t)}).Publish(t.Context(), order(t))
 	if err != nil || !got[0].Duplicate {
 		t.Fatalf("got %+v, %v", got, err)
 	}

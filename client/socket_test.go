@@ -54,7 +54,10 @@ const streamHead = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-
 // chunk frames s as one chunk; with no closing chunk the connection's end is a cut.
 func chunk(s string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(s), s) }
 
-var quick = Backoff{Base: time.Microsecond, Max: time.Microsecond, Floor: time.Microsecond}
+// quick is for tests whose subject is not how long a client waits.
+func quick() Backoff {
+	return Backoff{Base: time.Microsecond, Max: time.Microsecond, Floor: time.Microsecond}
+}
 
 // ownTransport keeps the connections of a test to itself and closes them behind it.
 func ownTransport(t *testing.T) *http.Client {
@@ -87,7 +90,7 @@ func TestSubscribeLosesAndRepeatsNothingWhereverTheCableIsCut(t *testing.T) {
 			}
 			return tail(after)
 		})
-		c := mustNew(t, Options{URL: url, Backoff: quick, HTTPClient: ownTransport(t)})
+		c := mustNew(t, Options{URL: url, Backoff: quick(), HTTPClient: ownTransport(t)})
 		var got []string
 		for m, err := range c.Subscribe(t.Context(), Subscription{Patterns: []roxy.Pattern{pattern(t, "orders/*")}, Earliest: true}) {
 			if err != nil {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -188,7 +189,7 @@ func TestSubscribeTellsTheProblemOfTheHub(t *testing.T) {
 
 func TestSubscribeAsksForATokenEachTime(t *testing.T) {
 	n := 0
-	token := func(context.Context) (string, error) { n++; return "t" + string(rune('0'+n)), nil }
+	token := func(context.Context) (string, error) { n++; return "t" + strconv.Itoa(n), nil }
 	s := &script{steps: []step{
 		problem(401, roxy.TokenExpired),
 		stream(hello("e.1"), live("e.1", 0), bye("token-expired", time.Second)),
@@ -199,7 +200,7 @@ func TestSubscribeAsksForATokenEachTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, r := range s.requests {
-		if got, want := r.Header.Get("Authorization"), "Bearer t"+string(rune('1'+i)); got != want {
+		if got, want := r.Header.Get("Authorization"), "Bearer t"+strconv.Itoa(i+1); got != want {
 			t.Errorf("request %d carries %q, want %q", i, got, want)
 		}
 	}
@@ -296,9 +297,9 @@ func TestSubscribeStopsWithItsCaller(t *testing.T) {
 	s := &script{steps: []step{stream(hello("e.1"), event(2), event(3), stall{})}}
 	synctest.Test(t, func(t *testing.T) {
 		c := mustNew(t, Options{HTTPClient: &http.Client{Transport: s}})
-		for m := range c.Subscribe(t.Context(), Subscription{}) {
-			if got := word(m); got != "e.2" {
-				t.Fatalf("got %s", got)
+		for m, err := range c.Subscribe(t.Context(), Subscription{}) {
+			if err != nil || word(m) != "e.2" {
+				t.Fatalf("got %v, %v", m, err)
 			}
 			break
 		}

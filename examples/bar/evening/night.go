@@ -44,7 +44,7 @@ func simulate(seed uint64) []bar.Turn {
 	n.planNotes()
 	n.nextParty()
 	for n.agenda.Len() > 0 {
-		next := heap.Pop(&n.agenda).(*entry) //nolint:errcheck // holds nothing else
+		next := heap.Pop(&n.agenda).(*entry)
 		n.now = next.at
 		next.do()
 	}
@@ -66,7 +66,7 @@ func (a agenda) Less(i, j int) bool {
 	return a[i].at < a[j].at || a[i].at == a[j].at && a[i].order < a[j].order
 }
 func (a agenda) Swap(i, j int) { a[i], a[j] = a[j], a[i] }
-func (a *agenda) Push(x any)   { *a = append(*a, x.(*entry)) } //nolint:errcheck // container/heap's contract
+func (a *agenda) Push(x any)   { *a = append(*a, x.(*entry)) }
 func (a *agenda) Pop() any {
 	last := (*a)[len(*a)-1]
 	*a = (*a)[:len(*a)-1]

@@ -112,7 +112,7 @@ func tellHowToWatch(hub, folder string, secret []byte) error {
 			return err
 		}
 		file := filepath.Join(folder, who.role+".token")
-		if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(token), 0o600); err != nil { //nolint:gosec // the caller names the folder
 			return fmt.Errorf("token of %s: %w", who.user, err)
 		}
 		fmt.Print(watch(hub, file, who.user, who.role, who.patterns))

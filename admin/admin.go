@@ -1,0 +1,74 @@
+// Package admin is the operator's listener: health, readiness, metrics, profiles, and what an administrator may see and
+// do of a tenant. One file per endpoint; routes.go is the table of contents. It keeps nothing but the last canary's
+// outcome. The calls below /v1/admin/ and /debug/ need an administrator's token and tell nothing of other tenants;
+// health, readiness and metrics are open to whoever reaches the listener, which is loopback unless configured.
+package admin
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/roxyhub/roxy"
+	"github.com/roxyhub/roxy/auth"
+	"github.com/roxyhub/roxy/httpapi"
+	"github.com/roxyhub/roxy/hub"
+)
+
+// Options of the operator's listener. All but Logger are required.
+type Options struct {
+	Hub     *hub.Hub
+	Auth    *auth.Verifier
+	Metrics http.Handler // answers /metrics
+	Logger  *slog.Logger // readiness when it changes, revocations, failures; requests at debug. Nil discards
+}
+
+// api answers requests by its Options.
+type api struct {
+	Options
+	began time.Time
+	ready *readiness
+}
+
+// New returns the handler of the operator's listener, or an error that names the missing option.
+func New(opts Options) (http.Handler, error) {
+	switch {
+	case opts.Hub == nil:
+		return nil, errors.New("admin: no hub")
+	case opts.Auth == nil:
+		return nil, errors.New("admin: no auth: nobody could be told from an administrator")
+	case opts.Metrics == nil:
+		return nil, errors.New("admin: no metrics handler")
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	a := &api{Options: opts, began: time.Now(), ready: &readiness{canary: opts.Hub.Canary, log: opts.Logger}}
+	return a.mux(), nil
+}
+
+// administrator returns who sends r, or why they may not administer anything. Everything they then see or do is their
+// tenant's.
+func (a *api) administrator(r *http.Request) (roxy.Identity, error) {
+	who, err := a.Auth.Authenticate(r)
+	if err != nil {
+		return roxy.Identity{}, err
+	}
+	if !who.Grant.Admin {
+		return roxy.Identity{}, &roxy.Problem{Code: roxy.Forbidden, Detail: "this call is for administrators: neither the token nor its roles grant admin"}
+	}
+	return who, nil
+}
+
+// refuse answers r with the problem behind err and logs what the caller is not told.
+func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	p := httpapi.Write(w, r, err)
+	level := slog.LevelDebug
+	if p.Code == roxy.Internal {
+		level = slog.LevelError
+	}
+	// The pattern and not the URL, whose query may hold a ticket.
+	a.Logger.LogAttrs(r.Context(), level, "request refused",
+		slog.String("method", r.Method), slog.String("route", r.Pattern), slog.String("code", string(p.Code)), slog.Any("error", err))
+}

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,8 +33,8 @@ type pair struct {
 }
 
 // pairs returns one for each algorithm; those of one family share a key, which is slow to make.
-func pairs(t testing.TB) map[string]pair {
-	t.Helper()
+func pairs(tb testing.TB) map[string]pair {
+	tb.Helper()
 	all := make(map[string]pair)
 	for _, algorithm := range []string{"HS256", "HS384", "HS512"} {
 		all[algorithm] = pair{algorithm, []byte(secret), Key{Algorithm: algorithm, Secret: []byte(secret)}}
@@ -45,11 +46,11 @@ func pairs(t testing.TB) map[string]pair {
 		public(algorithm, rsaKey())
 	}
 	for algorithm, curve := range map[string]elliptic.Curve{"ES256": elliptic.P256(), "ES384": elliptic.P384(), "ES512": elliptic.P521()} {
-		public(algorithm, newECDSA(t, curve))
+		public(algorithm, newECDSA(tb, curve))
 	}
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	public("EdDSA", private)
 	return all
@@ -64,53 +65,53 @@ var rsaKey = sync.OnceValue(func() *rsa.PrivateKey { //nolint:gochecknoglobals /
 	return key
 })
 
-func newECDSA(t testing.TB, curve elliptic.Curve) *ecdsa.PrivateKey {
-	t.Helper()
+func newECDSA(tb testing.TB, curve elliptic.Curve) *ecdsa.PrivateKey {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(curve, rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return key
 }
 
 // open returns a Verifier that ends with the test.
-func open(t testing.TB, opts Options) *Verifier {
-	t.Helper()
-	v, err := New(t.Context(), opts)
+func open(tb testing.TB, opts Options) *Verifier {
+	tb.Helper()
+	v, err := New(tb.Context(), opts)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(v.Close)
+	tb.Cleanup(v.Close)
 	return v
 }
 
 // openHS returns a Verifier with the HS256 secret.
-func openHS(t testing.TB, opts Options) *Verifier {
-	t.Helper()
+func openHS(tb testing.TB, opts Options) *Verifier {
+	tb.Helper()
 	opts.Keys = []Key{{Algorithm: "HS256", Secret: []byte(secret)}}
-	return open(t, opts)
+	return open(tb, opts)
 }
 
 // sign returns a token. A nil claims is a good minimum.
-func sign(t testing.TB, algorithm string, private any, claims jwt.MapClaims, header ...string) string {
-	t.Helper()
+func sign(tb testing.TB, algorithm string, private any, claims jwt.MapClaims, header ...string) string {
+	tb.Helper()
 	if claims == nil {
 		claims = minimum()
 	}
 	token := jwt.NewWithClaims(jwt.GetSigningMethod(algorithm), claims)
-	for i := 0; i < len(header); i += 2 {
-		token.Header[header[i]] = header[i+1]
+	for line := range slices.Chunk(header, 2) {
+		token.Header[line[0]] = line[1]
 	}
 	text, err := token.SignedString(private)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return text
 }
 
-func signHS(t testing.TB, claims jwt.MapClaims) string {
-	t.Helper()
-	return sign(t, "HS256", []byte(secret), claims)
+func signHS(tb testing.TB, claims jwt.MapClaims) string {
+	tb.Helper()
+	return sign(tb, "HS256", []byte(secret), claims)
 }
 
 func minimum() jwt.MapClaims {
@@ -129,25 +130,25 @@ func with(more jwt.MapClaims) jwt.MapClaims {
 }
 
 // refused returns err as the problem that it must be, and fails if that repeats any of secrets.
-func refused(t testing.TB, err error, code roxy.Code, member string, secrets ...string) *roxy.Problem {
-	t.Helper()
+func refused(tb testing.TB, err error, code roxy.Code, member string, secrets ...string) roxy.Problem {
+	tb.Helper()
 	p, ok := errors.AsType[*roxy.Problem](err)
 	if !ok || p.Code != code || p.Member != member || p.Detail == "" {
-		t.Fatalf("got %#v, want %s of %q", err, code, member)
+		tb.Fatalf("got %#v, want %s of %q", err, code, member)
 	}
 	for _, s := range secrets {
 		if s != "" && strings.Contains(p.Error(), s) {
-			t.Fatalf("the refusal repeats a secret: %v", p)
+			tb.Fatalf("the refusal repeats a secret: %v", p)
 		}
 	}
-	return p
+	return *p
 }
 
-func mustPattern(t testing.TB, s string) roxy.Pattern {
-	t.Helper()
+func mustPattern(tb testing.TB, s string) roxy.Pattern {
+	tb.Helper()
 	p, err := roxy.ParsePattern(s)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return p
 }

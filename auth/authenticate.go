@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,10 +81,8 @@ func tokenInURL(name string, values []string) error {
 	case "access_token", "id_token", "token", "jwt", "authorization", "bearer":
 		return p
 	}
-	for _, value := range values {
-		if looksLikeToken(value) {
-			return p
-		}
+	if slices.ContainsFunc(values, looksLikeToken) {
+		return p
 	}
 	return nil
 }

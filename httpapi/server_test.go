@@ -158,7 +158,7 @@ func (s *site) head(t *testing.T, c call) (int, http.Header) {
 // the body, with whatever differs from run to run in capitals.
 func (s *site) answer(t *testing.T, c call) string {
 	t.Helper()
-	resp := s.do(t, c)
+	resp := s.do(t, c) //nolint:bodyclose // with the test
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)

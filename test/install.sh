@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Installs what the tests need beside Go, from Debian's packages. Does nothing when all is there.
+set -euo pipefail
+
+die() {
+	echo "test/install.sh: $*" >&2
+	exit 1
+}
+
+packages=()
+# need COMMAND PURPOSE PACKAGE… remembers the packages if there is no such command.
+need() {
+	command -v "$1" >/dev/null && return
+	echo "missing: $1, for $2"
+	packages+=("${@:3}")
+}
+
+command -v go >/dev/null || die "go is missing: install Go 1.26 from https://go.dev/dl/"
+need gcc "the race detector" gcc libc6-dev
+need curl "the end-to-end tests, which paste what README says" curl ca-certificates
+need chromium "the end-to-end tests with a real EventSource" chromium
+((${#packages[@]} > 0)) || exit 0
+
+command -v apt-get >/dev/null || die "this is not Debian: install ${packages[*]} yourself"
+((EUID == 0)) || die "run as root, once: apt-get update && apt-get install -y --no-install-recommends ${packages[*]}"
+echo "installing: ${packages[*]}"
+export DEBIAN_FRONTEND=noninteractive
+apt-get -o DPkg::Lock::Timeout=300 update
+apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "${packages[@]}"

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/roxyhub/roxy/admin"
+	"github.com/roxyhub/roxy/auth"
+	"github.com/roxyhub/roxy/engine/disk"
+	"github.com/roxyhub/roxy/httpapi"
+	"github.com/roxyhub/roxy/hub"
+	"github.com/roxyhub/roxy/internal/config"
+	"github.com/roxyhub/roxy/internal/telemetry"
+	"github.com/roxyhub/roxy/limit"
+)
+
+// stopTime bounds a stop: streams say goodbye, commits end, the engine closes.
+const stopTime = 15 * time.Second
+
+func newServe() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the hub",
+		Long: `serve runs the hub until it is told to stop (SIGTERM, Ctrl-C). SIGHUP, or a change of the file, reloads the
+policy and the limits; other keys take effect at the next start.
+
+Without a configuration it is a hub for development: on loopback only, with a secret of its own in the data folder. It
+prints a token and commands to paste.
+
+Every key of the file is also a flag, and an environment variable: admin.listen is --admin-listen and
+ROXY_ADMIN_LISTEN. Lists are separated by commas; auth.keys and policy.roles take YAML. docs/configuration.md has them all.`,
+		Example: `  roxy serve                            # for development
+  roxy serve --config roxy.yaml
+  roxy check roxy.yaml                  # what is wrong with it?`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			from, err := sourcesOf(cmd)
+			if err != nil {
+				return err
+			}
+			if from.File == "" && !keysGiven(from) {
+				return serveDevelopment(cmd.Context(), from)
+			}
+			loaded, err := config.Load(from)
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), loaded, from, nil)
+		},
+	}
+	addConfigFlags(cmd)
+	return cmd
+}
+
+// serve wires the hub together, runs it until ctx ends, and takes it apart in the reverse order. started, when not nil,
+// is called once it listens.
+func serve(ctx context.Context, c *config.Loaded, from config.Sources, started func()) (err error) {
+	log := newLogger(os.Stderr, c.Log)
+	for _, w := range c.Warnings {
+		log.LogAttrs(ctx, slog.LevelWarn, "configuration", slog.String("warning", w))
+	}
+
+	store, err := disk.Open(string(c.Data), disk.Options{
+		Retention: disk.Retention{Age: c.Retention.Age, Events: c.Retention.Events, Bytes: uint64(c.Retention.Bytes)}, //nolint:gosec // a size is never negative
+		Logger:    log,
+	})
+	if err != nil {
+		return fmt.Errorf("open the log in %s: %w", c.Data, err)
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+
+	h, err := hub.Start(ctx, store, hub.Options{
+		MaxEventBytes: int(c.Limits.Event), MaxBatch: c.Limits.Batch,
+		QueueBytes: int(c.Stream.Queue.Bytes), QueueEvents: c.Stream.Queue.Events,
+		DrainOver: c.Drain.Over, Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeHub(h)) }()
+
+	verifier, err := auth.New(ctx, auth.Options{
+		Keys: c.Keys, Issuer: c.Auth.Issuer, Audience: c.Auth.Audience, Leeway: c.Auth.Leeway, Cookie: c.Auth.Cookie,
+		Origins: c.CORS.Origins, TenantClaim: c.Auth.Claims.Tenant, RolesClaim: c.Auth.Claims.Roles,
+		Policy: auth.Policy{Roles: c.Grants()}, Revoked: h.Revoked, Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	defer verifier.Close()
+	limits := limit.New(limitOptions(c))
+
+	public, err := httpapi.New(httpapi.Options{
+		Hub: h, Auth: verifier, Limits: limits, CORS: httpapi.CORS{Origins: c.CORS.Origins, Credentials: c.CORS.Credentials},
+		MaxEventBytes: int(c.Limits.Event), MaxBatch: c.Limits.Batch, MaxTopicsPerStream: c.Limits.TopicsPerStream,
+		Heartbeat: c.Stream.Heartbeat, TrustedProxies: c.TrustedProxies, Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	operator, err := admin.New(admin.Options{
+		Hub: h, Auth: verifier, Metrics: telemetry.Handler(h, store, limits, verifier), Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+
+	servers := &servers{log: log}
+	defer func() { err = errors.Join(err, servers.stop(h)) }()
+	for _, address := range c.Listen {
+		if err := servers.start(ctx, "public", string(address), public); err != nil {
+			return err
+		}
+	}
+	if err := servers.start(ctx, "admin", string(c.Admin.Listen), operator); err != nil {
+		return err
+	}
+	if started != nil {
+		started()
+	}
+	reload := func() { reloadPolicy(ctx, from, verifier, limits, h, log) }
+	defer watch(ctx, from.File, reload)()
+	select {
+	case <-ctx.Done():
+		log.LogAttrs(context.WithoutCancel(ctx), slog.LevelInfo, "stopping")
+		return nil
+	case err := <-servers.failed():
+		return err
+	}
+}
+
+func closeHub(h *hub.Hub) error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	return h.Close(ctx)
+}
+
+func limitOptions(c *config.Loaded) limit.Options {
+	return limit.Options{
+		ConnectionsPerIP: c.Limits.Connections.PerIP, ConnectionsPerUser: c.Limits.Connections.PerUser,
+		ConnectionsPerTenant: c.Limits.Connections.PerTenant, AttemptsPerIP: c.Limits.Connections.AttemptsPerIP,
+		PublishRate: c.Limits.Publish.Rate, PublishBurst: c.Limits.Publish.Burst,
+		PublishTenantRate: c.Limits.PublishTenant.Rate, PublishTenantBurst: c.Limits.PublishTenant.Burst,
+	}
+}
+
+// reloadPolicy reads the configuration again and puts its policy and limits in force; a broken one changes nothing.
+func reloadPolicy(ctx context.Context, from config.Sources, v *auth.Verifier, limits *limit.Limits, h *hub.Hub, log *slog.Logger) {
+	fresh, err := config.Load(from)
+	if err != nil {
+		log.LogAttrs(ctx, slog.LevelError, "the changed configuration is broken; the one before stays in force", slog.Any("error", err))
+		return
+	}
+	v.SetPolicy(auth.Policy{Roles: fresh.Grants()})
+	limits.Set(limitOptions(fresh))
+	h.Regrant(v.Grant)
+	log.LogAttrs(ctx, slog.LevelInfo, "policy and limits reloaded")
+}
+
+// watch calls reload on SIGHUP and when file changes, until the returned func is called.
+func watch(ctx context.Context, file string, reload func()) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	var running sync.WaitGroup
+	changed := make(chan struct{})
+	if file != "" {
+		running.Go(func() {
+			config.Watch(ctx, file, func() {
+				select {
+				case changed <- struct{}{}:
+				case <-ctx.Done():
+				}
+			})
+		})
+	}
+	running.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hangup:
+			case <-changed:
+			}
+			reload()
+		}
+	})
+	return func() {
+		signal.Stop(hangup)
+		cancel()
+		running.Wait()
+	}
+}
+
+// servers are the listeners, each with its server.
+type servers struct {
+	log     *slog.Logger
+	all     []*http.Server
+	running sync.WaitGroup
+	errs    chan error
+}
+
+func (s *servers) failed() <-chan error { return s.errs }
+
+// start listens on address and serves handler there. The read timeouts bound the head of a request alone: a stream
+// lives as long as its client.
+func (s *servers) start(ctx context.Context, name, address string, handler http.Handler) error {
+	if s.errs == nil {
+		s.errs = make(chan error, 16)
+	}
+	var listen net.ListenConfig
+	listener, err := listen.Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("%s listener: %w: stop what listens there, or choose another address", name, err)
+	}
+	server := &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	s.all = append(s.all, server)
+	s.running.Go(func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			s.errs <- fmt.Errorf("%s listener: %w", name, err)
+		}
+	})
+	s.log.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("listener", name), slog.String("address", listener.Addr().String()))
+	return nil
+}
+
+// stop accepts nothing more, ends the streams and waits for the requests in progress.
+func (s *servers) stop(h *hub.Hub) error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	errs := make([]error, len(s.all)+1)
+	var stopping sync.WaitGroup
+	for i, server := range s.all {
+		stopping.Go(func() { errs[i] = server.Shutdown(ctx) })
+	}
+	errs[len(s.all)] = h.Close(ctx)
+	stopping.Wait()
+	s.running.Wait()
+	return errors.Join(errs...)
+}

@@ -1,0 +1,191 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/roxyhub/roxy"
+	"github.com/roxyhub/roxy/auth"
+)
+
+// checker says what is wrong with values that are well formed each for itself.
+type checker struct {
+	loaded *Loaded
+	seen   map[string]string
+	errs   *[]error
+}
+
+func (c *checker) fail(key, format string, args ...any) {
+	place := c.seen[key]
+	for parent := key; place == "" && parent != ""; { // a default, or left out: name the nearest that is there
+		cut := strings.LastIndexAny(parent, ".[")
+		parent = parent[:max(cut, 0)]
+		place = c.seen[parent]
+	}
+	*c.errs = append(*c.errs, fmt.Errorf("%s: %s: %s", cmp.Or(place, "config"), key, fmt.Sprintf(format, args...)))
+}
+
+func (c *checker) all() {
+	l := c.loaded
+	if len(l.Listen) == 0 {
+		c.fail("listen", "no address to listen on")
+	}
+	if l.Data == "" {
+		c.fail("data", "no folder for the events")
+	}
+	c.keys()
+	c.cookie()
+	c.origins()
+	c.policy()
+	c.ranges()
+}
+
+func (c *checker) keys() {
+	l := c.loaded
+	if len(l.Auth.Keys) == 0 {
+		c.fail("auth.keys", "no keys: nobody could be authenticated. Add one, such as {alg: HS256, secretFile: roxy.secret}")
+	}
+	for i, k := range l.Auth.Keys {
+		at := fmt.Sprintf("auth.keys[%d]", i)
+		key, err := c.key(k, at)
+		if err == nil {
+			err = key.Check()
+		}
+		if err != nil {
+			c.fail(at, "%v", err)
+			continue
+		}
+		l.Keys = append(l.Keys, key)
+	}
+}
+
+// key reads what a key's files hold.
+func (c *checker) key(k Key, at string) (auth.Key, error) {
+	given := 0
+	for _, set := range []bool{k.Secret != "", k.SecretFile != "", k.PublicKeyFile != "", k.JWKSURL != ""} {
+		if set {
+			given++
+		}
+	}
+	if given != 1 {
+		return auth.Key{}, errors.New("want exactly one of secret, secretFile, publicKeyFile and jwksURL")
+	}
+	key := auth.Key{Algorithm: k.Alg, JWKSURL: k.JWKSURL}
+	switch {
+	case k.Secret != "":
+		key.Secret = []byte(k.Secret)
+	case k.SecretFile != "":
+		text, err := os.ReadFile(string(k.SecretFile))
+		if err != nil {
+			return key, fmt.Errorf("secretFile: %w", err)
+		}
+		if info, err := os.Stat(string(k.SecretFile)); err == nil && info.Mode().Perm()&0o077 != 0 {
+			c.loaded.Warnings = append(c.loaded.Warnings, fmt.Sprintf("%s: %s can be read by others: chmod 600 it", at, k.SecretFile))
+		}
+		key.Secret = []byte(strings.TrimSpace(string(text)))
+	case k.PublicKeyFile != "":
+		text, err := os.ReadFile(string(k.PublicKeyFile))
+		if err != nil {
+			return key, fmt.Errorf("publicKeyFile: %w", err)
+		}
+		if key.PublicKey, err = auth.ParsePublicKey(text); err != nil {
+			return key, fmt.Errorf("publicKeyFile %s: %w", k.PublicKeyFile, err)
+		}
+	}
+	return key, nil
+}
+
+func (c *checker) cookie() {
+	name := c.loaded.Auth.Cookie
+	if name == "" {
+		return
+	}
+	if err := (&http.Cookie{Name: name}).Valid(); err != nil {
+		c.fail("auth.cookie", "%q is no name of a cookie", name)
+	}
+}
+
+func (c *checker) origins() {
+	for i, o := range c.loaded.CORS.Origins {
+		at := fmt.Sprintf("cors.origins[%d]", i)
+		if o == "*" {
+			if c.loaded.CORS.Credentials {
+				c.fail(at, "* cannot go with credentials: list the origins, or set cors.credentials to false")
+			}
+			continue
+		}
+		u, err := url.Parse(o)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil || strings.Contains(o, "*") {
+			c.fail(at, "%q is no origin: write it as the browser does, as in https://bar.example", o)
+		}
+	}
+}
+
+func (c *checker) policy() {
+	for _, name := range slices.Sorted(maps.Keys(c.loaded.Policy.Roles)) {
+		if err := roxy.CheckName(name); err != nil {
+			c.fail("policy.roles."+name, "%v", err)
+		}
+	}
+	for _, pattern := range slices.Sorted(maps.Keys(c.loaded.Policy.Fields)) {
+		at := "policy.fields." + pattern
+		if _, err := roxy.ParsePattern(pattern); err != nil {
+			c.fail(at, "%v", err)
+		}
+		for field := range c.loaded.Policy.Fields[pattern] {
+			if slices.Contains(strings.Split(field, "."), "") {
+				c.fail(at, "field %q: an empty name in the path", field)
+			}
+		}
+	}
+}
+
+func (c *checker) ranges() {
+	l := c.loaded
+	if h := l.Stream.Heartbeat; h < time.Second || h > time.Minute {
+		c.fail("stream.heartbeat", "%s is not from 1s to 1m", h)
+	}
+	if o := l.Drain.Over; o > time.Hour {
+		c.fail("drain.over", "%s is more than an hour", o)
+	}
+	if l.Auth.Leeway > 5*time.Minute {
+		c.fail("auth.leeway", "%s is more than 5m: tokens would outlive their exp by that", l.Auth.Leeway)
+	}
+	for key, n := range map[string]int{
+		"stream.queue.bytes": int(l.Stream.Queue.Bytes), "stream.queue.events": l.Stream.Queue.Events,
+		"limits.connections.perIP": l.Limits.Connections.PerIP, "limits.connections.perUser": l.Limits.Connections.PerUser,
+		"limits.connections.perTenant": l.Limits.Connections.PerTenant, "limits.connections.attemptsPerIP": l.Limits.Connections.AttemptsPerIP,
+		"limits.publish.burst": l.Limits.Publish.Burst, "limits.publishTenant.burst": l.Limits.PublishTenant.Burst,
+		"limits.event": int(l.Limits.Event), "limits.batch": l.Limits.Batch, "limits.topicsPerStream": l.Limits.TopicsPerStream,
+	} {
+		if n == 0 {
+			c.fail(key, "0 would let nothing through")
+		}
+	}
+	if l.Limits.Event > 16<<20 {
+		c.fail("limits.event", "%s is more than 16MiB: events are messages, not files", l.Limits.Event)
+	}
+	if l.Limits.Publish.Rate == 0 {
+		c.fail("limits.publish.rate", "0 would let nothing through")
+	}
+	if l.Limits.PublishTenant.Rate == 0 {
+		c.fail("limits.publishTenant.rate", "0 would let nothing through")
+	}
+}
+
+// Grants returns what each role grants.
+func (c *Config) Grants() map[string]roxy.Grant {
+	grants := make(map[string]roxy.Grant, len(c.Policy.Roles))
+	for name, r := range c.Policy.Roles {
+		grants[name] = roxy.Grant{Read: r.Read, Publish: r.Publish, Write: r.Write, Admin: r.Admin}
+	}
+	return grants
+}

@@ -124,7 +124,7 @@ func newVerifier(ctx context.Context, opts Options, client *http.Client) (*Verif
 	v.opts.Keys = nil // nobody prints a secret that is not there
 	slices.Sort(v.accepts)
 	v.accepts = slices.Compact(v.accepts)
-	v.parser = jwt.NewParser(jwt.WithValidMethods(v.accepts), jwt.WithoutClaimsValidation())
+	v.parser = jwt.NewParser(jwt.WithValidMethods(v.accepts), jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation())
 	v.claims = jwt.NewValidator(claimRules(opts)...)
 	v.SetPolicy(opts.Policy)
 

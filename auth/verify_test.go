@@ -81,6 +81,7 @@ func TestForgedTokensAreRefused(t *testing.T) {
 		"a path as kid":                        {sign(t, "HS256", []byte{0}, nil, "kid", "../../../../dev/null"), ""},
 		"critical header members":              {critical, "crit"},
 		"two dots too many":                    {good + "..", ""},
+		"another spelling of the last bits":    {respell(good), ""},
 		"padding":                              {good + "=", ""},
 		"a space":                              {good + " ", ""},
 		"nothing":                              {"", ""},
@@ -171,6 +172,13 @@ func TestClaimsAreCheckedByName(t *testing.T) {
 			refused(t, err, tt.code, tt.member, token)
 		})
 	}
+}
+
+// respell changes bits of the last character that no byte of the signature comes from.
+func respell(token string) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	last := len(token) - 1
+	return token[:last] + string(alphabet[strings.IndexByte(alphabet, token[last])^1])
 }
 
 // jsonNull is a claim that is there and null.
@@ -364,8 +372,8 @@ func FuzzVerify(f *testing.F) {
 	f.Fuzz(func(t *testing.T, token string) {
 		id, err := v.Verify(t.Context(), token)
 		if err == nil {
-			// Nobody else has the secret: only the seed and its spellings are good.
-			if id.User != "u7" {
+			// Nobody else has the secret: only the seed is good (base64 passes over line breaks).
+			if id.User != "u7" || strings.NewReplacer("\r", "", "\n", "").Replace(token) != good {
 				t.Fatalf("forged %q: %+v", token, id)
 			}
 			return

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/roxyhub/roxy"
@@ -27,6 +28,7 @@ func (h *Hub) Publish(ctx context.Context, by roxy.Identity, events []roxy.Event
 		return nil, &roxy.Problem{Code: roxy.InvalidEvent, Detail: fmt.Sprintf("%d events, want 1–%d", n, h.opts.MaxBatch)}
 	}
 	durable := make([]roxy.Event, 0, len(events))
+	places := make([]int, 0, len(events)) // of the durable ones among all
 	for i := range events {
 		e := &events[i]
 		e.By = by.User
@@ -38,11 +40,12 @@ func (h *Hub) Publish(ctx context.Context, by roxy.Identity, events []roxy.Event
 		}
 		if !e.Ephemeral {
 			durable = append(durable, *e)
+			places = append(places, i)
 		}
 	}
 	receipt, err := h.commit(ctx, by.Tenant, durable)
 	if err != nil {
-		return nil, err
+		return nil, relocate(err, places, len(events))
 	}
 	results := make([]Published, len(events))
 	next := 0
@@ -124,6 +127,27 @@ func at(i, n int, err error) error {
 		return err
 	}
 	located := *p
-	located.Member = fmt.Sprintf("[%d].%s", i, p.Member)
+	located.Member = fmt.Sprintf("[%d]", i)
+	if p.Member != "" {
+		located.Member += "." + p.Member
+	}
 	return &located
+}
+
+// relocate turns the index in an engine's problem, among the events that it was given, into the one among all n.
+func relocate(err error, places []int, n int) error {
+	var p *roxy.Problem
+	if n == len(places) || !errors.As(err, &p) || p.Code != roxy.KeyReused {
+		return err
+	}
+	i, member := 0, p.Member
+	if index, rest, ok := strings.Cut(p.Member, "]."); ok {
+		member = rest
+		if _, err := fmt.Sscanf(index, "[%d", &i); err != nil || i >= len(places) {
+			return p
+		}
+	}
+	located := *p
+	located.Member = member
+	return at(places[i], n, &located)
 }

@@ -137,6 +137,9 @@ func TestPublishChecksEveryEventBeforeAnyIsCommitted(t *testing.T) {
 	keyed, other := ok, ok
 	keyed.ID, other.ID, other.Data = "k", "k", []byte("2")
 	problem(t, publish(ok, keyed, other), roxy.KeyReused, "[2].id")
+	passing := ok
+	passing.Ephemeral = true
+	problem(t, publish(passing, keyed, other), roxy.KeyReused, "[2].id")
 	if b, err := f.engine.Bounds(t.Context(), "bar"); err != nil || b.Head != 0 {
 		t.Errorf("head %d, %v: something of a refused publish was committed", b.Head, err)
 	}

@@ -26,7 +26,8 @@ type Subscription struct {
 }
 
 // Subscribe gives sink what sub asks for until ctx ends, the sink fails or the hub ends the stream, having said why.
-// A *roxy.Problem says that nothing was written: Forbidden for a pattern outside the grant, NotReady while closing. nil
+// A *roxy.Problem says that nothing was written: Forbidden for a pattern outside the grant, Overloaded while closing, NotReady when the
+// log cannot be read. nil
 // says that the stream is over.
 func (h *Hub) Subscribe(ctx context.Context, sub Subscription, sink Sink) error {
 	if err := h.admits(&sub); err != nil {

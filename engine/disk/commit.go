@@ -142,6 +142,6 @@ func keyReused(i, n int) error {
 	}
 	return &roxy.Problem{
 		Code: roxy.KeyReused, Member: member,
-		Detail: fmt.Sprintf("%s: the same key was used for another event before", member),
+		Detail: "the idempotency key was used for another event before",
 	}
 }

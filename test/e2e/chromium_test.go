@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"os/exec"
 	"testing"
 	"time"
@@ -18,12 +17,11 @@ import (
 // order across a kill -9 and restart of the hub, by itself.
 func TestChromiumEventSourceResumesByItself(t *testing.T) {
 	reports := make(chan report, 1000)
-	hub := testkit.Start(t, testkit.Config{Origins: []string{"*"}})
-	token := hub.Token(t, testkit.Claims{Subject: "cook", Roles: []string{"kitchen"}})
-	page := servePage(t, token, reports)
-	hub.Reconfigure(t, testkit.Config{Origins: []string{page.URL}})
-
-	admin := hub.Token(t, testkit.Claims{Subject: "boss", Roles: []string{"admin"}})
+	var token string // of the cook, once there is a hub to sign it for
+	page := servePage(t, func() string { return token }, reports)
+	hub := testkit.Start(t, testkit.Config{YAML: "cors: { origins: [\"" + page.URL + "\"] }\n"})
+	token = hub.Token(t, testkit.Claims{User: "cook", Roles: []string{"kitchen"}})
+	admin := hub.Token(t, testkit.Claims{User: "boss", Roles: []string{"everything"}})
 	browse(t, page.URL+"/?stream="+url.QueryEscape(hub.URL+"/v1/stream?topic=orders/*"))
 	await(t, reports, "roxy:live")
 	const n = 60
@@ -57,11 +55,11 @@ func TestChromiumEventSourceResumesByItself(t *testing.T) {
 type report struct{ Type, ID, Data string }
 
 // servePage serves the page that reports, on an origin of its own; the token is in a cookie that scripts cannot read.
-func servePage(t *testing.T, token string, reports chan<- report) *httptest.Server {
+func servePage(t *testing.T, token func() string, reports chan<- report) *httptest.Server {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
-		http.SetCookie(w, &http.Cookie{Name: "roxy_token", Value: token, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
+		http.SetCookie(w, &http.Cookie{Name: "roxy_token", Value: token(), Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
 		http.ServeFile(w, r, "testdata/eventsource.html")
 	})
 	mux.HandleFunc("POST /report", func(_ http.ResponseWriter, r *http.Request) {
@@ -85,11 +83,7 @@ func browse(t *testing.T, page string) {
 	}
 	cmd := exec.CommandContext(t.Context(), chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--user-data-dir="+t.TempDir(),
-		"--remote-debugging-port=0", page)
-	cmd.Stderr = os.Stderr
-	if testing.Verbose() {
-		cmd.Stdout = os.Stdout
-	}
+		"--remote-debugging-port=0", page) //nolint:gosec // fixed words
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func TestKillNineLosesNothingThatWasAcknowledged(t *testing.T) {
 		rounds = n
 	}
 	hub := testkit.Start(t, testkit.Config{})
-	token := hub.Token(t, testkit.Claims{Subject: "publisher", Roles: []string{"admin"}})
+	token := hub.Token(t, testkit.Claims{User: "publisher", Roles: []string{"everything"}})
 	l := &ledger{acked: map[string][]uint64{}, unknown: map[string]string{}}
 	for round := range rounds {
 		ctx, cancel := context.WithCancel(t.Context())

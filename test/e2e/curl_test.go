@@ -16,8 +16,8 @@ import (
 // What README and the guide tell people to paste works: publish, subscribe and resume with curl alone.
 func TestCurlPublishesSubscribesAndResumes(t *testing.T) {
 	hub := testkit.Start(t, testkit.Config{})
-	waiter := "Authorization: Bearer " + hub.Token(t, testkit.Claims{Subject: "waiter-1", Roles: []string{"waiter"}})
-	admin := "Authorization: Bearer " + hub.Token(t, testkit.Claims{Subject: "boss", Roles: []string{"admin"}})
+	waiter := "Authorization: Bearer " + hub.Token(t, testkit.Claims{User: "waiter-1", Roles: []string{"waiter"}})
+	admin := "Authorization: Bearer " + hub.Token(t, testkit.Claims{User: "boss", Roles: []string{"everything"}})
 	publish := func(order string) string {
 		out := curl(t, "-fsS", "-H", admin, "--json", `{"topic":"orders/7","type":"order:new","data":{"order":"`+order+`"}}`, hub.URL+"/v1/events")
 		_, rest, ok := strings.Cut(out, `"cursor":"`)
@@ -66,7 +66,7 @@ func TestCurlPublishesSubscribesAndResumes(t *testing.T) {
 
 func TestCurlIsToldWhatIsWrong(t *testing.T) {
 	hub := testkit.Start(t, testkit.Config{})
-	waiter := hub.Token(t, testkit.Claims{Subject: "waiter-1", Roles: []string{"waiter"}})
+	waiter := hub.Token(t, testkit.Claims{User: "waiter-1", Roles: []string{"waiter"}})
 	for name, tt := range map[string]struct {
 		args   []string
 		status int
@@ -94,7 +94,7 @@ func TestCurlIsToldWhatIsWrong(t *testing.T) {
 // A browser takes every status but 200 as final, so an EventSource that is refused for load alone is told to come back.
 func TestEventSourceRefusedForLoadIsToldToComeBack(t *testing.T) {
 	hub := testkit.Start(t, testkit.Config{YAML: "limits: { connections: { perUser: 1 } }\n"})
-	waiter := "Authorization: Bearer " + hub.Token(t, testkit.Claims{Subject: "waiter-1", Roles: []string{"waiter"}})
+	waiter := "Authorization: Bearer " + hub.Token(t, testkit.Claims{User: "waiter-1", Roles: []string{"waiter"}})
 	first := open(t, t.Context(), hub.URL, strings.TrimPrefix(waiter, "Authorization: Bearer "), url.Values{"topic": {"orders/*"}}, "")
 	first.until(t, "roxy:live")
 	native := curl(t, "-sS", "-i", "-H", waiter, "-H", "Accept: text/event-stream", hub.URL+"/v1/stream?topic=orders/*")

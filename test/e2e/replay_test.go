@@ -35,7 +35,7 @@ func same() func(int) string { return func(int) string { return "load/1" } }
 
 func TestReplayRightAfterARestartWithoutANewPublish(t *testing.T) {
 	hub := testkit.Start(t, testkit.Config{})
-	token := hub.Token(t, testkit.Claims{Subject: "u", Roles: []string{"admin"}})
+	token := hub.Token(t, testkit.Claims{User: "u", Roles: []string{"everything"}})
 	epoch := fill(t, hub.URL, token, 0, 100, same())
 	hub.Kill9(t)
 	hub.Restart(t)
@@ -49,7 +49,7 @@ func TestReplayRightAfterARestartWithoutANewPublish(t *testing.T) {
 
 func TestClientManyEventsBehindGetsAllOfThem(t *testing.T) {
 	hub := testkit.Start(t, testkit.Config{})
-	token := hub.Token(t, testkit.Claims{Subject: "u", Roles: []string{"admin"}})
+	token := hub.Token(t, testkit.Claims{User: "u", Roles: []string{"everything"}})
 	epoch := fill(t, hub.URL, token, 0, 3000, same())
 	s := open(t, t.Context(), hub.URL, token, url.Values{"topic": {"load/*"}}, epoch+".500")
 	events, _ := s.until(t, "roxy:live")
@@ -58,7 +58,7 @@ func TestClientManyEventsBehindGetsAllOfThem(t *testing.T) {
 
 func TestCursorNearTheHeadOfALongLogReplaysOnlyTheEnd(t *testing.T) {
 	hub := testkit.Start(t, testkit.Config{})
-	token := hub.Token(t, testkit.Claims{Subject: "u", Roles: []string{"admin"}})
+	token := hub.Token(t, testkit.Claims{User: "u", Roles: []string{"everything"}})
 	epoch := fill(t, hub.URL, token, 0, 10_050, same())
 	s := open(t, t.Context(), hub.URL, token, url.Values{"topic": {"load/*"}}, epoch+".10040")
 	events, _ := s.until(t, "roxy:live")
@@ -88,7 +88,7 @@ func TestThousandClientsResumeAnywhereWhilePublishingGoesOn(t *testing.T) {
 		rooms    = 100
 	)
 	hub := testkit.Start(t, testkit.Config{})
-	token := hub.Token(t, testkit.Claims{Subject: "u", Roles: []string{"admin"}})
+	token := hub.Token(t, testkit.Claims{User: "u", Roles: []string{"everything"}})
 	topic := func(i int) string { return fmt.Sprintf("room/%d/%s", i%rooms, []string{"light", "sound"}[i/rooms%2]) }
 	epoch := fill(t, hub.URL, token, 0, retained, topic)
 

@@ -66,7 +66,7 @@ ROXY_ADMIN_LISTEN. Lists are separated by commas; auth.keys and policy.roles tak
 // serve wires the hub together, runs it until ctx ends, and takes it apart in the reverse order. started, when not nil,
 // is called once it listens.
 func serve(ctx context.Context, c *config.Loaded, from config.Sources, started func()) (err error) {
-	log := newLogger(os.Stderr, c.Log)
+	log := telemetry.Logger(os.Stderr, c.Log.Level, string(c.Log.Format))
 	for _, w := range c.Warnings {
 		log.LogAttrs(ctx, slog.LevelWarn, "configuration", slog.String("warning", w))
 	}
@@ -109,12 +109,9 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, started f
 	if err != nil {
 		return err
 	}
-	operator, err := admin.New(admin.Options{
+	operator := admin.New(admin.Options{
 		Hub: h, Auth: verifier, Metrics: telemetry.Handler(h, store, limits, verifier), Logger: log,
 	})
-	if err != nil {
-		return err
-	}
 
 	servers := &servers{log: log}
 	defer func() { err = errors.Join(err, servers.stop(h)) }()

@@ -125,14 +125,10 @@ func (is *issuer) run(ctx context.Context) {
 	}
 }
 
-// begin opens the round that refresh has not opened already, and takes a demand that came together with the timer.
+// begin opens the round that refresh has not opened already.
 func (is *issuer) begin() {
 	is.mu.Lock()
 	defer is.mu.Unlock()
-	select {
-	case <-is.demand:
-	default:
-	}
 	if is.round == nil {
 		is.round = &round{done: make(chan struct{})}
 	}
@@ -173,7 +169,7 @@ func (is *issuer) refresh(ctx context.Context) bool {
 		is.round = r
 		select {
 		case is.demand <- struct{}{}:
-		default: // run has been asked and will find this round
+		default: // one is left over from a round that the timer began
 		}
 	}
 	is.mu.Unlock()

@@ -151,6 +151,37 @@ func TestAStaticKeyAndTwoIssuersMayShareAnAlgorithm(t *testing.T) {
 	}
 }
 
+func TestOnlyKeysMeantForTheAlgorithmAreKept(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(*jwkset.JWKMarshal)
+		kept   bool
+	}{
+		"as it is":              {func(*jwkset.JWKMarshal) {}, true},
+		"meant for signatures":  {func(k *jwkset.JWKMarshal) { k.ALG, k.USE, k.KEYOPS = "RS256", "sig", []jwkset.KEYOPS{"verify"} }, true},
+		"meant for encryption":  {func(k *jwkset.JWKMarshal) { k.USE = "enc" }, false},
+		"meant for signing":     {func(k *jwkset.JWKMarshal) { k.KEYOPS = []jwkset.KEYOPS{"sign"} }, false},
+		"of a kindred kind":     {func(k *jwkset.JWKMarshal) { k.ALG = "PS256" }, false},
+		"of an encryption kind": {func(k *jwkset.JWKMarshal) { k.ALG = "RSA-OAEP" }, false},
+		"broken":                {func(k *jwkset.JWKMarshal) { k.N = "" }, false},
+		"short":                 {func(k *jwkset.JWKMarshal) { k.N = k.N[:100] }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var all jwkset.JWKSMarshal
+			if err := json.Unmarshal(set(t, map[string]any{"k": rsaKey().Public()}), &all); err != nil {
+				t.Fatal(err)
+			}
+			tt.change(&all.Keys[0])
+			body, err := json.Marshal(all)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if keys, err := parseSet(body, "RS256"); (len(keys) == 1) != tt.kept || (err == nil) != tt.kept {
+				t.Fatalf("%d keys, %v", len(keys), err)
+			}
+		})
+	}
+}
+
 func TestFetchRefusesWhatIsNoSet(t *testing.T) {
 	es := newECDSA(t, elliptic.P256())
 	good := set(t, map[string]any{"k": es.Public()})
@@ -296,7 +327,8 @@ func TestCachedKeysServeWhileTheIssuerIsDown(t *testing.T) {
 }
 
 func TestANewKeyIsFetchedAtOnceButOncePerMinute(t *testing.T) {
-	first, second, third := newECDSA(t, elliptic.P256()), newECDSA(t, elliptic.P256()), newECDSA(t, elliptic.P256())
+	first, second := newECDSA(t, elliptic.P256()), newECDSA(t, elliptic.P256())
+	third, fourth := newECDSA(t, elliptic.P256()), newECDSA(t, elliptic.P256())
 	inBubble(t, func(t *testing.T, s *site, v *Verifier) {
 		t.Helper()
 		s.publish(t, map[string]any{"a": first.Public()})
@@ -318,6 +350,14 @@ func TestANewKeyIsFetchedAtOnceButOncePerMinute(t *testing.T) {
 		if n := s.requests.Load() - before; n != 1 {
 			t.Fatalf("%d fetches for one rotation", n)
 		}
+
+		// A token without a key id finds the new key, too.
+		time.Sleep(fetchDemanded)
+		s.publish(t, map[string]any{"a": first.Public(), "b": second.Public(), "d": fourth.Public()})
+		if _, err := v.Verify(t.Context(), sign(t, "ES256", fourth, nil)); err != nil {
+			t.Fatal(err)
+		}
+		before = s.requests.Load() - 1
 
 		// Invented key ids cause no more.
 		for range 50 {

@@ -2,12 +2,14 @@ package auth
 
 import (
 	"crypto"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"strings"
 	"testing"
@@ -56,6 +58,68 @@ func TestParsePublicKey(t *testing.T) {
 				t.Fatalf("%T, %v", key, err)
 			}
 		})
+	}
+}
+
+func TestNewNamesTheOptionAtFault(t *testing.T) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := pairs(t)
+	key := func(k Key) Options { return Options{Keys: []Key{all["HS256"].key, k}} }
+	for name, tt := range map[string]struct {
+		opts Options
+		want string
+	}{
+		"no keys":                 {Options{}, "no keys"},
+		"a bad cookie name":       {Options{Keys: []Key{all["HS256"].key}, Cookie: "a b"}, `cookie "a b"`},
+		"a leeway back in time":   {Options{Keys: []Key{all["HS256"].key}, Leeway: -1}, "leeway"},
+		"none":                    {key(Key{Algorithm: "none", Secret: []byte(secret)}), `keys[1]: algorithm "none": want HS256`},
+		"none with a URL":         {key(Key{Algorithm: "none", JWKSURL: "https://a.example"}), `algorithm "none"`},
+		"lower case":              {key(Key{Algorithm: "hs256", Secret: []byte(secret)}), `algorithm "hs256"`},
+		"a short secret":          {key(Key{Algorithm: "HS256", Secret: []byte("hunter2")}), "HS256 needs a secret of at least 32 bytes, not 7: make one with `openssl rand -base64 32`"},
+		"HS384 with 32 bytes":     {key(Key{Algorithm: "HS384", Secret: make([]byte, 32)}), "at least 48 bytes"},
+		"HS512 with 48 bytes":     {key(Key{Algorithm: "HS512", Secret: make([]byte, 48)}), "at least 64 bytes"},
+		"two kinds":               {key(Key{Algorithm: "HS256", Secret: []byte(secret), JWKSURL: "https://a.example"}), "exactly one"},
+		"no kind":                 {key(Key{Algorithm: "RS256"}), "exactly one"},
+		"HS256 with a public key": {key(Key{Algorithm: "HS256", PublicKey: all["RS256"].key.PublicKey}), "HS256 needs a secret"},
+		"HS256 with a URL":        {key(Key{Algorithm: "HS256", JWKSURL: "https://a.example"}), "HS256 needs a secret"},
+		"RS256 with a secret":     {key(Key{Algorithm: "RS256", Secret: []byte(secret)}), "RS256 needs a public key or a JWKS URL"},
+		"RS256 with ECDSA":        {key(Key{Algorithm: "RS256", PublicKey: all["ES256"].key.PublicKey}), "RS256 needs an RSA public key"},
+		"ES256 with P-384":        {key(Key{Algorithm: "ES256", PublicKey: all["ES384"].key.PublicKey}), "curve P-256, not P-384"},
+		"ES256 with RSA":          {key(Key{Algorithm: "ES256", PublicKey: all["RS256"].key.PublicKey}), "curve P-256"},
+		"EdDSA with RSA":          {key(Key{Algorithm: "EdDSA", PublicKey: all["RS256"].key.PublicKey}), "Ed25519"},
+		"EdDSA, a private key":    {key(Key{Algorithm: "EdDSA", PublicKey: private}), "Ed25519"},
+		"plain http":              {key(Key{Algorithm: "RS256", JWKSURL: "http://issuer.example/jwks"}), "use https"},
+		"a host like loopback":    {key(Key{Algorithm: "RS256", JWKSURL: "http://127.0.0.1.evil.example/jwks"}), "use https"},
+		"a file":                  {key(Key{Algorithm: "RS256", JWKSURL: "file:///etc/passwd"}), "no host"},
+		"a password in the URL":   {key(Key{Algorithm: "RS256", JWKSURL: "https://me:" + "hunter2@issuer.example/jwks"}), "user name"},
+		"no URL":                  {key(Key{Algorithm: "RS256", JWKSURL: "https://a b:hunter2"}), "not a URL"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v, err := New(t.Context(), tt.opts)
+			if err == nil {
+				v.Close()
+				t.Fatal("accepted")
+			}
+			if !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "hunter2") {
+				t.Fatalf("%v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestSecretsAreNeverPrinted(t *testing.T) {
+	opts := Options{Keys: []Key{{Algorithm: "HS256", Secret: []byte(secret)}}}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+		if s := fmt.Sprintf(verb, opts.Keys); strings.Contains(s, secret[:8]) || strings.Contains(s, "48, 49") {
+			t.Errorf("%s prints %s", verb, s)
+		}
+	}
+	v := open(t, opts)
+	if s := fmt.Sprintf("%+v", v.opts); strings.Contains(s, secret[:8]) {
+		t.Error(s)
 	}
 }
 

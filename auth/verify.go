@@ -69,7 +69,6 @@ func (v *Verifier) check(ctx context.Context, token string) (roxy.Identity, erro
 			fetched = issuer.refresh(ctx) || fetched
 		}
 		if fetched {
-			clear(claims)
 			unsure, err = v.parse(token, claims)
 		}
 		if err != nil && slices.ContainsFunc(unsure, (*issuer).empty) {

@@ -15,9 +15,9 @@ type addrKey netip.Addr
 
 // keyOf returns how ip is counted. Whoever has one IPv6 address has the 2^64 of its /64, so these count as one.
 func keyOf(ip netip.Addr) addrKey {
-	ip = ip.Unmap().WithZone("")
+	ip = ip.Unmap()
 	if ip.Is6() {
-		if net, err := ip.Prefix(64); err == nil {
+		if net, err := ip.Prefix(64); err == nil { // drops the zone, too
 			ip = net.Addr()
 		}
 	}

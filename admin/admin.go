@@ -5,7 +5,6 @@
 package admin
 
 import (
-	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -31,21 +30,13 @@ type api struct {
 	ready *readiness
 }
 
-// New returns the handler of the operator's listener, or an error that names the missing option.
-func New(opts Options) (http.Handler, error) {
-	switch {
-	case opts.Hub == nil:
-		return nil, errors.New("admin: no hub")
-	case opts.Auth == nil:
-		return nil, errors.New("admin: no auth: nobody could be told from an administrator")
-	case opts.Metrics == nil:
-		return nil, errors.New("admin: no metrics handler")
-	}
+// New returns the handler of the operator's listener.
+func New(opts Options) http.Handler {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	a := &api{Options: opts, began: time.Now(), ready: &readiness{canary: opts.Hub.Canary, log: opts.Logger}}
-	return a.mux(), nil
+	return a.mux()
 }
 
 // administrator returns who sends r, or why they may not administer anything. Everything they then see or do is their

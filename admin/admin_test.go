@@ -1,9 +1,7 @@
 package admin
 
 import (
-	"net/http"
 	"reflect"
-	"strings"
 	"testing"
 	"time"
 
@@ -67,19 +65,6 @@ func TestWhateverElseIsAskedIsAProblem(t *testing.T) {
 	}
 	if got := s.ask(t, "OPTIONS", "/v1/admin/revocations", "", ""); got.status != 204 || got.header.Get("Allow") != "POST, OPTIONS" {
 		t.Errorf("OPTIONS: %d, Allow %q", got.status, got.header.Get("Allow"))
-	}
-}
-
-func TestNewNamesTheMissingOption(t *testing.T) {
-	s := open(t)
-	for want, opts := range map[string]Options{
-		"no hub":  {Auth: s.verifier, Metrics: http.NotFoundHandler()},
-		"no auth": {Hub: s.hub, Metrics: http.NotFoundHandler()},
-		"metrics": {Hub: s.hub, Auth: s.verifier},
-	} {
-		if _, err := New(opts); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want an error with %q", err, want)
-		}
 	}
 }
 

@@ -30,7 +30,6 @@ const signingKey = "a key for tests and nothing else"
 // site is a hub with both of its listeners on real sockets.
 type site struct {
 	public, admin *httptest.Server
-	hub           *hub.Hub
 	engine        *disk.Engine
 	verifier      *auth.Verifier
 }
@@ -46,7 +45,6 @@ func open(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.hub = h
 	s.verifier, err = auth.New(t.Context(), auth.Options{
 		Keys: []auth.Key{{Algorithm: "HS256", Secret: []byte(signingKey)}}, Revoked: h.Revoked,
 	})
@@ -58,10 +56,7 @@ func open(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	scrape := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a scrape\n") })
-	operator, err := New(Options{Hub: h, Auth: s.verifier, Metrics: scrape})
-	if err != nil {
-		t.Fatal(err)
-	}
+	operator := New(Options{Hub: h, Auth: s.verifier, Metrics: scrape})
 	s.public, s.admin = httptest.NewServer(public), httptest.NewServer(operator)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)

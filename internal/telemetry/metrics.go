@@ -1,0 +1,86 @@
+package telemetry
+
+import (
+	"github.com/roxyhub/roxy"
+	"github.com/roxyhub/roxy/hub"
+	"github.com/roxyhub/roxy/internal/measure"
+	"github.com/roxyhub/roxy/limit"
+)
+
+// metrics is the list of all that is ours on /metrics, in the order of docs/metrics.md. A new one is a line here, a
+// line there and a line in testdata/metrics.golden: a test fails until the three agree.
+func metrics() []metric {
+	transports := []string{"sse", "canary"}
+	ends := []string{
+		string(hub.Drain), string(hub.TokenExpired), string(hub.Revoked), string(hub.Slow), "client", "closed", "corrupt",
+	}
+	refusals := []string{string(roxy.Overloaded), string(roxy.KeyReused)}
+	limits := []string{
+		limit.Attempts, limit.ConnectionsPerIP, limit.ConnectionsPerUser, limit.ConnectionsPerTenant, limit.PublishPerUser,
+		limit.PublishPerTenant,
+	}
+	return []metric{
+		gauges("roxy_connections", "Live streams.", "transport", transports, func(s *stats) map[string]int64 { return s.hub.Connections }),
+		counters("roxy_streams_ended_total", "Streams that ended, by why.", "reason", ends, func(s *stats) map[string]uint64 { return s.hub.Ended }),
+		counters("roxy_stream_resets_total", "Streams that were told roxy:reset, by why.", "reason", []string{"epoch", "retention"}, func(s *stats) map[string]uint64 { return s.hub.Resets }),
+		counter("roxy_stream_lags_total", "Times that a stream fell out of its class's queue and went on from the log.", func(s *stats) uint64 { return s.hub.Lagged }),
+		histogram("roxy_replay_depth_events", "Events that a stream was given before it was live.", func(s *stats) measure.Snapshot { return s.hub.ReplayDepth }),
+		counter("roxy_published_events_total", "Events that were committed; repeated keys and ephemeral events are not.", func(s *stats) uint64 { return s.hub.EventsIn }),
+		counter("roxy_published_bytes_total", "Bytes of the events that were handed to the engine, repeated ones included.", func(s *stats) uint64 { return s.hub.BytesIn }),
+		counter("roxy_duplicate_events_total", "Events that repeated an idempotency key and were not committed again.", func(s *stats) uint64 { return s.hub.Duplicates }),
+		counter("roxy_ephemeral_events_total", "Ephemeral events that were dispatched.", func(s *stats) uint64 { return s.hub.Ephemeral }),
+		counters("roxy_publishes_refused_total", "Publishes that the engine refused, by problem code.", "code", refusals, func(s *stats) map[string]uint64 { return s.hub.Refused }),
+		counter("roxy_delivered_events_total", "Events written to streams, replayed ones included.", func(s *stats) uint64 { return s.hub.EventsOut }),
+		counter("roxy_delivered_bytes_total", "Bytes written to streams.", func(s *stats) uint64 { return s.hub.BytesOut }),
+		counter("roxy_replayed_events_total", "Events written to streams out of the log, before they were live or after they lagged.", func(s *stats) uint64 { return s.hub.EventsReplayed }),
+		histogram("roxy_commit_duration_seconds", "From handing events to the engine until they were durable.", func(s *stats) measure.Snapshot { return s.hub.CommitLatency }),
+		histogram("roxy_delivery_duration_seconds", "From the engine's time stamp of an event to the end of the live write that carries it.", func(s *stats) measure.Snapshot { return s.hub.DeliveryLatency }),
+		gauge("roxy_tenants", "Tenants with live streams.", func(s *stats) int64 { return s.hub.Tenants }),
+		gauge("roxy_classes", "Classes: sets of streams that are sent the same bytes.", func(s *stats) int64 { return s.hub.Classes }),
+		gauge("roxy_class_queue_bytes", "Bytes that classes keep for their slowest streams.", func(s *stats) int64 { return s.hub.Queued }),
+
+		counter("roxy_disk_commits_total", "Commits that were answered without an error.", func(s *stats) uint64 { return s.disk.Commits }),
+		counters("roxy_disk_refusals_total", "Commits that were not made, by why.", "reason", []string{"full", "overloaded", "key-reused", "canceled", "other"}, diskRefusals),
+		counter("roxy_disk_events_total", "Events appended to logs, the hub's own included.", func(s *stats) uint64 { return s.disk.Events }),
+		counter("roxy_disk_written_bytes_total", "Bytes of records appended to logs, before compression.", func(s *stats) uint64 { return s.disk.Bytes }),
+		histogram("roxy_disk_sync_duration_seconds", "Writing a group of commits and syncing it to the disk.", func(s *stats) measure.Snapshot { return s.disk.Sync }),
+		histogram("roxy_disk_sync_commits", "Commits that shared one sync.", func(s *stats) measure.Snapshot { return s.disk.GroupCalls }),
+		gauge("roxy_disk_queued_commits", "Commits that wait for the committer.", func(s *stats) int64 { return int64(s.disk.Queue) }),
+		unsigned("roxy_disk_tail_lag_bytes", "Bytes that the slowest reader of the logs' heads is behind.", func(s *stats) uint64 { return s.disk.TailLag }),
+		counter("roxy_disk_read_events_total", "Events read back from logs.", func(s *stats) uint64 { return s.disk.Records }),
+		counter("roxy_disk_trims_total", "Range deletes by retention.", func(s *stats) uint64 { return s.disk.Trims }),
+		counter("roxy_disk_trimmed_events_total", "Events deleted by retention.", func(s *stats) uint64 { return s.disk.Trimmed }),
+		gauge("roxy_disk_tenants", "Tenants that the engine has met since the start.", func(s *stats) int64 { return int64(s.disk.Tenants) }),
+		unsigned("roxy_disk_free_bytes", "Bytes free where the data folder lies; 0 also when the file system does not say.", func(s *stats) uint64 { return s.disk.FreeBytes }),
+		gauge("roxy_disk_failed", "1 when the store cannot be written any more until a restart, else 0.", diskFailed),
+
+		counters("roxy_limit_refusals_total", "Requests that a limit refused.", "limit", limits, func(s *stats) map[string]uint64 { return s.limits.Refused }),
+		gauge("roxy_limit_connections", "Connections that limits count.", func(s *stats) int64 { return int64(s.limits.Connections) }),
+		gauge("roxy_limit_addresses", "Addresses with a connection.", func(s *stats) int64 { return int64(s.limits.IPs) }),
+		gauge("roxy_limit_users", "Users with a connection.", func(s *stats) int64 { return int64(s.limits.Users) }),
+		gauge("roxy_limit_tenants", "Tenants with a connection.", func(s *stats) int64 { return int64(s.limits.Tenants) }),
+		gauge("roxy_limit_buckets", "Addresses, users and tenants whose rate is remembered.", func(s *stats) int64 { return int64(s.limits.Buckets) }),
+		counter("roxy_limit_forgotten_buckets_total", "Rates forgotten early because too many were remembered.", func(s *stats) uint64 { return s.limits.Forgotten }),
+
+		counter("roxy_auth_accepted_total", "Tokens and tickets that were good.", func(s *stats) uint64 { return s.auth.Accepted }),
+		counter("roxy_auth_refused_total", "Tokens and tickets that were not good, and requests without one.", func(s *stats) uint64 { return s.auth.Refused }),
+		counter("roxy_auth_cached_total", "Tokens accepted without verifying their signature again.", func(s *stats) uint64 { return s.auth.Cached }),
+		gauge("roxy_auth_tickets", "Tickets issued and not used yet.", func(s *stats) int64 { return int64(s.auth.Tickets) }),
+		counter("roxy_auth_key_fetches_total", "Fetches of signing keys, failed ones included.", func(s *stats) uint64 { return s.auth.KeyFetches }),
+		counter("roxy_auth_key_fetch_failures_total", "Fetches of signing keys that failed.", func(s *stats) uint64 { return s.auth.KeyFetchFails }),
+	}
+}
+
+func diskRefusals(s *stats) map[string]uint64 {
+	r := s.disk.Refusals
+	return map[string]uint64{
+		"full": r.Full, "overloaded": r.Overloaded, "key-reused": r.KeyReused, "canceled": r.Canceled, "other": r.Other,
+	}
+}
+
+func diskFailed(s *stats) int64 {
+	if s.disk.Failed {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,32 @@
+// Package telemetry shows what the parts of a hub count as Prometheus metrics, and spells the log. It is the one package
+// that knows names and labels (metrics.go, docs/metrics.md); the parts count in atomics behind their Stats and know no
+// Prometheus.
+// No label holds a tenant, a user, a topic or anything else that grows with use.
+package telemetry
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/roxyhub/roxy/auth"
+	"github.com/roxyhub/roxy/engine/disk"
+	"github.com/roxyhub/roxy/hub"
+	"github.com/roxyhub/roxy/limit"
+)
+
+// Handler answers /metrics with the counts of these parts, the Go runtime's, the process's and the build's.
+func Handler(h *hub.Hub, store *disk.Engine, limits *limit.Limits, verifier *auth.Verifier) http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		newCollector(func() *stats {
+			return &stats{hub: h.Stats(), disk: store.Stats(), limits: limits.Stats(), auth: verifier.Stats()}
+		}),
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		collectors.NewBuildInfoCollector(),
+	)
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
+}

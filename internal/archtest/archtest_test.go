@@ -1,14 +1,13 @@
-// Package archtest holds who may import whom, as a test. The arrows of the house point inwards: roxy ← engine, auth,
-// limit, fanout ← hub ← transport, httpapi, admin ← cmd. Every package is a row of the table, so that a new room, a new
-// arrow and a new library are decisions that somebody reads.
 package archtest
 
 import (
-	"go/parser"
-	"go/token"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
 	"io/fs"
 	"os"
-	"path"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,188 +16,146 @@ import (
 
 const module = "github.com/roxyhub/roxy"
 
-// room is what one package may import, outside its tests: of ours by folder, "." for the root package, and of others by
-// the module or by the package. The standard library is everybody's.
-type room struct {
-	ours    string
-	library string
-	because string
+// pkg is what go list tells of a package.
+type pkg struct {
+	ImportPath                         string
+	Imports, TestImports, XTestImports []string
 }
 
-// rooms has a row for each package. A last /* stands for every folder directly below.
-func rooms() map[string]room {
-	return map[string]room{
-		".": {"", "", "the language of the domain is everybody's and leans on nobody"},
+// name is the package's row in rooms.
+func (p pkg) name() string { return strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/") }
 
-		"engine":            {".", "", "the contract knows what is stored, not who stores it"},
-		"engine/enginetest": {". engine", "pgregory.net/rapid", "the contract's suite runs against every engine and knows none"},
-		"engine/*":          {". engine internal/measure", "github.com/cockroachdb/pebble/v2", "an engine is its contract and one library"},
+// tests returns what its tests import.
+func (p pkg) tests() []string { return append(slices.Clone(p.TestImports), p.XTestImports...) }
 
-		"auth":  {".", "github.com/golang-jwt/jwt/v5 github.com/MicahParks/keyfunc/v3 github.com/MicahParks/jwkset", "who is asking is settled before there is a hub"},
-		"limit": {".", "golang.org/x/time/rate", "how much is too much is settled before there is a hub"},
-
-		"internal/measure": {"", "", "a leaf: hot paths count without knowing who reads the counts"},
-		"internal/fanout":  {"", "", "the fan-out sees bytes and never an event"},
-		"hub":              {". engine internal/fanout internal/measure", "", "the core: it is told who asks, and counts in atomics; no metrics library, no engine by name"},
-
-		"transport":   {". hub", "", "what transports share: the parameters of a subscription"},
-		"transport/*": {". hub transport", "", "a transport is its contract and the framing of bytes"},
-
-		"httpapi": {". auth limit hub transport transport/*", "github.com/go-json-experiment/json github.com/cloudevents/sdk-go/v2 github.com/rs/cors", "the public listener joins those who decide; it decides nothing"},
-		"admin":   {". auth hub httpapi internal/measure", "github.com/go-json-experiment/json", "the operator's listener; of httpapi it uses Write alone: errors become problems in one place"},
-
-		"client": {".", "github.com/go-json-experiment/json", "it runs in other people's programs and brings neither hub nor engine"},
-
-		"internal/config":    {". auth", "github.com/goccy/go-yaml", "what the file says, in the domain's words; cmd hands it on"},
-		"internal/telemetry": {". auth limit hub engine/disk internal/measure", "github.com/prometheus/client_golang", "the only place that knows Prometheus"},
-		"cmd/roxy":           {". auth limit hub engine/* httpapi admin client internal/config internal/telemetry", "github.com/spf13/cobra", "the wiring: it names the parts that nobody else may name"},
-
-		"internal/archtest": {"", "", "this table"},
-		"internal/testkit":  {". auth client internal/config", "", "starts the built program as its users do"},
-		"test/e2e":          {"", "", "tests alone, of the built program"},
-		"bench/replay":      {"", "", "measures a hub from outside, as any client would"},
-
-		"examples/bar":   {". auth client", "github.com/go-json-experiment/json", "what an embedder could write: public packages alone"},
-		"examples/bar/*": {". examples/bar", "github.com/go-json-experiment/json", "programs of the example"},
-	}
-}
-
-func TestEveryImportIsAllowedByTheTable(t *testing.T) {
-	used := map[string]bool{}
-	for folder, imports := range packages(t) {
-		row, allowed, ok := find(folder)
-		if !ok {
-			t.Errorf("%s is no row of the table: decide what it may import and why", folder)
-			continue
-		}
-		used[row] = true
-		for _, imported := range imports {
-			if may(allowed, imported) {
-				continue
-			}
-			t.Errorf("%s imports %s; it may import of ours %q, of others %q: %s", folder, imported, allowed.ours, allowed.library, allowed.because)
-		}
-	}
-	for row := range rooms() {
-		if !used[row] {
-			t.Errorf("the row %s stands for no package", row)
-		}
-	}
-}
-
-func TestTheTableRefusesWhatItDoesNotName(t *testing.T) {
-	for _, tt := range []struct {
-		folder, imported string
-		want             bool
-	}{
-		{"hub", "fmt", true},
-		{"hub", module, true},
-		{"hub", module + "/engine", true},
-		{"hub", module + "/engine/disk", false},
-		{"hub", "github.com/prometheus/client_golang/prometheus", false},
-		{".", module + "/hub", false},
-		{"transport/ws", module + "/transport", true},
-		{"transport/ws", module + "/transport/sse", false},
-		{"httpapi", module + "/transport/ws", true},
-		{"auth", "github.com/golang-jwt/jwt/v5", true},
-		{"auth", "github.com/golang-jwt/jwt/v5/request", true},
-		{"auth", "github.com/golang-jwt/jwt/v55", false},
-	} {
-		_, row, ok := find(tt.folder)
-		if got := ok && may(row, tt.imported); got != tt.want {
-			t.Errorf("%s imports %s: allowed %t, want %t", tt.folder, tt.imported, got, tt.want)
-		}
-	}
-	for _, folder := range []string{"util", "hub/inner", "engine/disk/inner"} {
-		if row, _, ok := find(folder); ok {
-			t.Errorf("%s is held to the row %s", folder, row)
-		}
-	}
-}
-
-// find returns the row that folder is held to: its own, or that of all folders beside it.
-func find(folder string) (string, room, bool) {
-	for _, row := range []string{folder, path.Dir(folder) + "/*"} {
-		if r, ok := rooms()[row]; ok {
-			return row, r, true
-		}
-	}
-	return "", room{}, false
-}
-
-func may(r room, imported string) bool {
-	if isOurs(imported) {
-		folder := folderOf(imported)
-		return slices.ContainsFunc(strings.Fields(r.ours), func(pattern string) bool {
-			ok, err := path.Match(pattern, folder)
-			return ok && err == nil
-		})
-	}
-	if first, _, _ := strings.Cut(imported, "/"); !strings.Contains(first, ".") {
-		return true // the standard library
-	}
-	return slices.ContainsFunc(strings.Fields(r.library), func(library string) bool {
-		return imported == library || strings.HasPrefix(imported, library+"/")
-	})
-}
-
-func isOurs(imported string) bool {
-	return imported == module || strings.HasPrefix(imported, module+"/")
-}
-
-// folderOf returns the folder of one of our packages, "." for the root.
-func folderOf(imported string) string {
-	return path.Clean("./" + strings.TrimPrefix(imported, module))
-}
-
-// packages returns what each of our folders with Go code imports outside its tests, whatever the build tags. It reads the
-// files itself and does not ask go list, so that the test cache notices when one changes.
-func packages(t *testing.T) map[string][]string {
+func packages(t *testing.T) []pkg {
 	t.Helper()
-	const root = "../.."
-	all := make(map[string][]string)
-	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if entry.IsDir() {
-			return enter(file, entry.Name())
-		}
-		if !strings.HasSuffix(file, ".go") {
-			return nil
-		}
-		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
-		if err != nil {
-			return err
-		}
-		folder, err := filepath.Rel(root, filepath.Dir(file))
-		if err != nil {
-			return err
-		}
-		folder = filepath.ToSlash(folder)
-		imports := all[folder]
-		if !strings.HasSuffix(file, "_test.go") {
-			for _, spec := range parsed.Imports {
-				imports = append(imports, strings.Trim(spec.Path.Value, `"`))
-			}
-		}
-		slices.Sort(imports)
-		all[folder] = slices.Compact(imports)
-		return nil
-	})
+	lookAtSources(t)
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-C", "../..", "-json=ImportPath,Imports,TestImports,XTestImports", "./...").Output()
 	if err != nil {
+		if failed, ok := errors.AsType[*exec.ExitError](err); ok {
+			t.Fatalf("go list: %v: %s", err, failed.Stderr)
+		}
 		t.Fatal(err)
 	}
-	return all
+	var list []pkg
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return list
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, p)
+	}
 }
 
-// enter returns fs.SkipDir for what the go command does not take for a package of this module either.
-func enter(folder, name string) error {
-	if name == "testdata" || name == "node_modules" || strings.HasPrefix(name, "_") || (strings.HasPrefix(name, ".") && name != "..") {
-		return fs.SkipDir
+// lookAtSources has go test's cache know that the outcome depends on every Go file: it does not see what go list reads.
+func lookAtSources(t *testing.T) {
+	t.Helper()
+	err := filepath.WalkDir("../..", func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, ".go") {
+			_, err = os.Stat(path)
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // an editor's file may come and go
+		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(folder, "go.mod")); err == nil && name != ".." {
-		return fs.SkipDir
+}
+
+func TestRoomsImportInwardsOnly(t *testing.T) {
+	table := rooms()
+	for _, p := range packages(t) {
+		i := slices.IndexFunc(table, func(r room) bool { return r.path == p.name() })
+		if i < 0 {
+			t.Errorf("package %q has no row in rooms_test.go: say what it may import, and why", p.name())
+			continue
+		}
+		r := table[i]
+		check := func(imports, may []string, where string) {
+			for _, path := range imports {
+				of, ours := strings.CutPrefix(path, module)
+				if of = strings.TrimPrefix(of, "/"); ours && of != p.name() && !slices.Contains(may, of) {
+					t.Errorf("%q %s %q, which it may not: %s", p.name(), where, of, r.why)
+				}
+			}
+		}
+		check(p.Imports, r.may, "imports")
+		check(p.tests(), slices.Concat(r.may, r.tests), "imports in its tests")
 	}
-	return nil
+}
+
+func TestLibrariesStayInTheirRooms(t *testing.T) {
+	table := libraries()
+	for _, p := range packages(t) {
+		check := func(imports []string, inTests bool) {
+			for _, path := range imports {
+				if strings.HasPrefix(path, module) {
+					continue
+				}
+				i := slices.IndexFunc(table, func(l library) bool {
+					return path == l.prefix || strings.HasPrefix(path, strings.TrimSuffix(l.prefix, "/")+"/")
+				})
+				switch {
+				case i < 0 && strings.Contains(strings.SplitN(path, "/", 2)[0], "."):
+					t.Errorf("%q imports %s, which has no row in libraries_test.go: say whose it is, and why", p.name(), path)
+				case i < 0: // the standard library's
+				case slices.Contains(table[i].rooms, p.name()), inTests && table[i].tests:
+				default:
+					t.Errorf("%q imports %s (in tests: %t), which it may not: %s", p.name(), path, inTests, table[i].why)
+				}
+			}
+		}
+		check(p.Imports, false)
+		check(p.tests(), true)
+	}
+}
+
+// The root is what everybody's program imports: it brings no library along.
+func TestTheDomainIsStandardLibraryOnly(t *testing.T) {
+	for _, p := range packages(t) {
+		if p.name() != "" {
+			continue
+		}
+		for _, path := range p.Imports {
+			if strings.Contains(strings.SplitN(path, "/", 2)[0], ".") {
+				t.Errorf("the root package imports %s", path)
+			}
+		}
+	}
+}
+
+func TestTheTablesAreSound(t *testing.T) {
+	exist := make(map[string]bool)
+	for _, p := range packages(t) {
+		exist[p.name()] = true
+	}
+	above := make(map[string]bool) // rooms of the rows so far
+	for _, r := range rooms() {
+		switch {
+		case !exist[r.path]:
+			t.Errorf("room %q has a row but no package", r.path)
+		case above[r.path]:
+			t.Errorf("room %q has two rows", r.path)
+		case r.why == "":
+			t.Errorf("room %q: no reason", r.path)
+		}
+		for _, of := range r.may {
+			if !above[of] {
+				t.Errorf("room %q may import %q, which is not further in", r.path, of)
+			}
+		}
+		above[r.path] = true
+	}
+	for _, l := range libraries() {
+		if l.why == "" {
+			t.Errorf("library %s: no reason", l.prefix)
+		}
+		for _, name := range l.rooms {
+			if !exist[name] {
+				t.Errorf("library %s is for room %q, which does not exist", l.prefix, name)
+			}
+		}
+	}
 }

@@ -1,0 +1,47 @@
+package archtest
+
+// room is one package and what of ours it may import.
+type room struct {
+	path  string   // below the module; "" is the root
+	may   []string // in its code
+	tests []string // and in its tests besides
+	why   string
+}
+
+// rooms has a row for every package: a new one is a decision, and so is each arrow. Outer rooms come later; nobody
+// imports a row below their own.
+func rooms() []room {
+	return []room{
+		{"", nil, nil, "the language of the domain: whoever imports us, Go clients among them, gets values and nothing else"},
+		{"internal/measure", nil, nil, "counts for hot paths; a leaf, so that everybody may count"},
+		{"internal/fanout", nil, nil, "moves bytes and knows no events: that keeps it fast and testable alone"},
+
+		{"engine", []string{""}, nil, "the contract between the hub and a store"},
+		{"engine/enginetest", []string{"", "engine"}, nil, "the contract as a test suite: it takes a constructor and knows no engine"},
+		{"engine/disk", []string{"", "engine", "internal/measure"}, []string{"engine/enginetest"}, "one engine; it knows the contract and not who uses it"},
+		{"auth", []string{""}, nil, "who somebody is; whether a grant suffices is for the hub to say"},
+		{"limit", []string{""}, nil, "how much somebody may"},
+
+		{"hub", []string{"", "engine", "internal/fanout", "internal/measure"}, []string{"engine/disk", "transport/sse"}, "dispatch; it is told identities and takes any engine and transport"},
+
+		{"transport", []string{"", "hub"}, nil, "what all transports share"},
+		{"transport/sse", []string{"", "hub", "transport"}, nil, "one transport; it knows no other, and no listener"},
+		{"httpapi", []string{"", "auth", "hub", "limit", "transport", "transport/sse"}, []string{"engine/disk"}, "the public listener; the engine is behind the hub"},
+		{"admin", []string{"", "auth", "hub", "httpapi", "internal/measure"}, []string{"engine/disk", "limit"}, "the operator's listener; httpapi for its table of problems, so that both listeners refuse in the same words"},
+		{"internal/telemetry", []string{"", "auth", "engine/disk", "hub", "internal/measure", "limit"}, []string{"transport/sse"}, "reads everybody's Stats, so nobody but cmd may import it"},
+
+		{"client", []string{""}, []string{"auth", "engine/disk", "httpapi", "hub", "internal/testkit", "limit"}, "for other people's programs: the wire contract and the values, nothing of the hub"},
+
+		{"internal/testkit", []string{"", "auth", "client"}, nil, "starts the real binary for tests; what it knows of a hub is what anybody knows from outside"},
+		{"examples/bar", []string{"", "auth", "client"}, []string{"internal/testkit"}, "as a user's program would be written; auth signs its development tokens"},
+		{"examples/bar/evening", []string{"", "examples/bar"}, nil, "writes the evening"},
+		{"examples/bar/play", []string{"", "client", "examples/bar"}, nil, "plays it"},
+
+		{"internal/config", []string{"", "auth"}, nil, "a file's text made into values; the wiring turns them into options"},
+		{"cmd/roxy", []string{"", "admin", "auth", "client", "engine/disk", "httpapi", "hub", "internal/config", "internal/telemetry", "limit", "examples/bar"}, []string{"internal/testkit"}, "the wiring diagram, and the only room that knows them all"},
+
+		{"internal/archtest", nil, nil, "these rules"},
+		{"bench/replay", []string{"", "client"}, nil, "measures from outside"},
+		{"test/e2e", []string{"", "client"}, []string{"auth", "examples/bar", "internal/testkit"}, "proves the binary from outside"},
+	}
+}

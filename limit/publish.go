@@ -38,8 +38,9 @@ func (p *publishes) stats(s *Stats) {
 // *roxy.Problem. The state is that of the bucket with the fewer permits left; its zero value means no limit.
 //
 // A batch larger than a bucket needs the bucket full, and leaves it in debt: 1,000 events at 100/s and burst 200 pass
-// at once after a quiet time, and then nothing for 10 s, until the debt of 800 is paid and 200 are back. So every
-// batch that the hub accepts can be published sometime, and over time nobody exceeds the rate.
+// at once after a quiet time, then nothing for 8 s, until the debt of 800 is paid, and the next 1,000 after 10 s. So
+// every batch that the hub accepts can be published sometime, and over time nobody exceeds the rate. Whoever publishes
+// steadily never has a full bucket, and must send smaller batches.
 func (l *Limits) Publish(tenant, user string, events int) (roxy.LimitState, error) {
 	p := &l.publishes
 	p.mu.Lock()

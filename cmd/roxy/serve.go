@@ -66,7 +66,7 @@ ROXY_ADMIN_LISTEN. Lists are separated by commas; auth.keys and policy.roles tak
 // serve wires the hub together, runs it until ctx ends, and takes it apart in the reverse order. started, when not nil,
 // is called once it listens.
 func serve(ctx context.Context, c *config.Loaded, from config.Sources, started func()) (err error) {
-	log := telemetry.Logger(os.Stderr, c.Log.Level, string(c.Log.Format))
+	log := telemetry.Logger(os.Stderr, slog.Level(c.Log.Level), string(c.Log.Format))
 	for _, w := range c.Warnings {
 		log.LogAttrs(ctx, slog.LevelWarn, "configuration", slog.String("warning", w))
 	}
@@ -92,7 +92,7 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, started f
 
 	verifier, err := auth.New(ctx, auth.Options{
 		Keys: c.Keys, Issuer: c.Auth.Issuer, Audience: c.Auth.Audience, Leeway: c.Auth.Leeway, Cookie: c.Auth.Cookie,
-		Origins: c.CORS.Origins, TenantClaim: c.Auth.Claims.Tenant, RolesClaim: c.Auth.Claims.Roles,
+		Origins: cookieOrigins(c), TenantClaim: c.Auth.Claims.Tenant, RolesClaim: c.Auth.Claims.Roles,
 		Policy: auth.Policy{Roles: c.Grants()}, Revoked: h.Revoked, Logger: log,
 	})
 	if err != nil {
@@ -104,7 +104,7 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, started f
 	public, err := httpapi.New(httpapi.Options{
 		Hub: h, Auth: verifier, Limits: limits, CORS: httpapi.CORS{Origins: c.CORS.Origins, Credentials: c.CORS.Credentials},
 		MaxEventBytes: int(c.Limits.Event), MaxBatch: c.Limits.Batch, MaxTopicsPerStream: c.Limits.TopicsPerStream,
-		Heartbeat: c.Stream.Heartbeat, TrustedProxies: c.TrustedProxies, Logger: log,
+		Heartbeat: c.Stream.Heartbeat, TrustedProxies: c.Proxies(), Logger: log,
 	})
 	if err != nil {
 		return err
@@ -135,6 +135,14 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, started f
 	case err := <-servers.failed():
 		return err
 	}
+}
+
+// cookieOrigins returns the origins whose pages may send the cookie: none when they could not read the answer.
+func cookieOrigins(c *config.Loaded) []string {
+	if !c.CORS.Credentials {
+		return nil
+	}
+	return c.CORS.Origins
 }
 
 func closeHub(h *hub.Hub) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"slices"
@@ -179,6 +180,15 @@ func (c *checker) ranges() {
 	if l.Limits.PublishTenant.Rate == 0 {
 		c.fail("limits.publishTenant.rate", "0 would let nothing through")
 	}
+}
+
+// Proxies returns the networks of trusted proxies.
+func (c *Config) Proxies() []netip.Prefix {
+	prefixes := make([]netip.Prefix, len(c.TrustedProxies))
+	for i, n := range c.TrustedProxies {
+		prefixes[i] = netip.Prefix(n)
+	}
+	return prefixes
 }
 
 // Grants returns what each role grants.

@@ -5,7 +5,6 @@ package config
 
 import (
 	"log/slog"
-	"net/netip"
 	"time"
 
 	"github.com/roxyhub/roxy"
@@ -13,19 +12,19 @@ import (
 
 // Config is every key. The yaml tag names it, the doc tag explains it in docs/configuration.md.
 type Config struct {
-	Listen         []Address      `yaml:"listen" doc:"addresses of the public listener"`
-	Admin          Admin          `yaml:"admin"`
-	Data           Path           `yaml:"data" doc:"the embedded engine's folder; one hub at a time uses it"`
-	Engine         EngineName     `yaml:"engine" doc:"where events are kept: disk"`
-	Auth           Auth           `yaml:"auth"`
-	CORS           CORS           `yaml:"cors"`
-	Policy         Policy         `yaml:"policy"`
-	Retention      Retention      `yaml:"retention"`
-	Stream         Stream         `yaml:"stream"`
-	Drain          Drain          `yaml:"drain"`
-	Limits         Limits         `yaml:"limits"`
-	TrustedProxies []netip.Prefix `yaml:"trustedProxies" doc:"networks of reverse proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8"`
-	Log            Log            `yaml:"log"`
+	Listen         []Address  `yaml:"listen" doc:"addresses of the public listener"`
+	Admin          Admin      `yaml:"admin"`
+	Data           Path       `yaml:"data" doc:"the embedded engine's folder; one hub at a time uses it"`
+	Engine         EngineName `yaml:"engine" doc:"where events are kept: disk"`
+	Auth           Auth       `yaml:"auth"`
+	CORS           CORS       `yaml:"cors"`
+	Policy         Policy     `yaml:"policy"`
+	Retention      Retention  `yaml:"retention"`
+	Stream         Stream     `yaml:"stream"`
+	Drain          Drain      `yaml:"drain"`
+	Limits         Limits     `yaml:"limits"`
+	TrustedProxies []Network  `yaml:"trustedProxies" doc:"networks of reverse proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8"`
+	Log            Log        `yaml:"log"`
 }
 
 // Admin is the operator's listener.
@@ -106,8 +105,8 @@ type Drain struct {
 // Limits bounds what clients take.
 type Limits struct {
 	Connections     Connections `yaml:"connections"`
-	Publish         Rate        `yaml:"publish"`
-	PublishTenant   Rate        `yaml:"publishTenant"`
+	Publish         Rate        `yaml:"publish" doc:"of one user"`
+	PublishTenant   Rate        `yaml:"publishTenant" doc:"of all users of one tenant"`
 	Event           Size        `yaml:"event" doc:"bytes of one event"`
 	Batch           int         `yaml:"batch" doc:"events of one publish"`
 	TopicsPerStream int         `yaml:"topicsPerStream" doc:"patterns of one stream"`
@@ -129,8 +128,8 @@ type Rate struct {
 
 // Log says what is logged, and how.
 type Log struct {
-	Level  slog.Level `yaml:"level" doc:"debug, info, warn or error"`
-	Format LogFormat  `yaml:"format" doc:"json or text"`
+	Level  LogLevel  `yaml:"level" doc:"debug, info, warn or error"`
+	Format LogFormat `yaml:"format" doc:"json or text"`
 }
 
 // Default returns the configuration of a file that says nothing.
@@ -151,6 +150,6 @@ func Default() *Config {
 			PublishTenant: Rate{Rate: 10_000, Burst: 20_000},
 			Event:         64 << 10, Batch: 1000, TopicsPerStream: 64,
 		},
-		Log: Log{Level: slog.LevelInfo, Format: "json"},
+		Log: Log{Level: LogLevel(slog.LevelInfo), Format: "json"},
 	}
 }

@@ -22,10 +22,10 @@ type KeyInfo struct {
 
 // Keys returns every key, in the order of the file.
 func Keys() []KeyInfo {
-	return keysOf(reflect.ValueOf(Default()).Elem(), "", nil)
+	return keysOf(reflect.ValueOf(Default()).Elem(), "", "", nil)
 }
 
-func keysOf(v reflect.Value, prefix string, index []int) []KeyInfo {
+func keysOf(v reflect.Value, prefix, of string, index []int) []KeyInfo {
 	var keys []KeyInfo
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
@@ -35,13 +35,16 @@ func keysOf(v reflect.Value, prefix string, index []int) []KeyInfo {
 			continue
 		}
 		if _, ok := v.Field(i).Addr().Interface().(encoding.TextUnmarshaler); !ok && field.Type.Kind() == reflect.Struct {
-			keys = append(keys, keysOf(v.Field(i), key, at)...)
+			keys = append(keys, keysOf(v.Field(i), key, field.Tag.Get("doc"), at)...)
 			continue
 		}
-		dashed := kebab(key)
+		dashed, doc := kebab(key), field.Tag.Get("doc")
+		if of != "" {
+			doc += " " + of
+		}
 		keys = append(keys, KeyInfo{
 			Key: key, Flag: dashed, Env: "ROXY_" + strings.ToUpper(strings.ReplaceAll(dashed, "-", "_")),
-			Doc: field.Tag.Get("doc"), Default: spell(v.Field(i)), index: at,
+			Doc: doc, Default: spell(v.Field(i)), index: at,
 		})
 	}
 	return keys
@@ -80,7 +83,7 @@ func spell(v reflect.Value) string {
 		}
 		return strings.TrimSuffix(s, "h0m") + map[bool]string{true: "h"}[strings.HasSuffix(s, "h0m")]
 	case fmt.Stringer:
-		return strings.ToLower(x.String())
+		return x.String()
 	}
 	switch v.Kind() {
 	case reflect.Slice:

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -103,3 +104,39 @@ func (f *LogFormat) UnmarshalText(text []byte) error {
 	*f = LogFormat(text)
 	return nil
 }
+
+// LogLevel is what is logged: this level and above.
+type LogLevel slog.Level
+
+// UnmarshalText refuses an unknown level.
+func (l *LogLevel) UnmarshalText(text []byte) error {
+	var level slog.Level
+	if err := level.UnmarshalText(text); err != nil {
+		return fmt.Errorf("%q is none of debug, info, warn, error", text)
+	}
+	*l = LogLevel(level)
+	return nil
+}
+
+// String writes the level as the file would hold it.
+func (l LogLevel) String() string { return strings.ToLower(slog.Level(l).String()) }
+
+// Network is a range of addresses.
+type Network netip.Prefix
+
+// UnmarshalText reads an address with a prefix length, or one address.
+func (n *Network) UnmarshalText(text []byte) error {
+	if address, err := netip.ParseAddr(string(text)); err == nil {
+		*n = Network(netip.PrefixFrom(address, address.BitLen()))
+		return nil
+	}
+	p, err := netip.ParsePrefix(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is no network: write it as in 10.0.0.0/8", text)
+	}
+	*n = Network(p)
+	return nil
+}
+
+// String writes the network with its prefix length.
+func (n Network) String() string { return netip.Prefix(n).String() }

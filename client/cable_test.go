@@ -25,7 +25,7 @@ func newCable(t *testing.T, upstream string, most int64) *cable {
 		t.Fatal(err)
 	}
 	c := &cable{address: l.Addr().String()}
-	rng := rand.New(rand.NewPCG(7, 7)) //nolint:gosec // the same cuts each time, as far as the scheduler allows
+	rng := rand.New(rand.NewPCG(7, 7)) // the same cuts each time, as far as the scheduler allows
 	ctx := t.Context()
 	var serving sync.WaitGroup
 	serving.Go(func() {

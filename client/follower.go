@@ -174,7 +174,7 @@ func (f *follower) follow(ctx context.Context, body io.Reader, alarm *time.Timer
 	for {
 		block, err := blocks.next()
 		if err != nil {
-			if _, ok := errors.AsType[errFrameTooLarge](err); ok {
+			if _, ok := errors.AsType[frameTooLargeError](err); ok {
 				return &roxy.Problem{Code: roxy.TooLarge, Detail: err.Error()}
 			}
 			if cause := context.Cause(ctx); cause != nil {

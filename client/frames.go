@@ -33,10 +33,10 @@ func newFrames(r io.Reader, limit int) *frames {
 	return &frames{r: bufio.NewReaderSize(r, 16<<10), limit: limit}
 }
 
-// errFrameTooLarge says that the stream cannot be read on within the bound.
-type errFrameTooLarge struct{ limit int }
+// frameTooLargeError says that the stream cannot be read on within the bound.
+type frameTooLargeError struct{ limit int }
 
-func (e errFrameTooLarge) Error() string {
+func (e frameTooLargeError) Error() string {
 	return fmt.Sprintf("the hub sent an event of more than %d bytes", e.limit)
 }
 
@@ -66,7 +66,7 @@ func (f *frames) next() (frame, error) {
 		switch string(name) { // a comment has an empty name
 		case "data":
 			if len(f.data)+len(value)+1 > f.limit {
-				return frame{}, errFrameTooLarge{f.limit}
+				return frame{}, frameTooLargeError{f.limit}
 			}
 			hasData = true
 			f.data = append(append(f.data, value...), '\n')
@@ -124,7 +124,7 @@ func (f *frames) readLine() ([]byte, error) {
 			part = chunk[:end]
 		}
 		if len(f.line)+len(part) > f.limit {
-			return nil, errFrameTooLarge{f.limit}
+			return nil, frameTooLargeError{f.limit}
 		}
 		if end < 0 {
 			f.line = append(f.line, part...)

@@ -130,8 +130,8 @@ func TestFramesAreBounded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := readAll(iotest.OneByteReader(strings.NewReader(in)), 100)
-			if _, ok := errors.AsType[errFrameTooLarge](err); !ok || len(got) > 0 {
-				t.Fatalf("got %q, %v; want errFrameTooLarge", got, err)
+			if _, ok := errors.AsType[frameTooLargeError](err); !ok || len(got) > 0 {
+				t.Fatalf("got %q, %v; want frameTooLargeError", got, err)
 			}
 		})
 	}
@@ -147,7 +147,7 @@ func FuzzFrames(f *testing.F) {
 		const limit = 64
 		want, tooLarge := naive(string(in), limit)
 		got, err := readAll(&chunked{in, max(int(n), 1)}, limit)
-		if _, refused := errors.AsType[errFrameTooLarge](err); refused != tooLarge || !reflect.DeepEqual(got, want) {
+		if _, refused := errors.AsType[frameTooLargeError](err); refused != tooLarge || !reflect.DeepEqual(got, want) {
 			t.Fatalf("%q in %d: got %q, %v; want %q, too large %v", in, n, got, err, want, tooLarge)
 		}
 	})

@@ -86,7 +86,7 @@ func TestSubscribeRenewsItsToken(t *testing.T) {
 			}
 			lives++
 		case client.Event:
-			if n++; m.Offset != uint64(n) { //nolint:gosec // small
+			if n++; m.Offset != uint64(n) {
 				t.Fatalf("event %d is at %s", n, m.Cursor)
 			}
 		}

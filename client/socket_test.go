@@ -86,7 +86,7 @@ func TestSubscribeLosesAndRepeatsNothingWhereverTheCableIsCut(t *testing.T) {
 			}
 			after := 0
 			if id := req.Header.Get("Last-Event-ID"); id != "" {
-				after = int(cursor(t, id).Offset) //nolint:gosec // small
+				after = int(cursor(t, id).Offset)
 			}
 			return tail(after)
 		})

@@ -5,13 +5,16 @@
 #   BAR_SPEED=60            how many times faster than the evening was; 0 waits for nothing
 #   BAR_LISTEN, BAR_ADMIN   the hub's addresses, 127.0.0.1:8080 and 127.0.0.1:8081
 #   BAR_STATE               the folder for the secret, the tokens and the hub's data: this one
+#   BAR_BIN                 the folder for what is built: bin/
 #   BAR_LIMIT=0             how many events at most; 0 plays all
 #   BAR_ONCE=               when set, the hub stops with the evening
 set -euo pipefail
 
 bar=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$bar/../.." && pwd)
-state=${BAR_STATE:-$bar}
+mkdir -p "${BAR_STATE:=$bar}" "${BAR_BIN:=$root/bin}"
+state=$(cd "$BAR_STATE" && pwd)
+bin=$(cd "$BAR_BIN" && pwd)
 listen=${BAR_LISTEN:-127.0.0.1:8080}
 admin=${BAR_ADMIN:-127.0.0.1:8081}
 hub= player=
@@ -32,15 +35,14 @@ die() {
 	exit 1
 }
 
-(cd "$root" && go build -o bin/roxy ./cmd/roxy && go build -o bin/bar-play ./examples/bar/play)
+(cd "$root" && go build -o "$bin/" ./cmd/roxy && go build -o "$bin/bar-play" ./examples/bar/play)
 
-mkdir -p "$state/data"
 if [[ ! -s $state/dev.secret ]]; then
 	(umask 077 && head -c 32 /dev/urandom | base64 >"$state/dev.secret.new" && mv "$state/dev.secret.new" "$state/dev.secret")
 fi
 # A night that was played to its end is not played again: the hub would know every event of it.
-if [[ ! -s $state/data/night ]]; then
-	echo "night-$(date +%s)-" >"$state/data/night"
+if [[ ! -s $state/night ]]; then
+	echo "night-$(date +%s)-" >"$state/night"
 fi
 
 # Another hub at this address would answer in place of ours.
@@ -49,25 +51,25 @@ if curl --silent --output /dev/null --max-time 2 "http://$admin/healthz"; then
 fi
 [[ $state == "$bar" ]] || cp "$bar/roxy.yaml" "$state/roxy.yaml" # its paths are relative to it
 cd "$state"
-ROXY_LISTEN=$listen ROXY_ADMIN_LISTEN=$admin "$root/bin/roxy" serve --config "$state/roxy.yaml" >"$state/data/hub.log" 2>&1 &
+ROXY_LISTEN=$listen ROXY_ADMIN_LISTEN=$admin "$bin/roxy" serve --config "$state/roxy.yaml" >"$state/hub.log" 2>&1 &
 hub=$!
 for ((i = 0; ; i++)); do
 	kill -0 "$hub" 2>/dev/null || {
-		tail -n 5 "$state/data/hub.log" >&2
-		die "the hub did not start; its log is $state/data/hub.log"
+		tail -n 5 "$state/hub.log" >&2
+		die "the hub did not start; its log is $state/hub.log"
 	}
 	curl --silent --fail --output /dev/null --max-time 2 "http://$admin/readyz" && break
-	((i < 300)) || die "the hub is not ready after 30 s; its log is $state/data/hub.log"
+	((i < 300)) || die "the hub is not ready after 30 s; its log is $state/hub.log"
 	sleep 0.1
 done
-echo "The hub listens on http://$listen, its operator's page on http://$admin; its log is $state/data/hub.log."
+echo "The hub listens on http://$listen, its operator's listener on http://$admin; its log is $state/hub.log."
 
-"$root/bin/bar-play" --hub "http://$listen" --secret "$state/dev.secret" --evening "$bar/evening.ndjson" \
-	--night "$(<"$state/data/night")" --speed "${BAR_SPEED:-60}" --limit "${BAR_LIMIT:-0}" &
+"$bin/bar-play" --hub "http://$listen" --roxy "$bin/roxy" --secret "$state/dev.secret" --evening "$bar/evening.ndjson" \
+	--night "$(<"$state/night")" --speed "${BAR_SPEED:-60}" --limit "${BAR_LIMIT:-0}" &
 player=$!
 wait "$player"
 player=
-rm -f "$state/data/night"
+rm -f "$state/night"
 if [[ -z ${BAR_ONCE:-} ]]; then
 	echo "The hub goes on; watch from the beginning, or press Ctrl-C."
 	wait "$hub"

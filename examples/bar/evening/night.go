@@ -61,12 +61,22 @@ type entry struct {
 // agenda is a heap of what will happen, the earliest first.
 type agenda []*entry
 
-func (a agenda) Len() int { return len(a) }
-func (a agenda) Less(i, j int) bool {
-	return a[i].at < a[j].at || a[i].at == a[j].at && a[i].order < a[j].order
+// Len counts what will happen.
+func (a *agenda) Len() int { return len(*a) }
+
+// Less puts the earlier first, and of two at one moment the one that was planned first.
+func (a *agenda) Less(i, j int) bool {
+	x, y := (*a)[i], (*a)[j]
+	return x.at < y.at || x.at == y.at && x.order < y.order
 }
-func (a agenda) Swap(i, j int) { a[i], a[j] = a[j], a[i] }
-func (a *agenda) Push(x any)   { *a = append(*a, x.(*entry)) }
+
+// Swap swaps two entries.
+func (a *agenda) Swap(i, j int) { (*a)[i], (*a)[j] = (*a)[j], (*a)[i] }
+
+// Push appends an entry.
+func (a *agenda) Push(x any) { *a = append(*a, x.(*entry)) }
+
+// Pop takes the last one away.
 func (a *agenda) Pop() any {
 	last := (*a)[len(*a)-1]
 	*a = (*a)[:len(*a)-1]

@@ -23,9 +23,9 @@ import (
 )
 
 type settings struct {
-	hub, secret, evening, night string
-	speed                       float64
-	limit                       int
+	hub, secret, evening, night, roxy string
+	speed                             float64
+	limit                             int
 }
 
 func main() {
@@ -34,6 +34,7 @@ func main() {
 	flag.StringVar(&s.secret, "secret", "examples/bar/dev.secret", "the file with the secret that signs development tokens")
 	flag.StringVar(&s.evening, "evening", "examples/bar/evening.ndjson", "the evening")
 	flag.StringVar(&s.night, "night", "tonight-", "what opens the idempotency keys; another one plays the evening anew")
+	flag.StringVar(&s.roxy, "roxy", "roxy", "the roxy command, for what is told to paste")
 	flag.Float64Var(&s.speed, "speed", 60, "how many times faster than it was; 0 waits for nothing")
 	flag.IntVar(&s.limit, "limit", 0, "how many events at most; 0 plays all")
 	flag.Parse()
@@ -66,7 +67,7 @@ func run(ctx context.Context, s settings) error {
 	if s.limit > 0 && s.limit < len(turns) {
 		turns = turns[:s.limit]
 	}
-	if err := tellHowToWatch(s.hub, filepath.Dir(s.secret), secret); err != nil {
+	if err := tellHowToWatch(s, secret); err != nil {
 		return err
 	}
 	progress := newProgress(os.Stdout, len(turns))
@@ -95,8 +96,8 @@ func read(path string) ([]bar.Turn, error) {
 
 // tellHowToWatch prints commands to paste into another terminal. Tokens go into files beside the secret, not onto the
 // screen or into the shell's history.
-func tellHowToWatch(hub, folder string, secret []byte) error {
-	folder, err := filepath.Abs(folder)
+func tellHowToWatch(s settings, secret []byte) error {
+	folder, err := filepath.Abs(filepath.Dir(s.secret))
 	if err != nil {
 		return err
 	}
@@ -115,7 +116,7 @@ func tellHowToWatch(hub, folder string, secret []byte) error {
 		if err := os.WriteFile(file, []byte(token), 0o600); err != nil { //nolint:gosec // the caller names the folder
 			return fmt.Errorf("token of %s: %w", who.user, err)
 		}
-		fmt.Print(watch(hub, file, who.user, who.role, who.patterns))
+		fmt.Print(watch(s, file, who.user, who.role, who.patterns))
 	}
 	return nil
 }

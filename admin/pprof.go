@@ -2,7 +2,7 @@ package admin
 
 import (
 	"net/http"
-	"net/http/pprof" //nolint:gosec // registers on http.DefaultServeMux, which nothing of ours serves
+	"net/http/pprof" // registers on http.DefaultServeMux, which nothing of ours serves
 	runtime "runtime/pprof"
 
 	"github.com/roxyhub/roxy"

@@ -150,7 +150,7 @@ func (s *site) follow(t *testing.T, bearer string) (status int, lines <-chan str
 		t.Fatal(err)
 	}
 	r.Header.Set("Authorization", "Bearer "+bearer)
-	response, err := s.public.Client().Do(r)
+	response, err := s.public.Client().Do(r) //nolint:bodyclose // the reading goroutine closes it
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,8 +22,8 @@ func metrics() []metric {
 	return []metric{
 		gauges("roxy_connections", "Live streams.", "transport", transports, func(s *stats) map[string]int64 { return s.hub.Connections }),
 		counters("roxy_streams_ended_total", "Streams that ended, by why.", "reason", ends, func(s *stats) map[string]uint64 { return s.hub.Ended }),
-		counters("roxy_stream_resets_total", "Streams that were told roxy:reset, by why.", "reason", []string{"epoch", "retention"}, func(s *stats) map[string]uint64 { return s.hub.Resets }),
-		counter("roxy_stream_lags_total", "Times that a stream fell out of its class's queue and went on from the log.", func(s *stats) uint64 { return s.hub.Lagged }),
+		counters("roxy_streams_reset_total", "Streams that were told roxy:reset, by why.", "reason", []string{"epoch", "retention"}, func(s *stats) map[string]uint64 { return s.hub.Resets }),
+		counter("roxy_streams_lagged_total", "Times that a stream fell out of its class's queue and went on from the log.", func(s *stats) uint64 { return s.hub.Lagged }),
 		histogram("roxy_replay_depth_events", "Events that a stream was given before it was live.", func(s *stats) measure.Snapshot { return s.hub.ReplayDepth }),
 		counter("roxy_published_events_total", "Events that were committed; repeated keys and ephemeral events are not.", func(s *stats) uint64 { return s.hub.EventsIn }),
 		counter("roxy_published_bytes_total", "Bytes of the events that were handed to the engine, repeated ones included.", func(s *stats) uint64 { return s.hub.BytesIn }),

@@ -75,6 +75,9 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, started f
 		Retention: disk.Retention{Age: c.Retention.Age, Events: c.Retention.Events, Bytes: uint64(c.Retention.Bytes)}, //nolint:gosec // a size is never negative
 		Logger:    log,
 	})
+	if errors.Is(err, syscall.EAGAIN) {
+		return fmt.Errorf("the folder %s is in use by another hub: stop that one, or choose another with --data", c.Data)
+	}
 	if err != nil {
 		return fmt.Errorf("open the log in %s: %w", c.Data, err)
 	}

@@ -217,14 +217,17 @@ func TestSubscribeEndsWithTheErrorOfToken(t *testing.T) {
 func TestSubscribeWaits(t *testing.T) {
 	for name, tt := range map[string]struct {
 		steps     []step
-		low, high time.Duration // bounds of the moment of the last request
+		backoff   Backoff
+		low, high time.Duration // bounds of what lies between the last two requests
 	}{
-		"as long as Retry-After says":               {steps: []step{problem(503, roxy.Overloaded, "Retry-After", "120")}, low: 120 * time.Second, high: 120 * time.Second},
-		"as long as bye says":                       {steps: []step{stream(hello("e.1"), bye("drain", 42*time.Second))}, low: 42 * time.Second, high: 42 * time.Second},
-		"at least a second between two connections": {steps: []step{stream(), stream(), stream(), stream()}, low: 4 * time.Second, high: 8 * time.Second},
-		"no longer than the bound":                  {steps: slices.Repeat([]step{refuse(errCable)}, 20), low: 20 * time.Second, high: 600 * time.Second},
-		"for a hello no longer than half a minute":  {steps: []step{stream(stall{})}, low: opening, high: opening + time.Second},
-		"two heartbeats and 2 s for a dead link":    {steps: []step{stream(hello("e.1"), stall{})}, low: 32 * time.Second, high: 33 * time.Second},
+		"as long as Retry-After says": {steps: []step{problem(503, roxy.Overloaded, "Retry-After", "120")}, low: 120 * time.Second, high: 120 * time.Second},
+		"as long as bye says":         {steps: []step{stream(hello("e.1"), bye("drain", 42*time.Second))}, low: 42 * time.Second, high: 42 * time.Second},
+		"a second between two connections that die at once": {
+			steps: []step{stream()}, backoff: Backoff{Base: 1, Max: 1}, low: time.Second, high: time.Second,
+		},
+		"no longer than the bound":                 {steps: slices.Repeat([]step{refuse(errCable)}, 20), low: time.Second, high: 30 * time.Second},
+		"for a hello no longer than half a minute": {steps: []step{stream(stall{})}, low: opening, high: opening + time.Second},
+		"two heartbeats and 2 s for a dead link":   {steps: []step{stream(hello("e.1"), stall{})}, low: 32 * time.Second, high: 33 * time.Second},
 		"for ever while heartbeats come": {
 			steps: []step{stream(hello("e.1"), 15*time.Second, beat("e.1"), 31*time.Second, beat("e.1"), 15*time.Second, beat("e.1"))},
 			low:   61 * time.Second, high: 62 * time.Second,
@@ -234,18 +237,18 @@ func TestSubscribeWaits(t *testing.T) {
 			low:   90 * time.Second, high: 91 * time.Second,
 		},
 		"little again once a stream was good": {
-			steps: append(slices.Repeat([]step{problem(503, roxy.Overloaded)}, 8),
-				stream(hello("e.1"), 15*time.Second, beat("e.1"), 15*time.Second, beat("e.1")), refuse(errCable)),
-			low: 38 * time.Second, high: 8*30*time.Second + 30*time.Second + 2*time.Second,
+			steps: append(slices.Repeat([]step{problem(503, roxy.Overloaded)}, 8), stream(hello("e.1"), 15*time.Second, beat("e.1"), 15*time.Second, beat("e.1"))),
+			low:   30 * time.Second, high: 30*time.Second + 500*time.Millisecond,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &script{steps: tt.steps}
-			if _, err := follow(t, s, Subscription{}, Options{}); err != nil {
+			if _, err := follow(t, s, Subscription{}, Options{Backoff: tt.backoff}); err != nil {
 				t.Fatal(err)
 			}
-			if at := s.at[len(s.at)-1]; at < tt.low || at > tt.high {
-				t.Errorf("the last of %d requests came after %s, want %s to %s", len(s.at), at, tt.low, tt.high)
+			last := len(s.at) - 1
+			if gap := s.at[last] - s.at[last-1]; gap < tt.low || gap > tt.high {
+				t.Errorf("request %d came %s behind the one before, want %s to %s", last, gap, tt.low, tt.high)
 			}
 		})
 	}

@@ -85,7 +85,7 @@ func TestAFlippedBitIsReportedAndNeverServed(t *testing.T) {
 		if kind != "sst" && kind != "log" && kind != "MANIFEST" || len(content) == 0 {
 			continue
 		}
-		for range 25 {
+		for range 15 {
 			dir := t.TempDir()
 			for other, b := range files {
 				if err := os.WriteFile(filepath.Join(dir, other), b, 0o600); err != nil {

@@ -80,6 +80,7 @@ type Engine struct {
 	failure   atomic.Pointer[error] // why nothing can be written any more
 	stopped   chan struct{}         // closed when the committer has ended
 	overgrown chan string           // tenants with too many events, for the janitor
+	reclaim   chan string           // tenants that were trimmed on a full disk, for the janitor
 	dropped   uint32                // idempotency keys of buckets before it are deleted; the committer's
 }
 
@@ -109,6 +110,7 @@ func Open(dir string, opts Options) (*Engine, error) {
 		closing:   make(chan struct{}),
 		stopped:   make(chan struct{}),
 		overgrown: make(chan string, 16),
+		reclaim:   make(chan string, 16),
 		stats:     newCounters(),
 	}
 	e.tenants.byName = make(map[string]*tenant)

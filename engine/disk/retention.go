@@ -36,6 +36,11 @@ func (o Options) retention(tenant string) Retention {
 // janitor forgets what retention bounds no longer allow, every half minute, and at once for a tenant that has grown
 // a tenth beyond its number of events. What must be written it asks the committer to write.
 func (e *Engine) janitor() {
+	ctx, cancel := context.WithCancel(context.Background())
+	e.done.Go(func() {
+		<-e.closing
+		cancel()
+	})
 	ticker := time.NewTicker(janitorEvery)
 	defer ticker.Stop()
 	var bytes uint64 // trimmed since the last flush
@@ -47,10 +52,14 @@ func (e *Engine) janitor() {
 			bytes += e.tidy(name)
 		case <-ticker.C:
 			bytes += e.tidyAll()
+		case name := <-e.reclaim:
+			e.giveBack(ctx, name)
 		}
 		if bytes >= flushAfter {
 			bytes = 0
-			e.flush()
+			if _, err := e.db.AsyncFlush(); err != nil {
+				e.janitorError("flush after a trim", err)
+			}
 		}
 	}
 }
@@ -199,20 +208,27 @@ func (e *Engine) Trim(ctx context.Context, tenant string, offset uint64) error {
 		return fmt.Errorf("trim %s up to %d: %w", tenant, offset, err)
 	}
 	if e.space.full.Load() {
-		e.flush()
+		select {
+		case e.reclaim <- tenant:
+		default: // the janitor is at it
+		}
 	}
 	return nil
 }
 
-// flush begins to write the memtable out, range tombstones included, so that the files of what was trimmed can go.
-func (e *Engine) flush() {
-	leave, err := e.enter()
+// giveBack frees the space of what was trimmed of a tenant now. By itself Pebble does that as more is written, and on
+// a full disk nothing more is: what lay in the newest tables would keep commits out for ever.
+func (e *Engine) giveBack(ctx context.Context, name string) {
+	t, err := e.load(name)
 	if err != nil {
-		return // a closed store begins again with all that is needed
+		return // the trim told
 	}
-	defer leave()
-	if _, err := e.db.AsyncFlush(); err != nil {
-		e.log.Warn("flush after a trim", "err", err)
+	b := t.durable.Load()
+	if b == nil || b.First == 1 {
+		return
+	}
+	if err := e.db.Compact(ctx, logKey(name, 0), logKey(name, b.First), false); err != nil && ctx.Err() == nil {
+		e.janitorError("give back the space of "+name, err)
 	}
 }
 

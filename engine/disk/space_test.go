@@ -40,9 +40,10 @@ func megabyte(t testing.TB) []roxy.Event {
 func commitUntilRefused(t *testing.T, e *Engine, timeout time.Duration) (uint64, error) {
 	t.Helper()
 	var acked uint64
+	events := megabyte(t)
 	for acked < 64<<10 {
 		ctx, cancel := context.WithTimeout(t.Context(), timeout)
-		r, err := e.Commit(ctx, "bar", megabyte(t))
+		r, err := e.Commit(ctx, "bar", events)
 		cancel()
 		if err != nil {
 			return acked, err
@@ -74,7 +75,7 @@ func wantLog(t *testing.T, e *Engine, first, last uint64) {
 // eventually tries until it holds; how long that takes is the disk's business.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.After(time.Minute)
+	deadline := time.After(20 * time.Second)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for !holds() {

@@ -28,7 +28,7 @@ const (
 )
 
 // Problem is an error that the caller may be told, word for word: it holds no secret, no other tenant and no stack.
-type Problem struct {
+type Problem struct { //nolint:errname // RFC 9457's word
 	Code       Code
 	Member     string        // the member, parameter or header at fault, such as topic, [3].data or Authorization; "" when none is
 	Detail     string        // what is wrong and with which value, in one sentence

@@ -35,7 +35,10 @@ func (h *Hub) Canary(ctx context.Context) error {
 			Transport: "canary",
 		}, sink)
 	}()
-	defer func() { cancel(); <-over }()
+	defer func() {
+		cancel()
+		<-over // whatever ended it, it is over
+	}()
 	await := func(what string, event <-chan struct{}) error {
 		select {
 		case <-event:

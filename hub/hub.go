@@ -64,7 +64,7 @@ func Start(ctx context.Context, log engine.Log, opts Options) (*Hub, error) {
 		}
 		return nil, fmt.Errorf("hub: read the revocations: %w", err)
 	}
-	running, stop := context.WithCancel(context.Background())
+	running, stop := context.WithCancel(context.WithoutCancel(ctx)) // Close ends it, not whoever started it
 	h.stop = stop
 	for _, s := range h.shards {
 		h.dispatch.Go(func() { h.follow(running, s) })
@@ -75,7 +75,7 @@ func Start(ctx context.Context, log engine.Log, opts Options) (*Hub, error) {
 // follow runs a shard for as long as the hub runs.
 func (h *Hub) follow(ctx context.Context, s *shard) {
 	defer s.tail.Close()
-	if err := s.run(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, engine.ErrClosed) {
+	if err := s.run(ctx); ctx.Err() == nil && !errors.Is(err, engine.ErrClosed) {
 		h.logger.LogAttrs(ctx, slog.LevelError, "dispatch ended: events are stored but no longer delivered; restart the hub", slog.Any("error", err))
 	}
 }

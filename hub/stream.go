@@ -99,14 +99,8 @@ func (st *stream) follow(r *fanout.Reader) {
 
 // run gives the stream what it asked for until it ends, and returns why.
 func (st *stream) run(ctx context.Context, from start) error {
-	hello := Hello{
-		Connection: st.id, Cursor: st.cursor(from.offset).String(), Epoch: st.epoch,
-		Heartbeat: st.sub.Heartbeat.String(), Time: time.Now().UTC(),
-	}
-	retry := jitter(helloRetry)
-	hello.Retry = retry.Milliseconds()
 	st.sent = from.offset
-	if err := st.control(Control{Type: "roxy:hello", Cursor: st.cursor(from.offset), Retry: retry, Data: hello}); err != nil {
+	if err := st.hello(from); err != nil {
 		return err
 	}
 	if from.reset != "" {
@@ -143,6 +137,21 @@ func (st *stream) run(ctx context.Context, from start) error {
 			return err
 		}
 	}
+}
+
+// hello is the first event. It moves the client to where the stream begins, unless a reset follows: a client that were
+// cut off between the two would come back from behind the hole, and never hear of it.
+func (st *stream) hello(from start) error {
+	retry, at := jitter(helloRetry), st.cursor(from.offset)
+	c := Control{Type: "roxy:hello", Cursor: at, Retry: retry}
+	if from.reset != "" {
+		c.Cursor, at = roxy.Cursor{}, *st.sub.After
+	}
+	c.Data = Hello{
+		Connection: st.id, Cursor: at.String(), Epoch: st.epoch,
+		Heartbeat: st.sub.Heartbeat.String(), Time: time.Now().UTC(), Retry: retry.Milliseconds(),
+	}
+	return st.control(c)
 }
 
 // tail follows the class's log until the stream ends (errEnded), falls behind (errLagging) or its socket fails.

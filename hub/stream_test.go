@@ -85,6 +85,10 @@ func TestCursorThatCannotBeReplayedGivesAReset(t *testing.T) {
 			if want := fmt.Sprintf(`C roxy:reset {"reason":%q,"cursor":"%s.10"}`, tt.reason, bounds.Epoch); tt.reason != "" && reset != want || tt.reason == "" && reset != "" {
 				t.Errorf("reset %q, want %q", reset, want)
 			}
+			// Before the reset is said, the client stays where it was: cut off there, it hears it the next time.
+			if hello := r.awaitLine(t, "C roxy:hello"); !strings.Contains(hello, `"cursor":"`+tt.after.String()+`"`) {
+				t.Error(hello)
+			}
 			if offsets, _ := events(r.lines()); !slices.Equal(offsets, tt.want) {
 				t.Errorf("offsets %v, want %v", offsets, tt.want)
 			}

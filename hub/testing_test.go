@@ -192,8 +192,8 @@ func startIn(t *testing.T, dir string, opts Options, store disk.Options) fixture
 // all is an identity that may do everything in its tenant.
 func all(t *testing.T, tenant, user string, roles ...string) roxy.Identity {
 	t.Helper()
-	any := []roxy.Pattern{pattern(t, "**")}
-	return roxy.Identity{Tenant: tenant, User: user, Roles: roles, Grant: roxy.Grant{Read: any, Publish: any}}
+	everything := []roxy.Pattern{pattern(t, "**")}
+	return roxy.Identity{Tenant: tenant, User: user, Roles: roles, Grant: roxy.Grant{Read: everything, Publish: everything}}
 }
 
 // subscribe runs a stream until the test ends or stop is called; stop waits for its end and returns what Subscribe did.

@@ -95,7 +95,7 @@ func (b *bench) publish(p, n int) {
 	}
 	body.WriteByte(']')
 	resp := b.do(http.MethodPost, "/v1/events", &body)
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
 		log.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func (b *bench) publish(p, n int) {
 // replay reads a stream until it is live, and returns how many events and bytes came before, and the cursor.
 func (b *bench) replay(after string) (events, size int, cursor string) {
 	resp := b.do(http.MethodGet, "/v1/stream?topic=load/*&"+after, nil)
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	r := bufio.NewReaderSize(resp.Body, 64<<10)
 	for {
 		line, err := r.ReadSlice('\n')

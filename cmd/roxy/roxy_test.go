@@ -20,7 +20,7 @@ func runRoxy(t *testing.T, dir string, env []string, stdin string, args ...strin
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, testkit.Binary(t), args...) //nolint:gosec // a test's own words
+	cmd := exec.CommandContext(ctx, testkit.Binary(t), args...)
 	cmd.Dir, cmd.Env, cmd.Stdin = dir, append(os.Environ(), env...), strings.NewReader(stdin)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -67,7 +67,7 @@ func tailSome(t *testing.T, env []string, n int, args ...string) []printed {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, testkit.Binary(t), append([]string{"tail"}, args...)...) //nolint:gosec // a test's own words
+	cmd := exec.CommandContext(ctx, testkit.Binary(t), append([]string{"tail"}, args...)...)
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	out, err := cmd.StdoutPipe()
@@ -195,7 +195,7 @@ func TestDevelopmentHubTeachesAndItsTokenWorks(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, testkit.Binary(t), "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0") //nolint:gosec // a test's own words
+	cmd := exec.CommandContext(ctx, testkit.Binary(t), "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
 	cmd.Dir = dir
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	var out safeBuffer

@@ -91,7 +91,7 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, started f
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeHub(h)) }()
+	defer func() { err = errors.Join(err, closeHub(context.WithoutCancel(ctx), h)) }()
 
 	verifier, err := auth.New(ctx, auth.Options{
 		Keys: c.Keys, Issuer: c.Auth.Issuer, Audience: c.Auth.Audience, Leeway: c.Auth.Leeway, Cookie: c.Auth.Cookie,
@@ -117,7 +117,7 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, started f
 	})
 
 	servers := &servers{log: log}
-	defer func() { err = errors.Join(err, servers.stop(h)) }()
+	defer func() { err = errors.Join(err, servers.stop(context.WithoutCancel(ctx), h)) }()
 	for _, address := range c.Listen {
 		if err := servers.start(ctx, "public", string(address), public); err != nil {
 			return err
@@ -148,8 +148,8 @@ func cookieOrigins(c *config.Loaded) []string {
 	return c.CORS.Origins
 }
 
-func closeHub(h *hub.Hub) error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+func closeHub(ctx context.Context, h *hub.Hub) error {
+	ctx, cancel := context.WithTimeout(ctx, stopTime)
 	defer cancel()
 	return h.Close(ctx)
 }
@@ -247,8 +247,8 @@ func (s *servers) start(ctx context.Context, name, address string, handler http.
 }
 
 // stop accepts nothing more, ends the streams and waits for the requests in progress.
-func (s *servers) stop(h *hub.Hub) error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+func (s *servers) stop(ctx context.Context, h *hub.Hub) error {
+	ctx, cancel := context.WithTimeout(ctx, stopTime)
 	defer cancel()
 	errs := make([]error, len(s.all)+1)
 	var stopping sync.WaitGroup

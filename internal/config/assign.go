@@ -69,7 +69,7 @@ func (s *source) assign(n ast.Node, key string, v reflect.Value) {
 	case *ast.NullNode:
 		return // as if it were not there
 	}
-	if _, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok || scalar(v) {
+	if _, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok || scalar(v) {
 		s.assignScalar(n, key, v)
 		return
 	}
@@ -169,7 +169,7 @@ func (s *source) assignScalar(n ast.Node, key string, v reflect.Value) {
 }
 
 func (s *source) setText(v reflect.Value, text string) error {
-	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
 		return u.UnmarshalText([]byte(text))
 	}
 	switch p := v.Addr().Interface().(type) {

@@ -109,7 +109,7 @@ func (c *checker) cookie() {
 	if name == "" {
 		return
 	}
-	if err := (&http.Cookie{Name: name}).Valid(); err != nil {
+	if err := (&http.Cookie{Name: name}).Valid(); err != nil { //nolint:gosec // only its name is looked at
 		c.fail("auth.cookie", "%q is no name of a cookie", name)
 	}
 }

@@ -143,7 +143,7 @@ func TestConfigurationPageHasEveryKey(t *testing.T) {
 	if !*update {
 		t.Fatalf("the table in %s differs from the keys: write it anew with make golden", page)
 	}
-	if err := os.WriteFile(page, []byte(before+begin+table.String()+end+after), 0o600); err != nil {
+	if err := os.WriteFile(page, []byte(before+begin+table.String()+end+after), 0o600); err != nil { //nolint:gosec // a page of this repository
 		t.Fatal(err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -30,11 +31,11 @@ func keysOf(v reflect.Value, prefix, of string, index []int) []KeyInfo {
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
 		key := join(prefix, field.Tag.Get("yaml"))
-		at := append(index[:len(index):len(index)], i)
+		at := append(slices.Clip(index), i)
 		if !field.IsExported() {
 			continue
 		}
-		if _, ok := v.Field(i).Addr().Interface().(encoding.TextUnmarshaler); !ok && field.Type.Kind() == reflect.Struct {
+		if _, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Field(i).Addr()); !ok && field.Type.Kind() == reflect.Struct {
 			keys = append(keys, keysOf(v.Field(i), key, field.Tag.Get("doc"), at)...)
 			continue
 		}

@@ -110,7 +110,7 @@ func (s *source) list(text, key string, v reflect.Value) {
 }
 
 // position finds the line in an error of the YAML parser.
-var position = regexp.MustCompile(`^\[(\d+):\d+\] (.*)`) //nolint:gochecknoglobals // compiled once
+var position = regexp.MustCompile(`^\[(\d+):\d+\] (.*)`)
 
 // parse returns the one document in text; nil for none. It reports what is wrong itself.
 func (s *source) parse(text []byte, what string) (ast.Node, bool) {

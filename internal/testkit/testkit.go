@@ -149,10 +149,16 @@ func (h *Hub) awaitReady(t testing.TB) {
 }
 
 // Kill9 ends the hub as a power cut does, but for the kernel's buffers.
-func (h *Hub) Kill9(t testing.TB) { h.signal(t, syscall.SIGKILL) }
+func (h *Hub) Kill9(t testing.TB) {
+	t.Helper()
+	h.signal(t, syscall.SIGKILL)
+}
 
 // Stop asks the hub to end and waits for that.
-func (h *Hub) Stop(t testing.TB) { h.signal(t, syscall.SIGTERM) }
+func (h *Hub) Stop(t testing.TB) {
+	t.Helper()
+	h.signal(t, syscall.SIGTERM)
+}
 
 // Reload sends SIGHUP.
 func (h *Hub) Reload(t testing.TB) {
@@ -232,7 +238,7 @@ var build = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals /
 	path := filepath.Join(root, "bin", "roxy-test")
 	// Test processes of several packages may build at once: each writes its own file and renames it.
 	fresh := fmt.Sprintf("%s.%d", path, os.Getpid())
-	cmd := exec.Command("go", "build", "-o", fresh, "./cmd/roxy") //nolint:gosec,noctx // fixed words
+	cmd := exec.Command("go", "build", "-o", fresh, "./cmd/roxy") //nolint:gosec // fixed words
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("testkit: go build ./cmd/roxy: %w\n%s", err, out)

@@ -83,7 +83,7 @@ func browse(t *testing.T, page string) {
 	}
 	cmd := exec.CommandContext(t.Context(), chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--user-data-dir="+t.TempDir(),
-		"--remote-debugging-port=0", page) //nolint:gosec // fixed words
+		"--remote-debugging-port=0", page)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -114,7 +114,7 @@ func (l *ledger) verify(t *testing.T, hubURL, token string) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	s := open(t, ctx, hubURL, token, url.Values{"topic": {"**"}, "after": {"earliest"}}, "")
-	events, _ := s.until(t, "roxy:live")
+	events, _ := s.untilLive(t)
 	_ = s.body.Close()
 	found := map[string][]uint64{}
 	for i, f := range events {

@@ -30,7 +30,7 @@ func TestCurlPublishesSubscribesAndResumes(t *testing.T) {
 	watch := func(flags ...string) func(line string) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		t.Cleanup(cancel)
-		cmd := exec.CommandContext(ctx, "curl", append(flags, "-fsSN", "-H", waiter, hub.URL+"/v1/stream?topic=orders/*")...) //nolint:gosec // a test's own words
+		cmd := exec.CommandContext(ctx, "curl", append(flags, "-fsSN", "-H", waiter, hub.URL+"/v1/stream?topic=orders/*")...)
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -96,7 +96,7 @@ func TestEventSourceRefusedForLoadIsToldToComeBack(t *testing.T) {
 	hub := testkit.Start(t, testkit.Config{YAML: "limits: { connections: { perUser: 1 } }\n"})
 	waiter := "Authorization: Bearer " + hub.Token(t, testkit.Claims{User: "waiter-1", Roles: []string{"waiter"}})
 	first := open(t, t.Context(), hub.URL, strings.TrimPrefix(waiter, "Authorization: Bearer "), url.Values{"topic": {"orders/*"}}, "")
-	first.until(t, "roxy:live")
+	first.untilLive(t)
 	native := curl(t, "-sS", "-i", "-H", waiter, "-H", "Accept: text/event-stream", hub.URL+"/v1/stream?topic=orders/*")
 	for _, want := range []string{"HTTP/1.1 200 OK", "text/event-stream", "\nretry: ", "event: roxy:bye", `"reason":"overload"`} {
 		if !strings.Contains(native, want) {
@@ -115,7 +115,7 @@ func curl(t *testing.T, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "curl", args...).CombinedOutput() //nolint:gosec // a test's own words
+	out, err := exec.CommandContext(ctx, "curl", args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("curl: %v: %s", err, out)
 	}

@@ -40,7 +40,7 @@ func TestReplayRightAfterARestartWithoutANewPublish(t *testing.T) {
 	hub.Kill9(t)
 	hub.Restart(t)
 	s := open(t, t.Context(), hub.URL, token, url.Values{"topic": {"load/*"}}, epoch+".40")
-	events, live := s.until(t, "roxy:live")
+	events, live := s.untilLive(t)
 	expect(t, events, 40, 60)
 	if live.ID != epoch+".100" {
 		t.Errorf("live at %s", live.ID)
@@ -52,7 +52,7 @@ func TestClientManyEventsBehindGetsAllOfThem(t *testing.T) {
 	token := hub.Token(t, testkit.Claims{User: "u", Roles: []string{"everything"}})
 	epoch := fill(t, hub.URL, token, 0, 3000, same())
 	s := open(t, t.Context(), hub.URL, token, url.Values{"topic": {"load/*"}}, epoch+".500")
-	events, _ := s.until(t, "roxy:live")
+	events, _ := s.untilLive(t)
 	expect(t, events, 500, 2500)
 }
 
@@ -61,7 +61,7 @@ func TestCursorNearTheHeadOfALongLogReplaysOnlyTheEnd(t *testing.T) {
 	token := hub.Token(t, testkit.Claims{User: "u", Roles: []string{"everything"}})
 	epoch := fill(t, hub.URL, token, 0, 10_050, same())
 	s := open(t, t.Context(), hub.URL, token, url.Values{"topic": {"load/*"}}, epoch+".10040")
-	events, _ := s.until(t, "roxy:live")
+	events, _ := s.untilLive(t)
 	expect(t, events, 10_040, 10)
 }
 
@@ -139,9 +139,8 @@ func follow(ctx context.Context, hubURL, token, pattern, cursor string, after, e
 		_, rest, _ := strings.Cut(f.Data, `"data":`)
 		got, err := strconv.Atoi(strings.TrimSuffix(rest, "}"))
 		if err != nil || got != want {
-			return fmt.Errorf("got number %d, %v, want %d", got, err, want)
+			return fmt.Errorf("got number %d, %w, want %d", got, err, want)
 		}
 	}
 	return nil
 }
-

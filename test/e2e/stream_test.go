@@ -88,15 +88,15 @@ func (s *stream) next() (frame, error) {
 	}
 }
 
-// until returns the events before the first one of the given type, and that one.
-func (s *stream) until(t testing.TB, eventType string) (before []frame, f frame) {
+// untilLive returns the events before roxy:live, and that.
+func (s *stream) untilLive(t testing.TB) (before []frame, f frame) {
 	t.Helper()
 	for {
 		f, err := s.next()
 		if err != nil {
-			t.Fatalf("stream ended before %s: %v (after %d events)", eventType, err, len(before))
+			t.Fatalf("stream ended before it was live: %v (after %d events)", err, len(before))
 		}
-		if f.Event == eventType {
+		if f.Event == "roxy:live" {
 			return before, f
 		}
 		if !strings.HasPrefix(f.Event, "roxy:") {

@@ -1,10 +1,9 @@
 package sse
 
 import (
+	"math/rand/v2"
 	"net/http"
 	"time"
-
-	"math/rand/v2"
 
 	"github.com/roxyhub/roxy/hub"
 )

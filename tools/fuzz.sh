@@ -8,7 +8,12 @@ duration=${1:?how long for each target, such as 1m}
 targets=$(go test -list '^Fuzz' ./... | awk '/^Fuzz/ { names[++n] = $1 } /^ok/ { for (i = 1; i <= n; i++) print $2, names[i]; n = 0 }')
 total=$(wc -l <<<"$targets")
 i=0
+broken=()
 while read -r package name; do
 	echo "[$((++i))/$total] $name in $package, for $duration"
-	go test -run='^$' -fuzz="^$name\$" -fuzztime="$duration" "$package"
+	go test -run='^$' -fuzz="^$name\$" -fuzztime="$duration" "$package" || broken+=("$package $name")
 done <<<"$targets"
+((${#broken[@]} == 0)) || {
+	printf 'broken: %s\n' "${broken[@]}" >&2
+	exit 1
+}

@@ -66,7 +66,7 @@ func FuzzParseSubscription(f *testing.F) {
 		sub, err := ParseSubscription(query, lastEventID, Options{})
 		if err != nil {
 			var p *roxy.Problem
-			if !errors.As(err, &p) || p.Member == "" {
+			if !errors.As(err, &p) || p.Member == "" && !query.Has("") { // a parameter may have no name
 				t.Fatalf("error %v is no problem that names a member", err)
 			}
 			return

@@ -57,7 +57,7 @@ func pairs(tb testing.TB) map[string]pair {
 }
 
 // rsaKey returns the one RSA key of this run.
-var rsaKey = sync.OnceValue(func() *rsa.PrivateKey { //nolint:gochecknoglobals // takes a second to make
+var rsaKey = sync.OnceValue(func() *rsa.PrivateKey { // takes a second to make
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		panic(err)

@@ -22,7 +22,7 @@ const maxDepth = 64
 // root: to.roles[1], or [3].to.roles[1] in an array. The events do not share memory with body.
 func decodeEvents(body []byte, maxBatch int) (events []roxy.Event, array bool, err error) {
 	d := newDecoder(body)
-	switch d.PeekKind() { //nolint:exhaustive // the others are no events
+	switch d.PeekKind() { // the others are no events
 	case '{':
 		events = make([]roxy.Event, 1)
 		err = d.event(&events[0])

@@ -31,7 +31,7 @@ func golden(t *testing.T, path, got string) {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(path) //nolint:gosec // the tests name it
+	want, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}

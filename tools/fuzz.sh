@@ -11,7 +11,7 @@ i=0
 broken=()
 while read -r package name; do
 	echo "[$((++i))/$total] $name in $package, for $duration"
-	go test -run='^$' -fuzz="^$name\$" -fuzztime="$duration" "$package" || broken+=("$package $name")
+	go test -run='^$' -fuzz="^$name\$" -fuzztime="$duration" "$package" </dev/null || broken+=("$package $name")
 done <<<"$targets"
 ((${#broken[@]} == 0)) || {
 	printf 'broken: %s\n' "${broken[@]}" >&2

@@ -37,7 +37,7 @@ func (h *Hub) Canary(ctx context.Context) error {
 	}()
 	defer func() {
 		cancel()
-		_ = <-over // whatever ended it, it is over
+		<-over //nolint:errcheck // whatever ended it, it is over
 	}()
 	await := func(what string, event <-chan struct{}) error {
 		select {

@@ -87,7 +87,7 @@ func RecordData(record []byte, n int) []byte {
 // StampRecord writes a record's place and its checksum.
 func StampRecord(record []byte, s Stamp) {
 	binary.BigEndian.PutUint64(record[2:], s.Offset)
-	binary.BigEndian.PutUint64(record[10:], uint64(s.Time.UnixNano())) //nolint:gosec // turned back by ReadStamp
+	binary.BigEndian.PutUint64(record[10:], uint64(s.Time.UnixNano()))
 	binary.BigEndian.PutUint64(record[18:], s.Total)
 	end := len(record) - recordCRC
 	binary.BigEndian.PutUint32(record[end:], crc32.Checksum(record[:end], castagnoli()))

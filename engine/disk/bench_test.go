@@ -2,6 +2,7 @@ package disk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -29,7 +30,7 @@ func BenchmarkFloor(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	if err := unix.Fallocate(int(f.Fd()), 0, 0, 64<<20); err != nil {
 		b.Fatal(err)
 	}
@@ -158,29 +159,48 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
-// BenchmarkReopen opens a store of a million events and reads the newest.
+// BenchmarkReopen opens a store of a million events, closed properly or left by a crash, and asks for its head.
 func BenchmarkReopen(b *testing.B) {
-	dir := b.TempDir()
 	const n = 1_000_000
-	e, err := Open(dir, Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	fill(b, e, n)
-	if err := e.Close(); err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		e, err := Open(dir, Options{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		bounds, err := e.Bounds(context.Background(), "bar")
-		if err != nil || bounds.Head != n {
-			b.Fatalf("%+v, %v", bounds, err)
-		}
-		if err := e.Close(); err != nil {
-			b.Fatal(err)
-		}
+	for _, crashed := range []bool{false, true} {
+		b.Run(fmt.Sprintf("crashed=%v", crashed), func(b *testing.B) {
+			dir := b.TempDir()
+			e, err := Open(dir, Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			fill(b, e, n)
+			left := b.TempDir()
+			if !crashed {
+				err = e.Close()
+			}
+			err = errors.Join(err, os.CopyFS(left+"/0", os.DirFS(dir)))
+			if crashed {
+				err = errors.Join(err, e.Close())
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+			for i := 0; b.Loop(); i++ {
+				b.StopTimer() // a second opening finds what the first has tidied
+				if err := os.CopyFS(fmt.Sprintf("%s/%d", left, i+1), os.DirFS(left+"/0")); err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
+				e, err := Open(fmt.Sprintf("%s/%d", left, i+1), Options{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				bounds, err := e.Bounds(context.Background(), "bar")
+				if err != nil || bounds.Head != n {
+					b.Fatalf("%+v, %v", bounds, err)
+				}
+				b.StopTimer()
+				if err := e.Close(); err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
+			}
+		})
 	}
 }

@@ -94,8 +94,8 @@ func recordBytes(e *roxy.Event) int {
 
 // submit hands c to the committer and waits for its answer.
 func (e *Engine) submit(ctx context.Context, c *call) (engine.Receipt, error) {
-	if err := ctx.Err(); err != nil {
-		return engine.Receipt{}, context.Cause(ctx)
+	if ctx.Err() != nil {
+		return engine.Receipt{}, notTaken(ctx)
 	}
 	select {
 	case <-e.closing:
@@ -111,7 +111,7 @@ func (e *Engine) submit(ctx context.Context, c *call) (engine.Receipt, error) {
 		if c.state.CompareAndSwap(waiting, abandoned) {
 			return engine.Receipt{}, notTaken(ctx)
 		}
-		return engine.Receipt{}, fmt.Errorf("its outcome is unknown: %w", context.Cause(ctx))
+		return engine.Receipt{}, fmt.Errorf("its outcome is unknown: %w", ctx.Err())
 	case <-e.stopped:
 		select {
 		case r := <-c.done: // it was answered before the committer ended
@@ -124,12 +124,12 @@ func (e *Engine) submit(ctx context.Context, c *call) (engine.Receipt, error) {
 
 // notTaken is the answer to a call whose context ended in the queue: nothing of it was written.
 func notTaken(ctx context.Context) error {
-	cause := context.Cause(ctx)
-	if !errors.Is(cause, context.DeadlineExceeded) {
-		return cause
+	err := ctx.Err()
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return err
 	}
 	return &roxy.Problem{
-		Code: roxy.Overloaded, RetryAfter: retryAfter, Err: cause,
+		Code: roxy.Overloaded, RetryAfter: retryAfter, Err: err,
 		Detail: "the log takes more time than the publish has; nothing was written",
 	}
 }

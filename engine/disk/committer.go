@@ -98,8 +98,8 @@ type group struct {
 	answered []*call
 	receipts []engine.Receipt // for answered
 	runs     []engine.Committed
-	events   int
-	bytes    int
+	events   uint64
+	bytes    uint64
 	scope    []byte
 	seen     *pebble.Iterator // over the receipts of earlier groups; nil until one is looked for
 }
@@ -161,11 +161,11 @@ func (g *group) dedupe(c *call, head uint64) (entries []engine.Entry, fresh int,
 				continue
 			}
 			key := string(g.scope)
-			g.keys[key] = receipt{offset: head + uint64(fresh) + 1, time: g.now, print: c.prints[i]} //nolint:gosec // a count
+			g.keys[key] = receipt{offset: head + uint64(fresh) + 1, time: g.now, print: c.prints[i]}
 			added = append(added, key)
 		}
 		fresh++
-		entries[i].Offset = head + uint64(fresh) //nolint:gosec // a count
+		entries[i].Offset = head + uint64(fresh)
 	}
 	return entries, fresh, nil
 }
@@ -203,25 +203,22 @@ func (g *group) place(c *call, t *tenant, entries []engine.Entry) {
 		}
 		run.Events = append(run.Events, *ev)
 		g.events++
-		g.bytes += len(record)
+		g.bytes += uint64(len(record))
 	}
 }
 
-// run returns the tenant's events of this group.
+// run returns the tenant's events of this group. The tenant is touched.
 func (g *group) run(t *tenant) *engine.Committed {
-	// From the newest, since one tenant's calls tend to come together.
-	for i := len(g.runs) - 1; i >= 0; i-- {
-		if g.runs[i].Tenant == t.name {
-			return &g.runs[i]
-		}
+	if t.run < 0 {
+		t.run = len(g.runs)
+		g.runs = append(g.runs, engine.Committed{Tenant: t.name, Epoch: t.meta.epoch})
 	}
-	g.runs = append(g.runs, engine.Committed{Tenant: t.name, Epoch: t.meta.epoch})
-	return &g.runs[len(g.runs)-1]
+	return &g.runs[t.run]
 }
 
 func (g *group) touch(t *tenant) {
 	if !t.touched {
-		t.touched = true
+		t.touched, t.run = true, -1
 		g.touched = append(g.touched, t)
 	}
 }

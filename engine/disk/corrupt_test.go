@@ -74,7 +74,7 @@ func served(t *testing.T, dir string, topic roxy.Topic) (log, onTopic []roxy.Eve
 
 func TestAFlippedBitIsReportedAndNeverServed(t *testing.T) {
 	files, arrays, size := corruptible(t)
-	rng := rand.New(rand.NewPCG(20261123, 2)) //nolint:gosec // a test's choice
+	rng := rand.New(rand.NewPCG(20261123, 2))
 	topic := event(t, "orders/3", "").Topic
 	reported := map[string]int{}
 	for name, content := range files {

@@ -3,6 +3,7 @@ package disk
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -25,14 +26,7 @@ type promised struct {
 func (p *promised) copy() (offsets, tailed map[string]uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	offsets, tailed = map[string]uint64{}, map[string]uint64{}
-	for key, offset := range p.offsets {
-		offsets[key] = offset
-	}
-	for key, offset := range p.tailed {
-		tailed[key] = offset
-	}
-	return offsets, tailed
+	return maps.Clone(p.offsets), maps.Clone(p.tailed)
 }
 
 // array returns the events of one call: the n-th of caller in round. Each says which array it belongs to.
@@ -137,7 +131,7 @@ func checkPromises(t *testing.T, e *Engine, offsets, tailed map[string]uint64, s
 // is, and the next round begins with what is left.
 func TestACrashTakesNothingBackThatWasPromised(t *testing.T) {
 	const rounds = 40
-	rng := rand.New(rand.NewPCG(20261123, 1)) //nolint:gosec // a test's choice
+	rng := rand.New(rand.NewPCG(20261123, 1))
 	fs := vfs.NewCrashableMem()
 	p := &promised{offsets: map[string]uint64{}, tailed: map[string]uint64{}, started: map[string]int{}}
 	var offsets, tailed map[string]uint64

@@ -104,15 +104,18 @@ func TestALostRecordIsReportedWhereItStood(t *testing.T) {
 	}{
 		"missing, in a scan": {
 			func(db *pebble.DB) error { return db.Delete(logKey("bar", 5), pebble.Sync) },
-			engine.Query{}, 4,
+			engine.Query{},
+			4,
 		},
 		"missing, on a topic": {
 			func(db *pebble.DB) error { return db.Delete(logKey("bar", 1005), pebble.Sync) },
-			engine.Query{Topics: []roxy.Topic{topic}}, 1,
+			engine.Query{Topics: []roxy.Topic{topic}},
+			1,
 		},
 		"missing at the head": {
 			func(db *pebble.DB) error { return db.Delete(logKey("bar", 2000), pebble.Sync) },
-			engine.Query{}, 1999,
+			engine.Query{},
+			1999,
 		},
 		"in another's place": {
 			func(db *pebble.DB) error {
@@ -122,15 +125,18 @@ func TestALostRecordIsReportedWhereItStood(t *testing.T) {
 				}
 				return errors.Join(db.Set(logKey("bar", 5), value, pebble.Sync), closer.Close())
 			},
-			engine.Query{}, 4,
+			engine.Query{},
+			4,
 		},
 		"spoilt": {
 			func(db *pebble.DB) error { return db.Set(logKey("bar", 5), make([]byte, 100), pebble.Sync) },
-			engine.Query{}, 4,
+			engine.Query{},
+			4,
 		},
 		"under a topic that is not its own": {
 			func(db *pebble.DB) error { return db.Set(appendTopicKey(nil, "bar", topic, 7), nil, pebble.Sync) },
-			engine.Query{Topics: []roxy.Topic{topic}}, 1,
+			engine.Query{Topics: []roxy.Topic{topic}},
+			1,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -70,7 +70,7 @@ func (r *reader) run(ctx context.Context, yield func(roxy.Event, error) bool) er
 	}
 	for size := firstChunk; r.next <= r.until || len(r.offsets) > 0; size = min(2*size, maxChunk) {
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			return ctx.Err()
 		}
 		// What was read before an error is good and is yielded first.
 		readErr := r.fill(ctx, size)
@@ -188,7 +188,7 @@ func (r *reader) findOffsets(ctx context.Context) (err error) {
 	from := r.next
 	for from <= r.until && len(r.offsets) == 0 {
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			return ctx.Err()
 		}
 		segment := from >> segmentBits
 		for _, topic := range r.topics {

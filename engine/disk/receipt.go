@@ -21,7 +21,7 @@ const receiptBytes = 8 + 8 + 16
 
 func (r receipt) put(b []byte) {
 	binary.BigEndian.PutUint64(b, r.offset)
-	binary.BigEndian.PutUint64(b[8:], uint64(r.time.UnixNano())) //nolint:gosec // turned back by readReceipt
+	binary.BigEndian.PutUint64(b[8:], uint64(r.time.UnixNano()))
 	copy(b[16:], r.print[:])
 }
 

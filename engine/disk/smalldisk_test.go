@@ -2,6 +2,7 @@ package disk
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -17,16 +18,21 @@ type smallDisk struct {
 	fs  vfs.FS
 }
 
-// onSmallDisks runs test on a directory with a quota and, where the system lets us mount one, on a file system of
-// that size.
-func onSmallDisks(t *testing.T, size int64, test func(t *testing.T, disk smallDisk)) {
+const (
+	smallDiskBytes = 128 << 20
+	smallMinFree   = 16 << 20
+)
+
+// onSmallDisks runs test on a directory with a quota and, where the system lets us mount one, on a file system, each
+// of smallDiskBytes.
+func onSmallDisks(t *testing.T, test func(t *testing.T, disk smallDisk)) {
 	t.Helper()
 	t.Run("quota", func(t *testing.T) {
 		dir := t.TempDir()
-		test(t, smallDisk{dir, quotaFS{vfs.Default, dir, size}})
+		test(t, smallDisk{dir, quotaFS{vfs.Default, dir, smallDiskBytes}})
 	})
 	dir := t.TempDir()
-	if err := unix.Mount("none", dir, "tmpfs", 0, "size="+byteCount(size)); err != nil {
+	if err := unix.Mount("none", dir, "tmpfs", 0, fmt.Sprintf("size=%d", smallDiskBytes)); err != nil {
 		t.Logf("no mount on this system (%v): the quota alone", err)
 		return
 	}

@@ -98,11 +98,11 @@ func (s *space) reserve() error {
 		return nil
 	}
 	path := s.FS.PathJoin(s.dir, ballastName)
-	if info, err := s.FS.Stat(path); err == nil && info.Size() == int64(size) { //nolint:gosec // at most 16 MiB
+	if info, err := s.FS.Stat(path); err == nil && info.Size() == int64(size) {
 		s.reserved = true
 		return nil
 	}
-	if err := writeBallast(s.FS, path, int(size)); err != nil { //nolint:gosec // at most 16 MiB
+	if err := writeBallast(s.FS, path, int(size)); err != nil {
 		return errors.Join(err, s.FS.Remove(path))
 	}
 	s.reserved = true

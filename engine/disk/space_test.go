@@ -8,20 +8,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"testing"
 	"time"
 
 	"github.com/roxyhub/roxy"
 	"github.com/roxyhub/roxy/engine"
 )
-
-const (
-	smallDiskBytes = 128 << 20
-	smallMinFree   = 16 << 20
-)
-
-func byteCount(n int64) string { return strconv.FormatInt(n, 10) }
 
 // megabyte returns events of 1 MiB that no compression makes smaller.
 func megabyte(t testing.TB) []roxy.Event {
@@ -88,7 +80,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 }
 
 func TestAFullDiskRefusesCommitsUntilSpaceReturns(t *testing.T) {
-	onSmallDisks(t, smallDiskBytes, func(t *testing.T, disk smallDisk) {
+	onSmallDisks(t, func(t *testing.T, disk smallDisk) {
 		e := openAt(t, disk.dir, Options{FS: disk.fs, MinFree: smallMinFree})
 		first, err := e.Commit(t.Context(), "bar", megabyte(t))
 		if err != nil {
@@ -116,7 +108,7 @@ func TestAFullDiskRefusesCommitsUntilSpaceReturns(t *testing.T) {
 }
 
 func TestALogThatFillsTheDiskGoesOnWhenItIsTrimmed(t *testing.T) {
-	onSmallDisks(t, smallDiskBytes, func(t *testing.T, disk smallDisk) {
+	onSmallDisks(t, func(t *testing.T, disk smallDisk) {
 		e := openAt(t, disk.dir, Options{FS: disk.fs, MinFree: smallMinFree})
 		acked, err := commitUntilRefused(t, e, time.Minute)
 		if !errors.Is(err, roxy.ErrOverloaded) {
@@ -136,7 +128,7 @@ func TestALogThatFillsTheDiskGoesOnWhenItIsTrimmed(t *testing.T) {
 }
 
 func TestAWriteThatMeetsAFullDiskWaitsForSpace(t *testing.T) {
-	onSmallDisks(t, smallDiskBytes, func(t *testing.T, disk smallDisk) {
+	onSmallDisks(t, func(t *testing.T, disk smallDisk) {
 		e, err := Open(disk.dir, Options{FS: blindFS{disk.fs}, MinFree: smallMinFree})
 		if err != nil {
 			t.Fatal(err)
@@ -176,7 +168,7 @@ func TestAWriteThatMeetsAFullDiskWaitsForSpace(t *testing.T) {
 }
 
 func TestClosingOnAFullDiskEndsAndLosesNothing(t *testing.T) {
-	onSmallDisks(t, smallDiskBytes, func(t *testing.T, disk smallDisk) {
+	onSmallDisks(t, func(t *testing.T, disk smallDisk) {
 		e, err := Open(disk.dir, Options{FS: blindFS{disk.fs}, MinFree: smallMinFree})
 		if err != nil {
 			t.Fatal(err)

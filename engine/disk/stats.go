@@ -53,10 +53,10 @@ func newCounters() counters {
 }
 
 // synced counts a group that became durable.
-func (c *counters) synced(calls, events, bytes int, took time.Duration) {
+func (c *counters) synced(calls int, events, bytes uint64, took time.Duration) {
 	c.groups.Add(1)
-	c.events.Add(uint64(events))
-	c.bytes.Add(uint64(bytes))
+	c.events.Add(events)
+	c.bytes.Add(bytes)
 	c.groupCalls.Observe(float64(calls))
 	c.sync.Observe(took.Seconds())
 }

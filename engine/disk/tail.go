@@ -35,10 +35,10 @@ func (ts *tails) init() {
 }
 
 // publish is called by the committer only.
-func (ts *tails) publish(committed []engine.Committed, bytes int) {
+func (ts *tails) publish(committed []engine.Committed, bytes uint64) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	n := &node{committed: committed, total: ts.last.total + uint64(bytes), ready: make(chan struct{})} //nolint:gosec // a length
+	n := &node{committed: committed, total: ts.last.total + bytes, ready: make(chan struct{})}
 	ts.last.next = n
 	close(ts.last.ready)
 	ts.last = n
@@ -50,7 +50,7 @@ func (ts *tails) lag() uint64 {
 	defer ts.mu.Unlock()
 	var lag uint64
 	for t := range ts.open {
-		lag = max(lag, ts.last.total-t.passed.Load())
+		lag = max(lag, ts.last.total-t.taken.Load())
 	}
 	return lag
 }
@@ -89,7 +89,7 @@ func (ts *tails) close() {
 type tail struct {
 	of     *tails
 	at     *node         // what Next returned last
-	passed atomic.Uint64 // total of the last node whose reader came back
+	taken  atomic.Uint64 // its total
 	closed chan struct{}
 	end    func() // closes closed, once
 }
@@ -101,7 +101,7 @@ func (e *Engine) Tail() engine.Tail {
 	e.tails.mu.Lock()
 	defer e.tails.mu.Unlock()
 	t.at = e.tails.last
-	t.passed.Store(t.at.total)
+	t.taken.Store(t.at.total)
 	if e.tails.open == nil { // the engine is closed
 		t.end()
 		return t
@@ -112,8 +112,6 @@ func (e *Engine) Tail() engine.Tail {
 
 // Next returns the next group, as engine.Tail says.
 func (t *tail) Next(ctx context.Context) ([]engine.Committed, error) {
-	t.passed.Store(t.at.total)
-	t.of.move()
 	select {
 	case <-t.closed:
 		return nil, engine.ErrClosed
@@ -122,11 +120,13 @@ func (t *tail) Next(ctx context.Context) ([]engine.Committed, error) {
 	select {
 	case <-t.at.ready:
 		t.at = t.at.next
+		t.taken.Store(t.at.total)
+		t.of.move()
 		return t.at.committed, nil
 	case <-t.closed:
 		return nil, engine.ErrClosed
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return nil, ctx.Err()
 	}
 }
 

@@ -25,6 +25,7 @@ type tenant struct {
 
 	meta    meta // durable, or what the group now being written will make of it
 	touched bool // meta is to be written with this group
+	run     int  // where this group's events of the tenant are among its runs; -1 for nowhere
 }
 
 // meta is what a log remembers beside its records. It is rewritten with every commit, so that the head survives

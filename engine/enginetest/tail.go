@@ -177,8 +177,8 @@ func topicsEqualFilter(t *testing.T, log engine.Log) {
 		}
 		all = readAll(t, log, tenant, engine.Query{})
 		query := engine.Query{
-			After: uint64(rapid.IntRange(0, len(all)+1).Draw(rt, "after")),
-			Until: uint64(rapid.IntRange(0, len(all)+1).Draw(rt, "until")),
+			After: rapid.Uint64Range(0, uint64(len(all))+1).Draw(rt, "after"),
+			Until: rapid.Uint64Range(0, uint64(len(all))+1).Draw(rt, "until"),
 		}
 		wanted := map[roxy.Topic]bool{}
 		for _, name := range rapid.SliceOfN(rapid.SampledFrom(names), 1, 5).Draw(rt, "topics") {

@@ -26,7 +26,7 @@ test: ## all tests: vet, race detector, then end to end with curl and Chromium (
 	@test/install.sh
 	@echo "==> 2/4 go vet"
 	@go vet ./...
-	@echo "==> 3/4 packages, with the race detector"
+	@echo "==> 3/4 packages, with the race detector (the first build takes some minutes)"
 	@go test -race -shuffle=on -timeout=10m $(PACKAGES)
 	@echo "==> 4/4 end to end"
 	@go test -count=1 -v -timeout=10m ./test/...

@@ -54,7 +54,7 @@ fuzz: ## every fuzz target for FUZZTIME=1m
 	@tools/fuzz.sh $(FUZZTIME)
 
 crash: ## kill -9 under load, ROUNDS=200 times, and power cuts on a file system that drops what was not synced
-	go test -count=1 -v -run=Crash ./engine/...
+	go test -count=1 -v -run=Crash ./engine/disk
 	ROXY_CRASH_ROUNDS=$(ROUNDS) go test -count=1 -v -timeout=2h -run=KillNine ./test/e2e
 
 vuln: ## known vulnerabilities in what Roxy is made of; needs the network (https://vuln.go.dev)

@@ -86,6 +86,19 @@ func (h *Hub) Refresh(connection string, fresh roxy.Identity) error {
 	return nil
 }
 
+// Identity returns whose live connection this is, by the token of its last refresh.
+func (h *Hub) Identity(connection string) (roxy.Identity, bool) {
+	h.mu.Lock()
+	st := h.streams[connection]
+	h.mu.Unlock()
+	if st == nil {
+		return roxy.Identity{}, false
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.token, true
+}
+
 // Regrant ends the streams whose identity, under the grant that it has now, may no longer read what they subscribe.
 // grant is called for each live stream.
 func (h *Hub) Regrant(grant func(roxy.Identity) roxy.Grant) {
@@ -134,5 +147,5 @@ func (h *Hub) unregister(st *stream) {
 	}
 }
 
-// newConnectionID returns a name that nobody can guess.
-func newConnectionID() string { return strings.ToLower(rand.Text()[:20]) }
+// NewConnectionID returns a name that nobody can guess.
+func NewConnectionID() string { return strings.ToLower(rand.Text()[:20]) }

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,15 +15,16 @@ import (
 
 // Subscription is what a stream asks for.
 type Subscription struct {
-	Identity  roxy.Identity
-	Patterns  []roxy.Pattern
-	Types     []string      // only these; empty is every type
-	After     *roxy.Cursor  // resume behind it; nil is from now on, unless Earliest
-	Earliest  bool          // from the oldest retained event on
-	Heartbeat time.Duration // something is sent at least this often
-	Encoding  Encoding
-	Transport string // for the operator: sse
-	Remote    string // the client's address, for the operator
+	Connection string // its id, from NewConnectionID, when the connection outlives the stream; "" makes one
+	Identity   roxy.Identity
+	Patterns   []roxy.Pattern // none: the stream is given nothing but the hub's own events
+	Types      []string       // only these; empty is every type
+	After      *roxy.Cursor   // resume behind it; nil is from now on, unless Earliest
+	Earliest   bool           // from the oldest retained event on
+	Heartbeat  time.Duration  // something is sent at least this often
+	Encoding   Encoding
+	Transport  string // for the operator: sse, ws
+	Remote     string // the client's address, for the operator
 }
 
 // Subscribe gives sink what sub asks for until ctx ends, the sink fails or the hub ends the stream, having said why.
@@ -36,7 +38,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription, sink Sink) error 
 	sub.Patterns = slices.Compact(slices.SortedFunc(slices.Values(sub.Patterns), comparePatterns))
 	sub.Types = slices.Compact(slices.Sorted(slices.Values(sub.Types)))
 	st := &stream{
-		hub: h, shard: h.shardOf(sub.Identity.Tenant), sub: sub, id: newConnectionID(), since: time.Now().UTC(), sink: sink,
+		hub: h, shard: h.shardOf(sub.Identity.Tenant), sub: sub, id: cmp.Or(sub.Connection, NewConnectionID()), since: time.Now().UTC(), sink: sink,
 		token: sub.Identity, expires: sub.Identity.Expires, ended: make(chan struct{}), refresh: make(chan struct{}, 1), lastWrite: time.Now(),
 	}
 	st.tenant = st.shard.open(sub.Identity.Tenant)
@@ -54,7 +56,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription, sink Sink) error 
 
 	log := h.logger.With(slog.String("tenant", sub.Identity.Tenant), slog.String("user", sub.Identity.User), slog.String("connection", st.id))
 	level := slog.LevelInfo
-	if engine.SystemTenant(sub.Identity.Tenant) {
+	if engine.SystemTenant(sub.Identity.Tenant) || len(sub.Patterns) == 0 {
 		level = slog.LevelDebug
 	}
 	log.LogAttrs(ctx, level, "stream opened", slog.String("transport", sub.Transport))
@@ -74,9 +76,6 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription, sink Sink) error 
 
 // admits checks what sub asks for against its identity's grant.
 func (h *Hub) admits(sub *Subscription) error {
-	if len(sub.Patterns) == 0 {
-		return &roxy.Problem{Code: roxy.InvalidParameter, Member: "topic", Detail: "topic is required: name at least one pattern"}
-	}
 	for _, p := range sub.Patterns {
 		if !sub.Identity.Grant.MayRead(p) {
 			return &roxy.Problem{Code: roxy.Forbidden, Member: "topic", Detail: fmt.Sprintf("pattern %q lies outside what %q may read", p, sub.Identity.User)}

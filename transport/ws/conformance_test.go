@@ -145,9 +145,7 @@ func (c *client) hear() ([]byte, error) {
 		case ws.OpPong:
 			return append([]byte("pong "), f.Payload...), nil
 		case ws.OpClose:
-			if err := ws.WriteFrame(c.Conn, ws.MaskFrame(f)); err != nil {
-				return nil, err
-			}
+			_ = ws.WriteFrame(c.Conn, ws.MaskFrame(f)) // the hub need not wait for it
 			code, reason := ws.ParseCloseFrameData(f.Payload)
 			return nil, &closed{code, reason}
 		}
@@ -157,7 +155,7 @@ func (c *client) hear() ([]byte, error) {
 	}
 }
 
-// request says what a subscription's query means over a socket.
+// subscribeRequest says what a subscription's query means over a socket.
 func subscribeRequest(query url.Values) string {
 	members := map[string]any{"op": "subscribe", "ref": "1"}
 	for name, values := range query {

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"sync"
@@ -297,11 +298,9 @@ func (s *socket) farewell(err error) {
 // linger reads what the client still sends, so that the kernel does not answer it by a reset, which would take the close
 // frame away from under it.
 func (s *socket) linger() {
-	_ = s.conn.SetReadDeadline(time.Now().Add(closeTime))
-	buf := make([]byte, readBuffer)
-	for range 1 << 20 / readBuffer {
-		if _, err := s.conn.Read(buf); err != nil {
-			return
-		}
+	if tcp, ok := s.conn.Conn.(interface{ CloseWrite() error }); ok {
+		_ = tcp.CloseWrite() // the client need not wait for us
 	}
+	_ = s.conn.SetReadDeadline(time.Now().Add(closeTime))
+	_, _ = io.Copy(io.Discard, s.conn)
 }

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -159,9 +160,7 @@ func TestAHandshakeIsRefusedByAProblem(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			header := make(map[string]string)
 			for _, more := range []map[string]string{handshake, tt.header} {
-				for k, v := range more {
-					header[k] = v
-				}
+				maps.Copy(header, more)
 			}
 			got := s.answer(t, call{path: "/v1/ws?" + tt.query, header: header})
 			for part := range strings.SplitSeq(tt.want+"|application/problem+json", "|") {

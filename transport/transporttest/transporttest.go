@@ -184,12 +184,13 @@ func (s *site) publish(t *testing.T, change func(*roxy.Event), data ...string) [
 	if err != nil {
 		t.Fatal(err)
 	}
-	events := make([]roxy.Event, len(data))
-	for i := range events {
-		events[i] = roxy.Event{Topic: topic, Type: "order:new", Data: []byte(data[i])}
+	events := make([]roxy.Event, 0, len(data))
+	for _, d := range data {
+		e := roxy.Event{Topic: topic, Type: "order:new", Data: []byte(d)}
 		if change != nil {
-			change(&events[i])
+			change(&e)
 		}
+		events = append(events, e)
 	}
 	published, err := s.Publish(t.Context(), s.who, events)
 	if err != nil {

@@ -127,7 +127,7 @@ func (c *closed) Error() string { return fmt.Sprintf("closed with %d %s", c.code
 // hear returns the next message. Pings are answered, a close is, and is an error.
 func (c *client) hear() ([]byte, error) {
 	for {
-		f, err := ws.ReadFrame(c.Reader)
+		f, err := readFrame(c.Reader)
 		if err != nil {
 			return nil, err
 		}
@@ -142,6 +142,8 @@ func (c *client) hear() ([]byte, error) {
 			return f.Payload, nil
 		case ws.OpPing:
 			err = ws.WriteFrame(c.Conn, ws.MaskFrame(ws.NewPongFrame(f.Payload)))
+		case ws.OpBinary, ws.OpContinuation:
+			return nil, fmt.Errorf("a frame with opcode %d", f.Header.OpCode)
 		case ws.OpPong:
 			return append([]byte("pong "), f.Payload...), nil
 		case ws.OpClose:

@@ -3,6 +3,7 @@ package ws
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -17,12 +18,26 @@ import (
 
 func cursor(offset uint64) roxy.Cursor { return roxy.Cursor{Epoch: "k3x9", Offset: offset} }
 
+// readFrame reads one frame of the hub's.
+func readFrame(r io.Reader) (ws.Frame, error) {
+	h, err := ws.ReadHeader(r)
+	if err != nil {
+		return ws.Frame{}, err
+	}
+	if h.Length > 1<<20 {
+		return ws.Frame{}, fmt.Errorf("a frame of %d bytes", h.Length)
+	}
+	payload := make([]byte, h.Length)
+	_, err = io.ReadFull(r, payload)
+	return ws.Frame{Header: h, Payload: payload}, err
+}
+
 // frames reads the frames of b as a client does.
 func frames(t *testing.T, b []byte) []ws.Frame {
 	t.Helper()
 	var all []ws.Frame
 	for r := bytes.NewReader(b); r.Len() > 0; {
-		f, err := ws.ReadFrame(r)
+		f, err := readFrame(r)
 		if err != nil {
 			t.Fatalf("after %d frames: %v", len(all), err)
 		}

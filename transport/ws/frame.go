@@ -31,11 +31,11 @@ func appendFrame(dst []byte, op ws.OpCode, payload []byte) []byte {
 func appendHeader(dst []byte, first byte, n int) []byte {
 	switch {
 	case n <= maxControl:
-		return append(dst, first, byte(n))
+		return append(dst, first, byte(n)) //nolint:gosec // at most maxControl
 	case n <= 1<<16-1:
 		return binary.BigEndian.AppendUint16(append(dst, first, 126), uint16(n))
 	default:
-		return binary.BigEndian.AppendUint64(append(dst, first, 127), uint64(n)) //nolint:gosec // a length
+		return binary.BigEndian.AppendUint64(append(dst, first, 127), uint64(n))
 	}
 }
 

@@ -109,7 +109,7 @@ func (p *parser) begin() error {
 		return err
 	}
 	copy(p.mask[:], p.head[p.headed-4:])
-	p.headed, p.inFrame, p.masked, p.left = 0, true, 0, int(length) //nolint:gosec // within the limits by now
+	p.headed, p.inFrame, p.masked, p.left = 0, true, 0, int(length)
 	return nil
 }
 

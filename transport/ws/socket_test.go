@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -86,15 +87,15 @@ func (s *site) connect(t *testing.T, compressed bool) *client {
 }
 
 // ask sends a request and wants what comes next to be the answer that begins and goes on like this.
-func (c *client) ask(t *testing.T, text string, want ...string) string {
+func (c *client) ask(t *testing.T, text string, want ...string) {
 	t.Helper()
 	if err := c.say(text); err != nil {
 		t.Fatal(err)
 	}
-	return c.want(t, want...)
+	c.want(t, want...)
 }
 
-func (c *client) want(t *testing.T, parts ...string) string {
+func (c *client) want(t *testing.T, parts ...string) {
 	t.Helper()
 	got, err := c.hear()
 	if err != nil {
@@ -108,7 +109,6 @@ func (c *client) want(t *testing.T, parts ...string) string {
 			t.Errorf("got %s, want %s in it", got, part)
 		}
 	}
-	return string(got)
 }
 
 // end wants the connection to be closed with the code; pongs and messages before it are passed over.
@@ -295,26 +295,73 @@ func TestAnIdleSocketIsEndedAsAStreamIs(t *testing.T) {
 
 // A peer that answers no ping is gone, though its connection may stand for hours.
 func TestASilentPeerIsGivenUp(t *testing.T) {
-	near, far := net.Pipe()
-	defer func() { _ = far.Close() }()
-	k := &socket{opts: &Options{PingEvery: 20 * time.Millisecond}, conn: upgraded{Conn: near}, opened: true}
-	over := make(chan error, 1)
-	go func() { over <- k.read(func(message) error { return nil }) }()
-	head := make([]byte, 2)
-	for i := range 5 {
-		if _, err := far.Read(head); err != nil || head[0] != 0x89 {
-			t.Fatalf("ping %d: %x, %v", i, head, err)
+	synctest.Test(t, func(t *testing.T) {
+		far, over := readAlone(t)
+		head := make([]byte, 2)
+		for i := range 5 {
+			if _, err := far.Read(head); err != nil || head[0] != 0x89 {
+				t.Fatalf("ping %d: %x, %v", i, head, err)
+			}
+			if _, err := far.Write(frame(0x8a, true, "")); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if _, err := far.Write(frame(0x8a, true, "")); err != nil {
+		if _, err := far.Read(head); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if _, err := far.Read(head); err != nil {
-		t.Fatal(err)
-	}
-	if end, ok := errors.AsType[*closeError](<-over); !ok || end.code != codeSilent {
-		t.Errorf("got %v", end)
-	}
+		if end, ok := errors.AsType[*closeError](<-over); !ok || end.code != codeSilent {
+			t.Errorf("got %v", end)
+		}
+	})
+}
+
+// One that sends a message byte by byte keeps its connection busy, and is not waited for.
+func TestAMessageThatNeverEndsIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		far, over := readAlone(t)
+		for _, b := range frame(0x81, true, strings.Repeat("x", 100)) {
+			if _, err := far.Write([]byte{b}); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			select {
+			case err := <-over:
+				if end, ok := errors.AsType[*closeError](err); !ok || end.code != ws.StatusPolicyViolation {
+					t.Errorf("got %v", end)
+				}
+				return
+			default:
+				time.Sleep(time.Second) // the bubble's
+			}
+		}
+		t.Error("a hundred seconds are not too long")
+	})
+}
+
+// One that reads nothing holds an answer back for so long, and there is no second one.
+func TestAPeerThatReadsNothingEndsItsConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer func() { _, _ = near.Close(), far.Close() }()
+		k := &socket{conn: upgraded{Conn: near}, opened: true}
+		began := time.Now()
+		k.reply([]byte("{}"))
+		k.reply([]byte("{}"))
+		if took := time.Since(began); took != replyTime || !k.over {
+			t.Errorf("two answers took %s; over: %t", took, k.over)
+		}
+	})
+}
+
+// readAlone starts the reading of a socket without a stream; over says how it ended.
+func readAlone(t *testing.T) (far net.Conn, over <-chan error) {
+	t.Helper()
+	near, far := net.Pipe()
+	t.Cleanup(func() { _, _ = near.Close(), far.Close() })
+	k := &socket{opts: &Options{}, conn: upgraded{Conn: near}, opened: true, parser: parser{limit: limit}}
+	ended := make(chan error, 1)
+	go func() { ended <- k.read(func(message) error { return nil }) }()
+	return far, ended
 }
 
 func TestCheckNamesWhatAHandshakeLacks(t *testing.T) {

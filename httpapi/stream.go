@@ -59,8 +59,12 @@ func (a *api) subscribe(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	defer release()
-	return sse.Serve(x, r, a.Hub, sub)
+	sub.Ended = release
+	if err := sse.Serve(x, r, a.Hub, sub); err != nil {
+		release() // it never began
+		return err
+	}
+	return nil
 }
 
 // accepts reports whether an Accept header lets the answer be of the media type major/minor: the most specific range

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/roxyhub/roxy/engine"
+	"github.com/roxyhub/roxy/internal/fanout"
 )
 
 // Options of a Hub. The zero value takes the defaults of docs/configuration.md.
@@ -43,8 +44,12 @@ type Hub struct {
 	closing bool
 	idle    chan struct{} // closed when closing and no stream is left
 
-	stop     context.CancelFunc
-	dispatch sync.WaitGroup
+	stop       context.CancelFunc
+	running    context.Context //nolint:containedctx // of the streams that outlive their request; Close ends it
+	dispatch   sync.WaitGroup
+	parker     *fanout.Parker
+	stopParker func()
+	loose      sync.WaitGroup // goroutines of streams that were parked
 }
 
 // Start returns a running Hub over log. Close the Hub first, then the engine.
@@ -57,15 +62,21 @@ func Start(ctx context.Context, log engine.Log, opts Options) (*Hub, error) {
 	for range runtime.GOMAXPROCS(0) {
 		h.shards = append(h.shards, &shard{hub: h, tail: log.Tail(), tenants: make(map[string]*tenant)})
 	}
+	parker, err := fanout.StartParker(runtime.GOMAXPROCS(0))
+	if err != nil {
+		return nil, fmt.Errorf("hub: %w", err)
+	}
+	h.parker, h.stopParker = parker, sync.OnceFunc(parker.Close)
 	// The tails are open, so no revocation falls between what is read here and what dispatch hears of.
 	if err := h.loadRevocations(ctx); err != nil {
 		for _, s := range h.shards {
 			s.tail.Close()
 		}
+		parker.Close()
 		return nil, fmt.Errorf("hub: read the revocations: %w", err)
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx)) // Close ends it, not whoever started it
-	h.stop = stop
+	h.running, h.stop = running, stop
 	for _, s := range h.shards {
 		h.dispatch.Go(func() { h.follow(running, s) })
 	}
@@ -103,6 +114,8 @@ func (h *Hub) Close(ctx context.Context) error {
 	}
 	h.stop()
 	h.dispatch.Wait()
+	h.stopParker()
+	h.loose.Wait()
 	return err
 }
 

@@ -35,6 +35,7 @@ type Log struct {
 	end     int64 // position behind the newest byte
 	frames  int   // frames kept
 	readers []*Reader
+	groups  []*group // of the parked ones, by shard; nil where there are none
 }
 
 type block struct {
@@ -81,12 +82,18 @@ func (l *Log) Join() *Reader {
 	return r
 }
 
-// Wake tells each reader that there may be something to read.
-func (l *Log) Wake() {
+// Wake tells each reader, or the shard that it is parked on, that there may be something to read. Urgent is for what a
+// shard does before all else.
+func (l *Log) Wake(urgent bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for _, g := range l.groups {
+		if g != nil {
+			g.appended(urgent)
+		}
+	}
 	for _, r := range l.readers {
-		r.Wake()
+		r.signal()
 	}
 }
 

@@ -78,7 +78,7 @@ func (h *Hub) Refresh(connection string, fresh roxy.Identity) error {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.expires, st.token = fresh.Expires, fresh
+	st.expires, st.token = fresh.Expires, &fresh
 	select {
 	case st.refresh <- struct{}{}:
 	default:
@@ -107,7 +107,7 @@ func (h *Hub) endWhere(over func(st *stream, token roxy.Identity) bool) {
 		st.mu.Lock()
 		token := st.token
 		st.mu.Unlock()
-		if over(st, token) {
+		if over(st, *token) {
 			st.end(Revoked)
 		}
 	}

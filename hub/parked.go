@@ -52,7 +52,8 @@ func (st *stream) park() (bool, error) {
 		return false, err
 	}
 	now := time.Now()
-	st.buf, st.sink = nil, nil // with it goes all that the server keeps for a request
+	st.buf, st.ended, st.refresh = nil, nil, nil
+	st.sink = nil // with it goes all that the server keeps for a request
 	st.parked = st.hub.parker.Park(socket, st.reader, st, earlier(now.Add(st.sub.Heartbeat), st.expires, now))
 	return true, nil
 }
@@ -64,7 +65,6 @@ func (st *stream) Due(now time.Time, busy bool) (frame []byte, next time.Time, l
 	if reason == "" && !expires.IsZero() && !now.Before(expires) {
 		reason, endedAt = TokenExpired, now
 		st.reason, st.endedAt = reason, endedAt
-		close(st.ended)
 	}
 	st.mu.Unlock()
 	switch {
@@ -160,7 +160,9 @@ func (st *stream) unpark(c net.Conn) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.parked, st.sink, st.deadlineAt = nil, plainConnection{c}, time.Time{}
+	st.ended, st.refresh = make(chan struct{}), make(chan struct{}, 1)
 	if st.reason != "" {
+		close(st.ended)
 		st.sink.SetDeadline(st.endedAt.Add(byeTime))
 	}
 }

@@ -54,11 +54,11 @@ type stream struct {
 
 	mu       sync.Mutex
 	reader   *fanout.Reader // nil while not joined
-	token    roxy.Identity  // sub.Identity, or that of the last refresh
+	token    *roxy.Identity // sub.Identity, or that of the last refresh
 	expires  time.Time      // of token
 	reason   Reason         // why the hub ends the stream; "" while it does not
 	endedAt  time.Time      // when reason was set
-	ended    chan struct{}  // closed then
+	ended    chan struct{}  // closed then; nil while parked, as is refresh
 	parked   *fanout.Parked // nil while a goroutine has the stream
 	finished bool           // the sink is the transport's again
 	refresh  chan struct{}  // readable when expires moved
@@ -79,11 +79,11 @@ func (st *stream) end(reason Reason) {
 		return
 	}
 	st.reason, st.endedAt = reason, time.Now()
-	close(st.ended)
 	if st.parked != nil {
 		st.parked.Poke()
 		return
 	}
+	close(st.ended)
 	st.sink.SetDeadline(st.endedAt.Add(byeTime))
 }
 

@@ -40,8 +40,9 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription, sink Sink) error 
 	sub.Types = slices.Compact(slices.Sorted(slices.Values(sub.Types)))
 	st := &stream{
 		hub: h, shard: h.shardOf(sub.Identity.Tenant), sub: sub, id: newConnectionID(), since: time.Now().UTC(), sink: sink,
-		token: sub.Identity, expires: sub.Identity.Expires, ended: make(chan struct{}), refresh: make(chan struct{}, 1), lastWrite: time.Now(),
+		expires: sub.Identity.Expires, ended: make(chan struct{}), refresh: make(chan struct{}, 1), lastWrite: time.Now(),
 	}
+	st.token = &st.sub.Identity
 	st.tenant = st.shard.open(sub.Identity.Tenant)
 	bounds, err := h.log.Bounds(ctx, sub.Identity.Tenant)
 	if err != nil {

@@ -56,7 +56,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription, sink Sink) error 
 		return err
 	}
 
-	st.log(ctx, "stream opened", slog.String("transport", sub.Transport))
+	h.logger.LogAttrs(ctx, st.level(), "stream opened", st.names(slog.String("transport", sub.Transport))...)
 	if err := st.run(ctx, st.start(bounds)); !errors.Is(err, errParked) {
 		st.conclude(ctx, err)
 	}
@@ -71,10 +71,10 @@ func (st *stream) conclude(ctx context.Context, err error) {
 	st.finish()
 	reason := st.outcome(err)
 	st.hub.stats.ended.add(reason)
-	st.log(ctx, "stream closed", slog.String("reason", reason), slog.Duration("after", time.Since(st.since)))
+	log := st.hub.logger
+	log.LogAttrs(ctx, st.level(), "stream closed", st.names(slog.String("reason", reason), slog.Duration("after", time.Since(st.since)))...)
 	if errors.Is(err, engine.ErrCorrupt) {
-		st.hub.logger.LogAttrs(ctx, slog.LevelError, "the log is corrupt; the stream was closed rather than given wrong events",
-			slog.String("tenant", st.sub.Identity.Tenant), slog.Any("error", err))
+		log.LogAttrs(ctx, slog.LevelError, "the log is corrupt; the stream was closed rather than given wrong events", st.names(slog.Any("error", err))...)
 	}
 	st.shard.close(st.tenant)
 	st.hub.unregister(st)
@@ -83,18 +83,19 @@ func (st *stream) conclude(ctx context.Context, err error) {
 	}
 }
 
-// log says what becomes of the stream; the hub's own streams are not worth telling.
-func (st *stream) log(ctx context.Context, what string, attrs ...slog.Attr) {
-	level := slog.LevelInfo
+// level is how loud the stream's beginning and end are: the hub's own streams are not worth telling.
+func (st *stream) level() slog.Level {
 	if engine.SystemTenant(st.sub.Identity.Tenant) {
-		level = slog.LevelDebug
+		return slog.LevelDebug
 	}
-	if !st.hub.logger.Enabled(ctx, level) {
-		return
-	}
-	st.hub.logger.LogAttrs(ctx, level, what, append([]slog.Attr{
+	return slog.LevelInfo
+}
+
+// names are the stream in a line of the log.
+func (st *stream) names(more ...slog.Attr) []slog.Attr {
+	return append([]slog.Attr{
 		slog.String("tenant", st.sub.Identity.Tenant), slog.String("user", st.sub.Identity.User), slog.String("connection", st.id),
-	}, attrs...)...)
+	}, more...)
 }
 
 // admits checks what sub asks for against its identity's grant.

@@ -2,7 +2,8 @@
 // mean: topics, audiences and identities are the hub's.
 //
 // A Log holds what a class of streams has in common, once, as one run of ready bytes. A Reader is one stream's position
-// in it, with a small lane of its own for frames that only this stream gets, merged in at their place.
+// in it, with a small lane of its own for frames that only this stream gets, merged in at their place. A Parker owns the
+// sockets of streams that have no goroutine.
 package fanout
 
 import (

@@ -134,7 +134,7 @@ func TestParkedStreamsGetEveryFrameInOrder(t *testing.T) {
 		readers[i] = l.Join()
 		p.Park(detach(t, ours), readers[i], newOwner(), time.Now().Add(time.Hour))
 		reading.Go(func() {
-			random := rand.New(rand.NewPCG(uint64(i), 7)) //nolint:gosec // a test's choice
+			random := rand.New(rand.NewPCG(uint64(i), 7))
 			for buf := make([]byte, 32<<10); ; {
 				n, err := theirs.Read(buf[:1+random.IntN(len(buf))])
 				got[i] = append(got[i], buf[:n]...)
@@ -151,14 +151,14 @@ func TestParkedStreamsGetEveryFrameInOrder(t *testing.T) {
 		frame := fmt.Appendf(nil, "<%d:%s>", n, bytes.Repeat([]byte("x"), n%700))
 		if n%5 == 0 {
 			i := n % streams
-			readers[i].Private(frame, uint64(n+1), 0) //nolint:gosec // small
-			want[i].Write(frame)
+			readers[i].Private(frame, uint64(n+1), 0)
+			_, _ = want[i].Write(frame)
 			readers[i].Wake()
 			continue
 		}
-		l.Append(frame, uint64(n+1), 0) //nolint:gosec // small
+		l.Append(frame, uint64(n+1), 0)
 		for i := range want {
-			want[i].Write(frame)
+			_, _ = want[i].Write(frame)
 		}
 		if n%3 == 0 {
 			l.Wake(n%2 == 0)
@@ -168,7 +168,7 @@ func TestParkedStreamsGetEveryFrameInOrder(t *testing.T) {
 	l.Wake(false)
 	reading.Wait()
 	for i := range want {
-		want[i].WriteString("<end>")
+		_, _ = want[i].WriteString("<end>")
 		if !bytes.Equal(got[i], want[i].Bytes()) {
 			t.Errorf("stream %d got %d bytes, want %d", i, len(got[i]), want[i].Len())
 		}
@@ -265,7 +265,7 @@ func TestReaderThatTakesNothingIsReleasedWithTheRestOfItsFrame(t *testing.T) {
 	for waiting := true; waiting; {
 		for range 20 {
 			n++
-			l.Append(frame, uint64(n), 0) //nolint:gosec // small
+			l.Append(frame, uint64(n), 0)
 		}
 		l.Wake(false)
 		select {

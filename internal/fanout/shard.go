@@ -65,7 +65,7 @@ func (s *Shard) take() {
 func (s *Shard) pass(groups []*group, urgent bool) {
 	for _, g := range groups {
 		// From behind: a member that goes is replaced by one that had its turn.
-		for i := len(g.members) - 1; i >= 0; i-- {
+		for i := len(g.members) - 1; i >= 0; i-- { //nolint:modernize // members go while it runs
 			if i < len(g.members) {
 				s.send(g.members[i])
 			}

@@ -290,9 +290,6 @@ func (st *stream) bye() {
 // farewell returns the frame that says why the hub closes.
 func (st *stream) farewell(reason Reason) []byte {
 	retry := jitter(byeRetry)
-	if reason == Drain {
-		retry = time.Duration(rand.Int64N(int64(st.hub.opts.DrainOver))) + minRetry //nolint:gosec // spreads load, guards nothing
-	}
 	st.buf = st.sub.Encoding.AppendControl(st.buf[:0], Control{
 		Type: "roxy:bye", Retry: retry, Data: Bye{Reason: reason, Retry: retry.Milliseconds()},
 	})
@@ -355,7 +352,6 @@ func (st *stream) cursor(offset uint64) roxy.Cursor {
 const (
 	helloRetry = 2 * time.Second
 	byeRetry   = 2 * time.Second
-	minRetry   = 500 * time.Millisecond
 )
 
 // jitter returns between half and one and a half of d.

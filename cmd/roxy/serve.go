@@ -25,7 +25,7 @@ import (
 	"github.com/roxyhub/roxy/limit"
 )
 
-// stopTime bounds a stop: streams say goodbye, commits end, the engine closes.
+// stopTime bounds a stop behind the drain: commits end, the engine closes.
 const stopTime = 15 * time.Second
 
 func newServe() *cobra.Command {
@@ -117,7 +117,7 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, started f
 	})
 
 	servers := &servers{log: log}
-	defer func() { err = errors.Join(err, servers.stop(context.WithoutCancel(ctx), h)) }()
+	defer func() { err = errors.Join(err, servers.stop(context.WithoutCancel(ctx), h, c.Drain.Over+stopTime)) }()
 	for _, address := range c.Listen {
 		if err := servers.start(ctx, "public", string(address), public); err != nil {
 			return err
@@ -247,8 +247,8 @@ func (s *servers) start(ctx context.Context, name, address string, handler http.
 }
 
 // stop accepts nothing more, ends the streams and waits for the requests in progress.
-func (s *servers) stop(ctx context.Context, h *hub.Hub) error {
-	ctx, cancel := context.WithTimeout(ctx, stopTime)
+func (s *servers) stop(ctx context.Context, h *hub.Hub, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	errs := make([]error, len(s.all)+1)
 	var stopping sync.WaitGroup

@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -86,6 +87,7 @@ type Parker struct {
 	shards []*Shard
 	next   atomic.Uint64
 	ids    atomic.Uint64
+	storm  storm
 	stop   chan struct{}
 	wait   sync.WaitGroup
 }
@@ -153,6 +155,32 @@ func (p *Parker) Close() {
 		s.poll.close()
 	}
 	p.wait.Wait()
+}
+
+// A connection leaves its server's buffers behind when it is parked: twenty times what it takes from then on. After a
+// storm of at least stormSize of them nothing would collect that for minutes, since little is allocated any more.
+const stormSize = 1000
+
+// storm counts arrivals, so that what they leave is collected once they are over.
+type storm struct {
+	arrived  uint64 // ids at the last look
+	swept    uint64 // ids at the last collection
+	sweeping atomic.Bool
+}
+
+// sweep collects what a storm has left when nobody has arrived since the last look, a tick ago. One shard calls it.
+func (p *Parker) sweep() {
+	arrived := p.ids.Load()
+	calm := arrived == p.storm.arrived
+	p.storm.arrived = arrived
+	if !calm || arrived-p.storm.swept < stormSize || !p.storm.sweeping.CompareAndSwap(false, true) {
+		return
+	}
+	p.storm.swept = arrived
+	p.wait.Go(func() {
+		debug.FreeOSMemory()
+		p.storm.sweeping.Store(false)
+	})
 }
 
 // Park hands a socket over. Its reader follows a log from now on without waking anybody. first is when the owner is to be

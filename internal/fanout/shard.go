@@ -25,6 +25,9 @@ func (s *Shard) run() {
 			s.take()
 		case <-ticker.C:
 			s.turn()
+			if s.number == 0 {
+				s.parker.sweep()
+			}
 		}
 	}
 }

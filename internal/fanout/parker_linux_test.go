@@ -385,3 +385,28 @@ func descriptors(t *testing.T) int {
 	}
 	return len(list)
 }
+
+func TestCloseEndsWhatIsStillParked(t *testing.T) {
+	p, err := StartParker(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := NewLog(Limits{Bytes: 1 << 20, Frames: 1000})
+	var owners []*owner
+	var far []net.Conn
+	for range 20 {
+		ours, theirs := pair(t)
+		o := newOwner()
+		p.Park(detach(t, ours), l.Join(), o, time.Now().Add(time.Hour))
+		owners, far = append(owners, o), append(far, theirs)
+	}
+	p.Close() // some have hardly come
+	for i, o := range owners {
+		if why := receive(t, "close", o.closed); why != Peer {
+			t.Errorf("closed because %d", why)
+		}
+		if _, err := far[i].Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("the socket is still open: %v", err)
+		}
+	}
+}

@@ -17,9 +17,7 @@ func (s *Shard) run() {
 	for {
 		select {
 		case <-s.parker.stop:
-			for _, p := range s.parked {
-				s.shut(p, Peer)
-			}
+			s.end()
 			return
 		case <-s.wake:
 			s.take()
@@ -30,6 +28,20 @@ func (s *Shard) run() {
 			}
 		}
 	}
+}
+
+// end closes all sockets, those that have just come too.
+func (s *Shard) end() {
+	for _, p := range s.parked {
+		s.shut(p, Peer)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.inbox.added {
+		a.socket.close()
+		a.owner.Closed(Peer)
+	}
+	s.inbox = inbox{}
 }
 
 // take does what the inbox asks for.

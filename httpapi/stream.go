@@ -64,6 +64,7 @@ func (a *api) subscribe(x *exchange, r *http.Request) error {
 		release() // it never began
 		return err
 	}
+	x.status = http.StatusOK // said by the transport, past x when it took the connection
 	return nil
 }
 

@@ -16,6 +16,9 @@ type ConnSink interface {
 	Conn() net.Conn
 }
 
+// early is how much before its time a heartbeat of a parked stream is due: shards look at the time in ticks of 250 ms.
+const early = 500 * time.Millisecond
+
 // errParked says that a shard of the fan-out has the stream now.
 var errParked = errors.New("hub: stream is parked")
 
@@ -54,7 +57,7 @@ func (st *stream) park() (bool, error) {
 	now := time.Now()
 	st.buf, st.ended, st.refresh = nil, nil, nil
 	st.sink = nil // with it goes all that the server keeps for a request
-	st.parked = st.hub.parker.Park(socket, st.reader, st, earlier(now.Add(st.sub.Heartbeat), st.expires, now))
+	st.parked = st.hub.parker.Park(socket, st.reader, st, earlier(now.Add(st.sub.Heartbeat-early), st.expires, now))
 	return true, nil
 }
 
@@ -73,7 +76,7 @@ func (st *stream) Due(now time.Time, busy bool) (frame []byte, next time.Time, l
 	case reason != "":
 		return st.farewell(reason), now, true
 	}
-	beat := st.lastWrite.Add(st.sub.Heartbeat)
+	beat := st.lastWrite.Add(st.sub.Heartbeat - early)
 	if now.Before(beat) || busy {
 		return nil, earlier(beat, expires, now), false
 	}
@@ -82,7 +85,7 @@ func (st *stream) Due(now time.Time, busy bool) (frame []byte, next time.Time, l
 		st.advance(dispatched)
 		frame = st.sub.Encoding.AppendControl(nil, st.heartbeat(now))
 	}
-	return frame, earlier(now.Add(st.sub.Heartbeat), expires, now), false
+	return frame, earlier(now.Add(st.sub.Heartbeat-early), expires, now), false
 }
 
 // earlier returns when a parked stream is to be looked at: at beat, or before when its identity expires.

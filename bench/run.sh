@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures a hub from outside with a neutral load generator, beside the limit program, in one run, and prints tables for
-# docs/performance.md. Usage: bench/run.sh [publish|topics|fanout|replay ...]; default: all.
+# docs/performance.md. Usage: bench/run.sh [publish|topics|fanout|idle|most|replay ...]; default: all.
 # BENCH is the folder with loadgen/ and limit/raw/ (default ../shared/bench).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,6 +14,7 @@ go build -o "$OUT/roxy" ./cmd/roxy
 go build -o "$OUT/replay" ./bench/replay
 (cd "$BENCH/loadgen" && go build -o "$OUT/loadgen" .)
 (cd "$BENCH/limit/raw" && go build -o "$OUT/raw" .)
+(cd "$BENCH/limit/nethttp" && go build -o "$OUT/nethttp" .)
 ulimit -n "$(ulimit -Hn)"
 
 pid=""
@@ -58,6 +59,31 @@ publish() {
     load "publish-$n" -mode pub -rate 0 -conns 1 -pub-conns "$n" -url 'http://127.0.0.1:9080/v1/stream?topic=shared' -topic shared
     row "publish-$n"
   done
+  echo "## the same into bare net/http: no log, no identity, no limits"
+  stop
+  "$OUT/nethttp" -listen 127.0.0.1:9084 &
+  pid=$!
+  sleep 0.3
+  for n in 1 16 64 256; do
+    "$OUT/loadgen" -name nethttp -pids "$pid" -url http://127.0.0.1:9084/sub -pub-url http://127.0.0.1:9084/pub -mode pub -rate 0 -conns 1 -pub-conns "$n" \
+      -duration "${SECONDS_EACH}s" -out "$OUT/nethttp-$n.json" > "$OUT/nethttp-$n.txt"
+    row "nethttp-$n"
+  done
+  stop
+}
+
+idle() {
+  echo "## memory of idle streams"
+  start_hub
+  load idle -mode idle -conns 1000,10000 -url 'http://127.0.0.1:9080/v1/stream?topic=shared' -topic shared
+  tail -n 2 "$OUT/idle.txt"
+}
+
+most() {
+  echo "## most deliveries/s that hold, 10,000 streams"
+  start_hub
+  load most -mode max -conns 10000 -rate 60 -url 'http://127.0.0.1:9080/v1/stream?topic=shared' -topic shared
+  tail -n 1 "$OUT/most.txt"
 }
 
 topics() {
@@ -101,5 +127,5 @@ replay() {
   echo "restart after kill -9 until ready: $(( ($(date +%s%N) - began) / 1000000 )) ms"
 }
 
-[ $# -gt 0 ] || set -- publish topics fanout replay
+[ $# -gt 0 ] || set -- publish topics fanout idle most replay
 for part in "$@"; do "$part"; done

@@ -59,8 +59,13 @@ func (a *api) subscribe(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	defer release()
-	return sse.Serve(x, r, a.Hub, sub)
+	sub.Ended = release
+	if err := sse.Serve(x, r, a.Hub, sub); err != nil {
+		release() // it never began
+		return err
+	}
+	x.status = http.StatusOK // said by the transport, past x when it took the connection
+	return nil
 }
 
 // accepts reports whether an Accept header lets the answer be of the media type major/minor: the most specific range

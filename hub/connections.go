@@ -78,7 +78,7 @@ func (h *Hub) Refresh(connection string, fresh roxy.Identity) error {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.expires, st.token = fresh.Expires, fresh
+	st.expires, st.token = fresh.Expires, &fresh
 	select {
 	case st.refresh <- struct{}{}:
 	default:
@@ -96,7 +96,7 @@ func (h *Hub) Identity(connection string) (roxy.Identity, bool) {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return st.token, true
+	return *st.token, true
 }
 
 // Regrant ends the streams whose identity, under the grant that it has now, may no longer read what they subscribe.
@@ -120,7 +120,7 @@ func (h *Hub) endWhere(over func(st *stream, token roxy.Identity) bool) {
 		st.mu.Lock()
 		token := st.token
 		st.mu.Unlock()
-		if over(st, token) {
+		if over(st, *token) {
 			st.end(Revoked)
 		}
 	}

@@ -9,11 +9,14 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"maps"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/roxyhub/roxy/engine"
+	"github.com/roxyhub/roxy/internal/fanout"
 )
 
 // Options of a Hub. The zero value takes the defaults of docs/configuration.md.
@@ -23,7 +26,7 @@ type Options struct {
 	CommitTimeout time.Duration // of one publish, its wait in the queue included; 0 is 5 s, ten times a slow disk's fsync
 	QueueBytes    int           // what a class keeps for its slowest stream; 0 is 1 MiB
 	QueueEvents   int           // the same in events; 0 is 1,000
-	DrainOver     time.Duration // over which clients are asked to come back after Close; 0 is 30 s
+	DrainOver     time.Duration // over which Close spreads its goodbyes; 0 is 30 s
 	Logger        *slog.Logger  // what an operator should know; nil discards
 }
 
@@ -43,8 +46,12 @@ type Hub struct {
 	closing bool
 	idle    chan struct{} // closed when closing and no stream is left
 
-	stop     context.CancelFunc
-	dispatch sync.WaitGroup
+	stop       context.CancelFunc
+	running    context.Context //nolint:containedctx // of the streams that outlive their request; Close ends it
+	dispatch   sync.WaitGroup
+	parker     *fanout.Parker
+	stopParker func()
+	loose      sync.WaitGroup // goroutines of streams that were parked
 }
 
 // Start returns a running Hub over log. Close the Hub first, then the engine.
@@ -57,15 +64,21 @@ func Start(ctx context.Context, log engine.Log, opts Options) (*Hub, error) {
 	for range runtime.GOMAXPROCS(0) {
 		h.shards = append(h.shards, &shard{hub: h, tail: log.Tail(), tenants: make(map[string]*tenant)})
 	}
+	parker, err := fanout.StartParker(runtime.GOMAXPROCS(0))
+	if err != nil {
+		return nil, fmt.Errorf("hub: %w", err)
+	}
+	h.parker, h.stopParker = parker, sync.OnceFunc(parker.Close)
 	// The tails are open, so no revocation falls between what is read here and what dispatch hears of.
 	if err := h.loadRevocations(ctx); err != nil {
 		for _, s := range h.shards {
 			s.tail.Close()
 		}
+		parker.Close()
 		return nil, fmt.Errorf("hub: read the revocations: %w", err)
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx)) // Close ends it, not whoever started it
-	h.stop = stop
+	h.running, h.stop = running, stop
 	for _, s := range h.shards {
 		h.dispatch.Go(func() { h.follow(running, s) })
 	}
@@ -80,8 +93,13 @@ func (h *Hub) follow(ctx context.Context, s *shard) {
 	}
 }
 
-// Close says goodbye to every stream, admits no more, waits for them until ctx ends, and stops the dispatch. Calling it
-// again is harmless.
+// drainRate is how many streams are told to go in a second at least: a bar's tablets come back within one, and a hundred
+// thousand do not come back at once.
+const drainRate = 200
+
+// Close admits no more streams, says goodbye to those that are live, one after the other over Options.DrainOver (sooner
+// when they are few, all at once when ctx ends), waits for them until ctx ends, and stops the dispatch. Calling it again is
+// harmless.
 func (h *Hub) Close(ctx context.Context) error {
 	h.mu.Lock()
 	if !h.closing {
@@ -90,11 +108,10 @@ func (h *Hub) Close(ctx context.Context) error {
 			close(h.idle)
 		}
 	}
-	for _, st := range h.streams {
-		st.end(Drain)
-	}
-	left := len(h.streams)
+	live := slices.Collect(maps.Values(h.streams))
 	h.mu.Unlock()
+	h.drain(ctx, live)
+	left := len(live)
 	var err error
 	select {
 	case <-h.idle:
@@ -103,7 +120,24 @@ func (h *Hub) Close(ctx context.Context) error {
 	}
 	h.stop()
 	h.dispatch.Wait()
+	h.stopParker()
+	h.loose.Wait()
 	return err
+}
+
+// drain tells the streams to go.
+func (h *Hub) drain(ctx context.Context, live []*stream) {
+	over := min(h.opts.DrainOver, time.Duration(len(live))*time.Second/drainRate)
+	began := time.Now()
+	for i, st := range live {
+		if wait := time.Until(began.Add(over * time.Duration(i) / time.Duration(len(live)))); wait > time.Millisecond {
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done(): // the rest at once
+			}
+		}
+		st.end(Drain)
+	}
 }
 
 func (o *Options) fill() {

@@ -158,7 +158,7 @@ func (s *shard) encode(enc Encoding, cursor roxy.Cursor, eventType string) []byt
 func (s *shard) markDirty(c *class, urgent bool) {
 	switch {
 	case urgent:
-		c.log.Wake()
+		c.log.Wake(true)
 	case !c.dirty:
 		c.dirty = true
 		s.dirty = append(s.dirty, c)
@@ -169,7 +169,7 @@ func (s *shard) markDirty(c *class, urgent bool) {
 func (s *shard) flush() {
 	for i, c := range s.dirty {
 		c.dirty = false
-		c.log.Wake()
+		c.log.Wake(false)
 		s.dirty[i] = nil
 	}
 	s.dirty = s.dirty[:0]
@@ -262,6 +262,7 @@ func (s *shard) join(t *tenant, st *stream, at uint64) (dispatched uint64, joine
 			t.index.insert(p, c)
 		}
 	}
+	st.sub.Patterns, st.sub.Types, st.sub.Identity.Roles = c.patterns, c.types, c.roles // one copy for all of them
 	user := st.sub.Identity.User
 	t.users[user] = append(t.users[user], st)
 	st.class = c

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -53,10 +54,12 @@ type stream struct {
 
 	mu       sync.Mutex
 	reader   *fanout.Reader // nil while not joined
-	token    roxy.Identity  // sub.Identity, or that of the last refresh
+	token    *roxy.Identity // sub.Identity, or that of the last refresh
 	expires  time.Time      // of token
 	reason   Reason         // why the hub ends the stream; "" while it does not
-	ended    chan struct{}  // closed when reason is set
+	endedAt  time.Time      // when reason was set
+	ended    chan struct{}  // closed then; nil while parked, as is refresh
+	parked   *fanout.Parked // nil while a goroutine has the stream
 	finished bool           // the sink is the transport's again
 	refresh  chan struct{}  // readable when expires moved
 	position uint64         // sent, for others to see
@@ -75,17 +78,27 @@ func (st *stream) end(reason Reason) {
 	if st.reason != "" || st.finished {
 		return
 	}
-	st.reason = reason
+	st.reason, st.endedAt = reason, time.Now()
+	if st.parked != nil {
+		st.parked.Poke()
+		return
+	}
 	close(st.ended)
-	st.sink.SetDeadline(time.Now().Add(byeTime))
+	st.sink.SetDeadline(st.endedAt.Add(byeTime))
 }
 
-// finish gives the sink back to the transport.
+// finish gives the sink back to the transport, or closes the connection that it left to the hub.
 func (st *stream) finish() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.finished = true
+	if st.parked != nil {
+		return // its socket is closed
+	}
 	st.sink.SetDeadline(time.Time{})
+	if c := connectionOf(st.sink); c != nil {
+		_ = c.Close() // nothing is left to tell
+	}
 }
 
 func (st *stream) follow(r *fanout.Reader) {
@@ -108,7 +121,11 @@ func (st *stream) run(ctx context.Context, from start) error {
 			return err
 		}
 	}
-	live := false
+	return st.cycle(ctx, false)
+}
+
+// cycle catches up and follows, again and again, until the stream ends or is parked.
+func (st *stream) cycle(ctx context.Context, live bool) error {
 	for {
 		replayed, err := st.catchUp(ctx)
 		if err == nil {
@@ -120,6 +137,9 @@ func (st *stream) run(ctx context.Context, from start) error {
 			if err == nil {
 				err = st.tail(ctx)
 			}
+		}
+		if errors.Is(err, errParked) {
+			return err
 		}
 		st.shard.leave(st.tenant, st)
 		switch {
@@ -154,8 +174,12 @@ func (st *stream) hello(from start) error {
 	return st.control(c)
 }
 
-// tail follows the class's log until the stream ends (errEnded), falls behind (errLagging) or its socket fails.
+// tail follows the class's log until the stream ends (errEnded), falls behind (errLagging) or its socket fails; or it
+// leaves that to a shard of the fan-out (errParked).
 func (st *stream) tail(ctx context.Context) error {
+	if parked, err := st.park(); parked || err != nil {
+		return cmp.Or(err, errParked)
+	}
 	timer := time.NewTimer(st.untilDue())
 	defer timer.Stop()
 	for {
@@ -237,8 +261,12 @@ func (st *stream) due() error {
 	if now.Sub(st.lastWrite) < st.sub.Heartbeat {
 		return nil
 	}
+	return st.control(st.heartbeat(now))
+}
+
+func (st *stream) heartbeat(now time.Time) Control {
 	c := st.cursor(st.sent)
-	return st.control(Control{Type: "roxy:heartbeat", Cursor: c, Data: Heartbeat{Time: now.UTC(), Cursor: c.String()}})
+	return Control{Type: "roxy:heartbeat", Cursor: c, Data: Heartbeat{Time: now.UTC(), Cursor: c.String()}}
 }
 
 func (st *stream) reset(reason string, offset uint64) error {
@@ -251,16 +279,21 @@ func (st *stream) reset(reason string, offset uint64) error {
 // bye tells the subscriber why the hub closes; it is the last write, and nobody minds when it fails.
 func (st *stream) bye() {
 	st.mu.Lock()
-	reason := st.reason
+	reason, parked := st.reason, st.parked != nil
 	st.mu.Unlock()
-	retry := jitter(byeRetry)
-	if reason == Drain {
-		retry = time.Duration(rand.Int64N(int64(st.hub.opts.DrainOver))) + minRetry //nolint:gosec // spreads load, guards nothing
+	if parked {
+		return // it was said where the socket is
 	}
+	_ = st.sink.Write(st.farewell(reason))
+}
+
+// farewell returns the frame that says why the hub closes.
+func (st *stream) farewell(reason Reason) []byte {
+	retry := jitter(byeRetry)
 	st.buf = st.sub.Encoding.AppendControl(st.buf[:0], Control{
 		Type: "roxy:bye", Retry: retry, Data: Bye{Reason: reason, Retry: retry.Milliseconds()},
 	})
-	_ = st.sink.Write(st.buf)
+	return st.buf
 }
 
 func (st *stream) control(c Control) error {
@@ -319,7 +352,6 @@ func (st *stream) cursor(offset uint64) roxy.Cursor {
 const (
 	helloRetry = 2 * time.Second
 	byeRetry   = 2 * time.Second
-	minRetry   = 500 * time.Millisecond
 )
 
 // jitter returns between half and one and a half of d.

@@ -384,6 +384,41 @@ func TestCloseSaysByeToEveryStream(t *testing.T) {
 	problem(t, f.Subscribe(t.Context(), Subscription{Identity: me, Patterns: []roxy.Pattern{pattern(t, "a")}, Encoding: lineEncoding{}}, newRecorder()), roxy.Overloaded, "")
 }
 
+func TestGoodbyesAreSpreadOverTheDrain(t *testing.T) {
+	f := startHub(t, Options{DrainOver: time.Minute})
+	const n = 60
+	began := make([]*recorder, n)
+	for i := range began {
+		began[i], _ = f.subscribe(t, Subscription{Identity: all(t, "bar", "u1"), Patterns: []roxy.Pattern{pattern(t, "a")}})
+		began[i].awaitLine(t, "C roxy:live")
+	}
+	over := make(chan error, 1)
+	go func() { over <- f.Close(t.Context()) }()
+	said := func() (n int) {
+		for _, r := range began {
+			if strings.HasPrefix(r.lines()[len(r.lines())-1], "C roxy:bye") {
+				n++
+			}
+		}
+		return n
+	}
+	seen := map[int]bool{} // how many had been told, at moments between
+	for done := false; !done; {
+		select {
+		case err := <-over:
+			if err != nil {
+				t.Fatal(err)
+			}
+			done = true
+		case <-time.After(5 * time.Millisecond):
+			seen[said()] = true
+		}
+	}
+	if said() != n || len(seen) < 3 {
+		t.Errorf("%d of %d were told, in %d steps", said(), n, len(seen))
+	}
+}
+
 func TestCanaryGoesAllTheWay(t *testing.T) {
 	f := startHub(t, Options{})
 	for range 3 {

@@ -25,9 +25,12 @@ type Subscription struct {
 	Encoding   Encoding
 	Transport  string // for the operator: sse, ws
 	Remote     string // the client's address, for the operator
+	Ended      func() // called once when a stream that began is over, from any goroutine; nil for nobody
 }
 
-// Subscribe gives sink what sub asks for until ctx ends, the sink fails or the hub ends the stream, having said why.
+// Subscribe gives sink what sub asks for until ctx ends, the sink fails or the hub ends the stream, having said why. When
+// the sink is a ConnSink whose socket can be parked, Subscribe returns nil once the stream is live and the stream goes
+// on without a goroutine, until its peer or the hub ends it; sub.Ended tells when.
 // A *roxy.Problem says that nothing was written: Forbidden for a pattern outside the grant, Overloaded while closing, NotReady when the
 // log cannot be read. nil
 // says that the stream is over.
@@ -39,39 +42,63 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription, sink Sink) error 
 	sub.Types = slices.Compact(slices.Sorted(slices.Values(sub.Types)))
 	st := &stream{
 		hub: h, shard: h.shardOf(sub.Identity.Tenant), sub: sub, id: cmp.Or(sub.Connection, NewConnectionID()), since: time.Now().UTC(), sink: sink,
-		token: sub.Identity, expires: sub.Identity.Expires, ended: make(chan struct{}), refresh: make(chan struct{}, 1), lastWrite: time.Now(),
+		expires: sub.Identity.Expires, ended: make(chan struct{}), refresh: make(chan struct{}, 1), lastWrite: time.Now(),
 	}
+	st.token = &st.sub.Identity
 	st.tenant = st.shard.open(sub.Identity.Tenant)
-	defer st.shard.close(st.tenant)
 	bounds, err := h.log.Bounds(ctx, sub.Identity.Tenant)
 	if err != nil {
+		st.shard.close(st.tenant)
 		return &roxy.Problem{Code: roxy.NotReady, Detail: "the log cannot be read now", RetryAfter: time.Second, Err: err}
 	}
 	st.epoch = bounds.Epoch
 	st.shard.settle(st.tenant, bounds.Head)
 	if err := h.register(st); err != nil {
+		st.shard.close(st.tenant)
 		return err
 	}
-	defer h.unregister(st)
 
-	log := h.logger.With(slog.String("tenant", sub.Identity.Tenant), slog.String("user", sub.Identity.User), slog.String("connection", st.id))
-	level := slog.LevelInfo
-	if engine.SystemTenant(sub.Identity.Tenant) || len(sub.Patterns) == 0 {
-		level = slog.LevelDebug
+	h.logger.LogAttrs(ctx, st.level(), "stream opened", st.names(slog.String("transport", sub.Transport))...)
+	if err := st.run(ctx, st.start(bounds)); !errors.Is(err, errParked) {
+		st.conclude(ctx, err)
 	}
-	log.LogAttrs(ctx, level, "stream opened", slog.String("transport", sub.Transport))
-	err = st.run(ctx, st.start(bounds))
+	return nil
+}
+
+// conclude is the end of a stream that began: err says how it came.
+func (st *stream) conclude(ctx context.Context, err error) {
 	if errors.Is(err, errEnded) {
 		st.bye()
 	}
 	st.finish()
 	reason := st.outcome(err)
-	h.stats.ended.add(reason)
-	log.LogAttrs(ctx, level, "stream closed", slog.String("reason", reason), slog.Duration("after", time.Since(st.since)))
+	st.hub.stats.ended.add(reason)
+	log := st.hub.logger
+	log.LogAttrs(ctx, st.level(), "stream closed", st.names(slog.String("reason", reason), slog.Duration("after", time.Since(st.since)))...)
 	if errors.Is(err, engine.ErrCorrupt) {
-		log.LogAttrs(ctx, slog.LevelError, "the log is corrupt; the stream was closed rather than given wrong events", slog.Any("error", err))
+		log.LogAttrs(ctx, slog.LevelError, "the log is corrupt; the stream was closed rather than given wrong events", st.names(slog.Any("error", err))...)
 	}
-	return nil
+	st.shard.close(st.tenant)
+	st.hub.unregister(st)
+	if st.sub.Ended != nil {
+		st.sub.Ended()
+	}
+}
+
+// level is how loud the stream's beginning and end are: the hub's own streams are not worth telling, nor are those that
+// wait for a subscription.
+func (st *stream) level() slog.Level {
+	if engine.SystemTenant(st.sub.Identity.Tenant) || len(st.sub.Patterns) == 0 {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
+}
+
+// names are the stream in a line of the log.
+func (st *stream) names(more ...slog.Attr) []slog.Attr {
+	return append([]slog.Attr{
+		slog.String("tenant", st.sub.Identity.Tenant), slog.String("user", st.sub.Identity.User), slog.String("connection", st.id),
+	}, more...)
 }
 
 // admits checks what sub asks for against its identity's grant.
@@ -95,6 +122,8 @@ func (st *stream) outcome(err error) string {
 		return "corrupt"
 	case errors.Is(err, engine.ErrClosed):
 		return "closed"
+	case errors.Is(err, errStuck):
+		return string(Slow)
 	default:
 		return "client"
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -25,8 +26,12 @@ import (
 	"github.com/roxyhub/roxy/limit"
 )
 
-// stopTime bounds a stop: streams say goodbye, commits end, the engine closes.
+// stopTime bounds a stop behind the drain: commits end, the engine closes.
 const stopTime = 15 * time.Second
+
+// gcPercent lets the heap grow to three times of what lives before it is collected: a tenth more publishes per second than
+// with Go's 100, for some 20 MB (docs/performance.md). The environment's GOGC wins.
+const gcPercent = 200
 
 func newServe() *cobra.Command {
 	cmd := &cobra.Command{
@@ -66,6 +71,9 @@ ROXY_ADMIN_LISTEN. Lists are separated by commas; auth.keys and policy.roles tak
 // serve wires the hub together, runs it until ctx ends, and takes it apart in the reverse order. started, when not nil,
 // is called once it listens.
 func serve(ctx context.Context, c *config.Loaded, from config.Sources, started func()) (err error) {
+	if _, set := os.LookupEnv("GOGC"); !set {
+		debug.SetGCPercent(gcPercent)
+	}
 	log := telemetry.Logger(os.Stderr, slog.Level(c.Log.Level), string(c.Log.Format))
 	for _, w := range c.Warnings {
 		log.LogAttrs(ctx, slog.LevelWarn, "configuration", slog.String("warning", w))
@@ -117,7 +125,7 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, started f
 	})
 
 	servers := &servers{log: log}
-	defer func() { err = errors.Join(err, servers.stop(context.WithoutCancel(ctx), h)) }()
+	defer func() { err = errors.Join(err, servers.stop(context.WithoutCancel(ctx), h, c.Drain.Over+stopTime)) }()
 	for _, address := range c.Listen {
 		if err := servers.start(ctx, "public", string(address), public); err != nil {
 			return err
@@ -247,8 +255,8 @@ func (s *servers) start(ctx context.Context, name, address string, handler http.
 }
 
 // stop accepts nothing more, ends the streams and waits for the requests in progress.
-func (s *servers) stop(ctx context.Context, h *hub.Hub) error {
-	ctx, cancel := context.WithTimeout(ctx, stopTime)
+func (s *servers) stop(ctx context.Context, h *hub.Hub, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	errs := make([]error, len(s.all)+1)
 	var stopping sync.WaitGroup

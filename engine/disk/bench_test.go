@@ -171,12 +171,10 @@ func BenchmarkReopen(b *testing.B) {
 			}
 			fill(b, e, n)
 			left := b.TempDir()
-			if !crashed {
-				err = e.Close()
-			}
-			err = errors.Join(err, os.CopyFS(left+"/0", os.DirFS(dir)))
-			if crashed {
-				err = errors.Join(err, e.Close())
+			if crashed { // the files as they are at this moment, the unfinished log among them
+				err = errors.Join(e.db.Checkpoint(left+"/0"), e.Close())
+			} else {
+				err = errors.Join(e.Close(), os.CopyFS(left+"/0", os.DirFS(dir)))
 			}
 			if err != nil {
 				b.Fatal(err)
@@ -186,6 +184,7 @@ func BenchmarkReopen(b *testing.B) {
 				if err := os.CopyFS(fmt.Sprintf("%s/%d", left, i+1), os.DirFS(left+"/0")); err != nil {
 					b.Fatal(err)
 				}
+				unix.Sync() // or Open waits for what the copy has left to write
 				b.StartTimer()
 				e, err := Open(fmt.Sprintf("%s/%d", left, i+1), Options{})
 				if err != nil {

@@ -128,9 +128,6 @@ func Open(dir string, opts Options) (*Engine, error) {
 	if e.acked, err = openAcked(opts.FS, dir, db); err != nil {
 		return nil, fmt.Errorf("open %s: %w", dir, errors.Join(storeError(err), db.Close()))
 	}
-	if err := e.space.reserve(); err != nil {
-		e.log.Warn("no reserve for a full disk", "dir", dir, "err", err)
-	}
 	e.done.Go(e.commitLoop)
 	e.done.Go(e.janitor)
 	return e, nil

@@ -41,6 +41,7 @@ func (e *Engine) janitor() {
 		<-e.closing
 		cancel()
 	})
+	e.space.reserve() // here, so that a start does not wait for it
 	ticker := time.NewTicker(janitorEvery)
 	defer ticker.Stop()
 	var bytes uint64 // trimmed since the last flush

@@ -79,34 +79,32 @@ func (s *space) check(need uint64) error {
 	if s.full.Swap(false) {
 		s.log.Info("disk has space again", "dir", s.dir, "free", free)
 	}
-	if err := s.reserve(); err != nil {
-		s.log.Warn("no reserve for a full disk", "dir", s.dir, "err", err)
-	}
+	s.reserve()
 	return nil
 }
 
 // reserve writes the ballast unless it is there or would take from the low-water mark.
-func (s *space) reserve() error {
+func (s *space) reserve() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.reserved {
-		return nil
+		return
 	}
 	size := min(s.minFree/4, maxBallastBytes)
 	free, known := s.free()
 	if !known || free < s.minFree+2*size {
-		return nil
+		return
 	}
 	path := s.FS.PathJoin(s.dir, ballastName)
 	if info, err := s.FS.Stat(path); err == nil && info.Size() == int64(size) {
 		s.reserved = true
-		return nil
+		return
 	}
 	if err := writeBallast(s.FS, path, int(size)); err != nil {
-		return errors.Join(err, s.FS.Remove(path))
+		s.log.Warn("no reserve for a full disk", "dir", s.dir, "err", errors.Join(err, s.FS.Remove(path)))
+		return
 	}
 	s.reserved = true
-	return nil
 }
 
 func writeBallast(fs vfs.FS, path string, size int) error {

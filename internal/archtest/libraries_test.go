@@ -20,7 +20,7 @@ func libraries() []library {
 		}, true, "the core knows no HTTP: the next transport has none (internal/config reads origins and cookie names)"},
 		{"database/sql", nil, false, "an engine is a folder below engine/"},
 		{"expvar", nil, false, "it publishes on the default mux; metrics are internal/telemetry's"},
-		{"unsafe", nil, false, "nothing here is worth it"},
+		{"unsafe", []string{"internal/fanout"}, false, "a system call that the scheduler need not know of takes a pointer; nothing else is worth it"},
 
 		{"github.com/cockroachdb/pebble/v2/vfs", []string{"engine/disk", "transport/transporttest"}, true, "tests give the engine a file system in memory"},
 		{"github.com/cockroachdb/pebble/v2", []string{"engine/disk"}, false, "the store is the engine's own business"},
@@ -39,7 +39,7 @@ func libraries() []library {
 		{"github.com/go-json-experiment/json", []string{
 			"transport/ws", "httpapi", "admin", "client", "cmd/roxy", "examples/bar", "examples/bar/evening", "internal/testkit",
 		}, true, "strict JSON, wherever bytes come from outside"},
-		{"golang.org/x/sys/unix", []string{"engine/disk"}, true, "what the file system can tell"},
+		{"golang.org/x/sys/unix", []string{"engine/disk", "internal/fanout"}, true, "what the file system can tell; sockets of our own"},
 
 		{"go.uber.org/goleak", nil, true, "tests"},
 		{"pgregory.net/rapid", []string{"engine/enginetest"}, true, "tests; enginetest is one"},

@@ -99,7 +99,7 @@ type Queue struct {
 
 // Drain says how the hub leaves.
 type Drain struct {
-	Over time.Duration `yaml:"over" doc:"when the hub stops, clients are asked to come back at times spread over this"`
+	Over time.Duration `yaml:"over" doc:"when the hub stops, its streams are told to go one after the other over this, sooner when they are fewer than 200 a second"`
 }
 
 // Limits bounds what clients take.

@@ -2,7 +2,8 @@
 // mean: topics, audiences and identities are the hub's.
 //
 // A Log holds what a class of streams has in common, once, as one run of ready bytes. A Reader is one stream's position
-// in it, with a small lane of its own for frames that only this stream gets, merged in at their place.
+// in it, with a small lane of its own for frames that only this stream gets, merged in at their place. A Parker owns the
+// sockets of streams that have no goroutine.
 package fanout
 
 import (
@@ -35,6 +36,7 @@ type Log struct {
 	end     int64 // position behind the newest byte
 	frames  int   // frames kept
 	readers []*Reader
+	groups  []*group // of the parked ones, by shard; nil where there are none
 }
 
 type block struct {
@@ -81,12 +83,18 @@ func (l *Log) Join() *Reader {
 	return r
 }
 
-// Wake tells each reader that there may be something to read.
-func (l *Log) Wake() {
+// Wake tells each reader, or the shard that it is parked on, that there may be something to read. Urgent is for what a
+// shard does before all else.
+func (l *Log) Wake(urgent bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for _, g := range l.groups {
+		if g != nil {
+			g.appended(urgent)
+		}
+	}
 	for _, r := range l.readers {
-		r.Wake()
+		r.signal()
 	}
 }
 

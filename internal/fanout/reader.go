@@ -16,6 +16,7 @@ type Reader struct {
 	cut       bool
 	lane      []private
 	laneBytes int
+	parked    *Parked // nil while a goroutine waits for Woken
 }
 
 // private is a frame for one reader alone, at its place between the shared ones.
@@ -119,11 +120,32 @@ func (r *Reader) Leave() {
 	r.index = -1
 }
 
-// Woken is readable after a Wake.
+// Woken is readable when there is something to read. Nobody waits for it once the reader is parked.
 func (r *Reader) Woken() <-chan struct{} { return r.wake }
 
-// Wake makes Woken readable.
+// park lets p's shard be woken in the place of who waits for Woken.
+func (r *Reader) park(p *Parked) {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	r.wake, r.parked = nil, p
+}
+
+// Wake says that there is something to read for this reader alone.
 func (r *Reader) Wake() {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	if r.parked != nil {
+		r.parked.news()
+		return
+	}
+	r.signal()
+}
+
+// signal makes Woken readable; a parked reader is its shard's to wake.
+func (r *Reader) signal() {
+	if r.wake == nil {
+		return
+	}
 	select {
 	case r.wake <- struct{}{}:
 	default: // it is already

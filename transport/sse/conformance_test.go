@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -21,7 +22,27 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestSSEStreamsAsEveryTransportDoes(t *testing.T) {
-	transporttest.Run(t, transporttest.Transport{Handler: handler, Subscribe: subscribe})
+	t.Run("its own connection", func(t *testing.T) {
+		transporttest.Run(t, transporttest.Transport{Handler: handler, Subscribe: subscribe})
+	})
+	t.Run("the server's", func(t *testing.T) {
+		transporttest.Run(t, transporttest.Transport{Handler: portable, Subscribe: subscribe})
+	})
+}
+
+// portable serves streams where a connection cannot be taken from the server: through other people's middleware, say.
+func portable(h *hub.Hub, who roxy.Identity) http.Handler {
+	next := handler(h, who)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(kept{w}, r) })
+}
+
+// kept is an answer whose connection stays with the server.
+type kept struct{ http.ResponseWriter }
+
+func (k kept) FlushError() error { return http.NewResponseController(k.ResponseWriter).Flush() }
+
+func (k kept) SetWriteDeadline(t time.Time) error {
+	return http.NewResponseController(k.ResponseWriter).SetWriteDeadline(t)
 }
 
 // handler serves streams as the public listener does, without its limits and tokens.

@@ -1,8 +1,12 @@
 package sse
 
 import (
+	"bytes"
+	"errors"
 	"math/rand/v2"
+	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/roxyhub/roxy/hub"
@@ -12,7 +16,7 @@ import (
 // byte and is the caller's to answer; after it nil is returned, however the stream ended.
 func Serve(w http.ResponseWriter, r *http.Request, h *hub.Hub, sub hub.Subscription) error {
 	sub.Encoding, sub.Transport = Encoding{}, "sse"
-	return h.Subscribe(r.Context(), sub, &response{w: w, control: http.NewResponseController(w)})
+	return h.Subscribe(r.Context(), sub, &response{w: w, r: r, control: http.NewResponseController(w)})
 }
 
 // Refuse answers an EventSource that is turned away for load alone. A browser takes every status but 200 as final, so
@@ -27,27 +31,49 @@ func Refuse(w http.ResponseWriter, after time.Duration) {
 	}))
 }
 
-// begin sends the head of a stream's response. X-Accel-Buffering keeps nginx from holding the stream back.
-func begin(w http.ResponseWriter) {
-	h := w.Header()
+// head is what every stream's response says. X-Accel-Buffering keeps nginx from holding the stream back.
+func head(h http.Header) {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no")
+}
+
+// begin sends the head of a stream's response.
+func begin(w http.ResponseWriter) {
+	head(w.Header())
 	w.WriteHeader(http.StatusOK)
 }
 
-// response is the portable way out: a goroutine that writes to an http.ResponseWriter.
+// response is the way out. On a cleartext HTTP/1 connection it takes the connection from the server, so that the hub can
+// park it; elsewhere a goroutine writes to the http.ResponseWriter.
 type response struct {
 	w       http.ResponseWriter
+	r       *http.Request
 	control *http.ResponseController
 	begun   bool
+
+	mu   sync.Mutex
+	conn net.Conn // nil while the server has it
+}
+
+// Conn returns the connection once it was taken from the server.
+func (s *response) Conn() net.Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conn
 }
 
 // Write sends the head before the first bytes, and flushes.
 func (s *response) Write(p []byte) error {
 	if !s.begun {
 		s.begun = true
-		begin(s.w)
+		if err := s.begin(); err != nil {
+			return err
+		}
+	}
+	if c := s.Conn(); c != nil {
+		_, err := c.Write(p)
+		return err
 	}
 	if _, err := s.w.Write(p); err != nil {
 		return err
@@ -55,6 +81,51 @@ func (s *response) Write(p []byte) error {
 	return s.control.Flush()
 }
 
+// begin takes the connection, where it can be had, and sends the head. The body ends with the connection, in HTTP/1.1 as
+// in HTTP/1.0 (RFC 9112 §6.3): the same bytes serve both, without chunks.
+func (s *response) begin() error {
+	if s.r.TLS != nil || s.r.ProtoMajor != 1 {
+		begin(s.w)
+		return nil
+	}
+	conn, buffered, err := s.control.Hijack()
+	if errors.Is(err, http.ErrNotSupported) {
+		begin(s.w)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.conn = conn
+	s.mu.Unlock()
+	if buffered.Reader.Buffered() > 0 {
+		_ = conn.Close()
+		return errors.New("sse: the client sent another request behind the one for a stream")
+	}
+	if err := conn.SetReadDeadline(time.Time{}); err != nil { // the server stops its own reading with one in the past
+		return err
+	}
+	h := s.w.Header()
+	head(h)
+	h.Set("Connection", "close")
+	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	var text bytes.Buffer
+	text.WriteString("HTTP/1.1 200 OK\r\n")
+	if err := h.Write(&text); err != nil {
+		return err
+	}
+	text.WriteString("\r\n")
+	_, err = conn.Write(text.Bytes())
+	return err
+}
+
 // SetDeadline bounds writes where the server can (all of net/http's can); elsewhere a stuck socket ends with its
 // connection.
-func (s *response) SetDeadline(t time.Time) { _ = s.control.SetWriteDeadline(t) }
+func (s *response) SetDeadline(t time.Time) {
+	if c := s.Conn(); c != nil {
+		_ = c.SetWriteDeadline(t) // fails on a closed connection, where writing does too
+		return
+	}
+	_ = s.control.SetWriteDeadline(t)
+}

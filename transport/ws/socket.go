@@ -152,7 +152,7 @@ func (s *socket) open() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.conn, s.opened = conn, true
+	s.conn, s.opened, s.w, s.r = conn, true, nil, nil // with them goes what the server keeps for a request
 	return s.conn.SetWriteDeadline(s.deadline)
 }
 

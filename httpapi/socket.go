@@ -42,7 +42,7 @@ func (a *api) socket(x *exchange, r *http.Request) error {
 	defer release()
 	x.status = http.StatusSwitchingProtocols
 	return ws.Serve(x, r, &ws.Options{
-		Hub: a.Hub, Host: &host{a, x, r}, MaxMessage: int(a.maxBody) + envelope,
+		Hub: a.Hub, Host: &host{a, x, r}, MaxMessage: int(a.maxBody) + envelope, NoCompression: a.NoCompression,
 		Subscription: transport.Options{MaxTopics: a.MaxTopicsPerStream, Heartbeat: a.Heartbeat},
 	}, ws.Peer{Identity: who, Remote: ip.String(), Attempt: attempt})
 }

@@ -55,7 +55,7 @@ func (st *stream) park() (bool, error) {
 		return false, err
 	}
 	now := time.Now()
-	st.buf, st.ended, st.refresh = nil, nil, nil
+	st.buf, st.packed, st.ended, st.refresh = nil, nil, nil, nil
 	st.sink = nil // with it goes all that the server keeps for a request
 	st.parked = st.hub.parker.Park(socket, st.reader, st, earlier(now.Add(st.sub.Heartbeat-early), st.expires, now))
 	return true, nil
@@ -83,7 +83,8 @@ func (st *stream) Due(now time.Time, busy bool) (frame []byte, next time.Time, l
 	dispatched := st.tenant.dispatched.Load() // before looking whether anything up to here is still to be sent
 	if st.reader.Pending() == 0 {
 		st.advance(dispatched)
-		frame = st.sub.Encoding.AppendControl(nil, st.heartbeat(now))
+		frame = st.pack(st.sub.Encoding.AppendControl(nil, st.heartbeat(now)))
+		st.packed = nil
 	}
 	return frame, earlier(now.Add(st.sub.Heartbeat-early), expires, now), false
 }
@@ -108,7 +109,7 @@ func (st *stream) Wrote(batch *fanout.Batch, bytes int, at time.Time) {
 		return
 	}
 	s.eventsOut.Add(uint64(batch.Frames)) //nolint:gosec // never negative
-	st.advance(batch.Offset)
+	st.gave(batch)
 	s.deliveryLatency.Observe(float64(at.UnixNano()-batch.Stamp) / 1e9)
 }
 
@@ -122,17 +123,17 @@ func (st *stream) Closed(why fanout.Cause) {
 }
 
 // Released takes the stream back to a goroutine: it fell out of its class's queue, and goes on from the durable log.
-func (st *stream) Released(socket fanout.Socket, pending []byte, blocked time.Time) {
-	st.hub.loose.Go(func() { st.resume(socket, pending, blocked) })
+func (st *stream) Released(socket fanout.Socket, rest fanout.Rest) {
+	st.hub.loose.Go(func() { st.resume(socket, rest) })
 }
 
-func (st *stream) resume(socket fanout.Socket, pending []byte, blocked time.Time) {
+func (st *stream) resume(socket fanout.Socket, rest fanout.Rest) {
 	ctx := st.hub.running
 	st.shard.leave(st.tenant, st)
 	c, err := socket.Conn()
 	if err == nil {
 		st.unpark(c)
-		err = st.flush(pending, blocked)
+		err = st.flush(rest)
 	}
 	if err == nil {
 		st.hub.stats.lagged.Add(1)
@@ -144,14 +145,17 @@ func (st *stream) resume(socket fanout.Socket, pending []byte, blocked time.Time
 }
 
 // flush sends the rest of a frame. A socket that had taken nothing for too long by then is too slow.
-func (st *stream) flush(pending []byte, blocked time.Time) error {
-	if len(pending) == 0 {
+func (st *stream) flush(rest fanout.Rest) error {
+	if len(rest.Pending) == 0 {
 		return nil
 	}
-	if err := st.write(pending, 0); err != nil {
+	if err := st.send(rest.Pending, rest.Batch.Frames); err != nil {
 		return err
 	}
-	if !blocked.IsZero() && time.Since(blocked) > stuckWrite {
+	if rest.Batch.Bytes != nil {
+		st.gave(&rest.Batch)
+	}
+	if !rest.Blocked.IsZero() && time.Since(rest.Blocked) > stuckWrite {
 		st.end(Slow)
 		return errEnded
 	}

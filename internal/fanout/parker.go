@@ -18,9 +18,15 @@ type Owner interface {
 	Wrote(batch *Batch, bytes int, at time.Time)
 	// Closed says that the socket is closed, and why. It is the last call.
 	Closed(Cause)
-	// Released gives the socket back, because the reader was cut. pending is what of a frame has not left yet: it goes
-	// first. The socket has taken nothing since blocked, unless that is zero. It is the last call.
-	Released(socket Socket, pending []byte, blocked time.Time)
+	// Released gives the socket back, because the reader was cut. It is the last call.
+	Released(socket Socket, rest Rest)
+}
+
+// Rest is what a socket was doing when it was released.
+type Rest struct {
+	Pending []byte    // has not left yet, and goes first
+	Batch   Batch     // that Pending is the end of; its Bytes are nil for a frame of Due's
+	Blocked time.Time // since when the socket has taken nothing; zero while it does
 }
 
 // Cause is why a socket was closed.

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/roxyhub/roxy/internal/deflate"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -60,8 +62,8 @@ func (o *owner) Wrote(b *Batch, n int, _ time.Time) {
 
 func (o *owner) Closed(why Cause) { o.closed <- why }
 
-func (o *owner) Released(s Socket, pending []byte, blocked time.Time) {
-	o.released <- released{s, pending, blocked}
+func (o *owner) Released(s Socket, rest Rest) {
+	o.released <- released{s, rest.Pending, rest.Blocked}
 }
 
 func (o *owner) when(due func(now time.Time, busy bool) ([]byte, time.Time, bool)) {
@@ -151,7 +153,7 @@ func TestParkedStreamsGetEveryFrameInOrder(t *testing.T) {
 		frame := fmt.Appendf(nil, "<%d:%s>", n, bytes.Repeat([]byte("x"), n%700))
 		if n%5 == 0 {
 			i := n % streams
-			readers[i].Private(frame, uint64(n+1), 0)
+			readers[i].Private(frame, deflate.Sum{}, uint64(n+1), 0)
 			_, _ = want[i].Write(frame)
 			readers[i].Wake()
 			continue

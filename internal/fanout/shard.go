@@ -185,6 +185,7 @@ func (s *Shard) ask(p *Parked) {
 	}
 	p.last = last
 	if len(frame) > 0 {
+		p.reader.Interrupt()
 		p.batch, p.pending, p.written = Batch{}, slices.Clone(frame), 0
 	}
 	s.schedule(p, next)
@@ -278,5 +279,5 @@ func (s *Shard) shut(p *Parked, why Cause) {
 func (s *Shard) release(p *Parked) {
 	s.forget(p)
 	s.poll.remove(p.socket)
-	p.owner.Released(p.socket, p.pending, p.blocked)
+	p.owner.Released(p.socket, Rest{p.pending, p.batch, p.blocked})
 }

@@ -146,7 +146,7 @@ func (s *socket) SetDeadline(t time.Time) {
 
 // open completes the handshake.
 func (s *socket) open() error {
-	conn, err := upgrade(s.w, s.r)
+	conn, err := upgrade(s.w, s.r, !s.opts.NoCompression)
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,8 @@ type Options struct {
 	Subscription transport.Options
 	MaxMessage   int // bytes of one message, inflated
 
+	NoCompression bool // offers of permessage-deflate are declined
+
 	PingEvery time.Duration // how long a silent client is left alone; 0 is 30 s. After as long again it counts as gone
 }
 

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"errors"
 	"net"
 	"time"
@@ -14,6 +15,18 @@ type ConnSink interface {
 	Sink
 	// Conn returns the connection, or nil when there is none of that kind.
 	Conn() net.Conn
+}
+
+// Conversation is a ConnSink whose client has something to say. Conn returns nil while a goroutine listens to it.
+type Conversation interface {
+	ConnSink
+	// Received takes what the client says while its stream is parked; p is valid until it returns, and it must not block.
+	// reply goes out between two events. With wake the stream gets a goroutine again, and Listen is told p.
+	Received(p []byte) (reply []byte, wake bool)
+	// Resume takes the connection back. The stream goes on over the sink until the context that it returns ends.
+	Resume(c net.Conn) context.Context
+	// Listen follows Resume once the sink may be written to by others: it begins with what Received did not answer.
+	Listen(received []byte)
 }
 
 // early is how much before its time a heartbeat of a parked stream is due: shards look at the time in ticks of 250 ms.
@@ -55,10 +68,36 @@ func (st *stream) park() (bool, error) {
 		return false, err
 	}
 	now := time.Now()
-	st.buf, st.packed, st.ended, st.refresh = nil, nil, nil, nil
-	st.sink = nil // with it goes all that the server keeps for a request
-	st.parked = st.hub.parker.Park(socket, st.reader, st, earlier(now.Add(st.sub.Heartbeat-early), st.expires, now))
+	st.buf, st.packed, st.ended, st.refresh, st.yield = nil, nil, nil, nil, nil
+	var ears fanout.Listener
+	if talk, ok := st.sink.(Conversation); ok {
+		ears = talk
+	} else {
+		st.sink = nil // with it goes all that the server keeps for a request
+	}
+	st.parked = st.hub.parker.Park(socket, st.reader, st, ears, earlier(now.Add(st.sub.Heartbeat-early), st.expires, now))
 	return true, nil
+}
+
+// Park parks the live stream of a Conversation, whose listener has yielded its connection, and reports whether it did. It
+// does not while the stream is busy.
+func (h *Hub) Park(connection string) bool {
+	h.mu.Lock()
+	st := h.streams[connection]
+	h.mu.Unlock()
+	if st == nil {
+		return false
+	}
+	st.mu.Lock()
+	yield := st.yield
+	st.mu.Unlock()
+	parked := make(chan bool, 1)
+	select {
+	case yield <- parked:
+		return <-parked
+	default:
+		return false
+	}
 }
 
 // Due gives a heartbeat or says goodbye.
@@ -129,23 +168,31 @@ func (st *stream) Released(socket fanout.Socket, rest fanout.Rest) {
 
 func (st *stream) resume(socket fanout.Socket, rest fanout.Rest) {
 	ctx := st.hub.running
-	st.shard.leave(st.tenant, st)
+	cut := st.reader.Cut()
+	if cut {
+		st.hub.stats.lagged.Add(1)
+		st.shard.leave(st.tenant, st)
+	}
 	c, err := socket.Conn()
 	if err == nil {
-		st.unpark(c)
-		err = st.flush(rest)
+		ctx = st.unpark(ctx, c)
+		err = st.flush(rest, cut)
+		if talk, ok := st.sink.(Conversation); ok {
+			talk.Listen(rest.Received)
+		}
 	}
 	if err == nil {
-		st.hub.stats.lagged.Add(1)
 		err = st.cycle(ctx, true)
 	}
 	if !errors.Is(err, errParked) {
+		st.shard.leave(st.tenant, st)
 		st.conclude(ctx, err)
 	}
 }
 
-// flush sends the rest of a frame. A socket that had taken nothing for too long by then is too slow.
-func (st *stream) flush(rest fanout.Rest) error {
+// flush sends the rest of a frame. The socket of a reader that was cut is too slow when it had taken nothing for too long
+// by then.
+func (st *stream) flush(rest fanout.Rest, cut bool) error {
 	if len(rest.Pending) == 0 {
 		return nil
 	}
@@ -155,23 +202,37 @@ func (st *stream) flush(rest fanout.Rest) error {
 	if rest.Batch.Bytes != nil {
 		st.gave(&rest.Batch)
 	}
-	if !rest.Blocked.IsZero() && time.Since(rest.Blocked) > stuckWrite {
+	if cut && !rest.Blocked.IsZero() && time.Since(rest.Blocked) > stuckWrite {
 		st.end(Slow)
 		return errEnded
 	}
 	return nil
 }
 
-// unpark gives the stream a sink over its connection again.
-func (st *stream) unpark(c net.Conn) {
+// unpark gives the stream a sink over its connection again, and returns the context in which it goes on.
+func (st *stream) unpark(ctx context.Context, c net.Conn) context.Context {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.parked, st.sink, st.deadlineAt = nil, plainConnection{c}, time.Time{}
-	st.ended, st.refresh = make(chan struct{}), make(chan struct{}, 1)
+	if talk, ok := st.sink.(Conversation); ok {
+		ctx = talk.Resume(c)
+	} else {
+		st.sink = plainConnection{c}
+	}
+	st.parked, st.deadlineAt = nil, time.Time{}
+	st.wait()
+	if st.reader != nil {
+		st.reader.Unpark()
+	}
 	if st.reason != "" {
 		close(st.ended)
 		st.sink.SetDeadline(st.endedAt.Add(byeTime))
 	}
+	return ctx
+}
+
+// wait makes what a stream with a goroutine waits for.
+func (st *stream) wait() {
+	st.ended, st.refresh, st.yield = make(chan struct{}), make(chan struct{}, 1), make(chan chan<- bool)
 }
 
 // plainConnection is a Sink over a connection whose head was written long ago.

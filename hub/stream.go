@@ -54,17 +54,18 @@ type stream struct {
 	gzip       *gzipStream // nil for a stream that is not compressed
 	packed     []byte      // buf's counterpart
 
-	mu       sync.Mutex     // also for what share changes of sub, which the owner reads without
-	reader   *fanout.Reader // nil while not joined
-	token    *roxy.Identity // sub.Identity, or that of the last refresh
-	expires  time.Time      // of token
-	reason   Reason         // why the hub ends the stream; "" while it does not
-	endedAt  time.Time      // when reason was set
-	ended    chan struct{}  // closed then; nil while parked, as is refresh
-	parked   *fanout.Parked // nil while a goroutine has the stream
-	finished bool           // the sink is the transport's again
-	refresh  chan struct{}  // readable when expires moved
-	position uint64         // sent, for others to see
+	mu       sync.Mutex       // also for what share changes of sub, which the owner reads without
+	reader   *fanout.Reader   // nil while not joined
+	token    *roxy.Identity   // sub.Identity, or that of the last refresh
+	expires  time.Time        // of token
+	reason   Reason           // why the hub ends the stream; "" while it does not
+	endedAt  time.Time        // when reason was set
+	ended    chan struct{}    // closed then; nil while parked, as is refresh
+	parked   *fanout.Parked   // nil while a goroutine has the stream
+	finished bool             // the sink is the transport's again
+	refresh  chan struct{}    // readable when expires moved
+	yield    chan chan<- bool // asks to be parked, and is told whether that was done
+	position uint64           // sent, for others to see
 }
 
 // errEnded stands for an end that the hub decided: stream.reason tells which.
@@ -133,19 +134,21 @@ func (st *stream) run(ctx context.Context, from start) error {
 	return st.cycle(ctx, false)
 }
 
-// cycle catches up and follows, again and again, until the stream ends or is parked.
+// cycle catches up, unless the stream has joined its class, and follows, again and again, until the stream ends or is parked.
 func (st *stream) cycle(ctx context.Context, live bool) error {
 	for {
-		replayed, err := st.catchUp(ctx)
+		var replayed uint64
+		var err error
+		if st.class == nil {
+			replayed, err = st.catchUp(ctx)
+		}
+		if err == nil && !live {
+			live = true
+			c := st.cursor(st.sent)
+			err = st.control(Control{Type: "roxy:live", Cursor: c, Data: Live{Cursor: c.String(), Replayed: replayed}})
+		}
 		if err == nil {
-			if !live {
-				live = true
-				c := st.cursor(st.sent)
-				err = st.control(Control{Type: "roxy:live", Cursor: c, Data: Live{Cursor: c.String(), Replayed: replayed}})
-			}
-			if err == nil {
-				err = st.tail(ctx)
-			}
+			err = st.tail(ctx)
 		}
 		if errors.Is(err, errParked) {
 			return err
@@ -224,6 +227,11 @@ func (st *stream) tail(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-st.reader.Woken():
+		case parked := <-st.yield:
+			ok, err := st.park()
+			if parked <- ok; ok || err != nil {
+				return cmp.Or(err, errParked)
+			}
 		case <-st.refresh:
 			timer.Reset(st.untilDue())
 		case <-timer.C:

@@ -43,8 +43,9 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription, sink Sink) error 
 	sub.Types = slices.Compact(slices.Sorted(slices.Values(sub.Types)))
 	st := &stream{
 		hub: h, shard: h.shardOf(sub.Identity.Tenant), sub: sub, id: cmp.Or(sub.Connection, NewConnectionID()), since: time.Now().UTC(), sink: sink,
-		expires: sub.Identity.Expires, ended: make(chan struct{}), refresh: make(chan struct{}, 1), lastWrite: time.Now(),
+		expires: sub.Identity.Expires, lastWrite: time.Now(),
 	}
+	st.wait()
 	if sub.Gzip {
 		st.gzip = &gzipStream{}
 	}

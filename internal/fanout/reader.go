@@ -171,6 +171,14 @@ func (r *Reader) park(p *Parked) {
 	r.wake, r.parked = nil, p
 }
 
+// Unpark undoes Park for a reader whose socket was released and that was not cut: Woken is to be waited for again.
+func (r *Reader) Unpark() {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	r.wake, r.parked = make(chan struct{}, 1), nil
+	r.signal() // for what came meanwhile
+}
+
 // Wake says that there is something to read for this reader alone.
 func (r *Reader) Wake() {
 	r.log.mu.Lock()

@@ -45,7 +45,7 @@ func (st *stream) describe() Connection {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	c := Connection{
-		ID: st.id, User: st.sub.Identity.User, Roles: st.sub.Identity.Roles, Transport: st.sub.Transport, Remote: st.sub.Remote, Since: st.since,
+		ID: st.sub.Connection, User: st.sub.Identity.User, Roles: st.sub.Identity.Roles, Transport: st.sub.Transport, Remote: st.sub.Remote, Since: st.since,
 	}
 	for _, p := range st.sub.Patterns {
 		c.Patterns = append(c.Patterns, p.String())
@@ -79,9 +79,11 @@ func (h *Hub) Refresh(connection string, fresh roxy.Identity) error {
 		return err
 	}
 	st.expires, st.token = fresh.Expires, &fresh
-	select {
-	case st.refresh <- struct{}{}:
-	default:
+	if st.awake != nil { // a parked one is asked for the time before it sends
+		select {
+		case st.awake.refresh <- struct{}{}:
+		default:
+		}
 	}
 	return nil
 }
@@ -132,7 +134,7 @@ func (h *Hub) register(st *stream) error {
 	if h.closing {
 		return &roxy.Problem{Code: roxy.Overloaded, Detail: "the hub is shutting down", RetryAfter: time.Second}
 	}
-	h.streams[st.id] = st
+	h.streams[st.sub.Connection] = st
 	h.stats.connections.add(st.sub.Transport)
 	return nil
 }
@@ -140,7 +142,7 @@ func (h *Hub) register(st *stream) error {
 func (h *Hub) unregister(st *stream) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.streams, st.id)
+	delete(h.streams, st.sub.Connection)
 	h.stats.connections.sub(st.sub.Transport)
 	if h.closing && len(h.streams) == 0 {
 		close(h.idle)

@@ -68,7 +68,7 @@ func (st *stream) park() (bool, error) {
 		return false, err
 	}
 	now := time.Now()
-	st.buf, st.packed, st.ended, st.refresh, st.yield = nil, nil, nil, nil, nil
+	st.awake = nil
 	var ears fanout.Listener
 	if talk, ok := st.sink.(Conversation); ok {
 		ears = talk
@@ -89,11 +89,14 @@ func (h *Hub) Park(connection string) bool {
 		return false
 	}
 	st.mu.Lock()
-	yield := st.yield
+	awake := st.awake
 	st.mu.Unlock()
+	if awake == nil {
+		return false
+	}
 	parked := make(chan bool, 1)
 	select {
-	case yield <- parked:
+	case awake.yield <- parked:
 		return <-parked
 	default:
 		return false
@@ -122,8 +125,7 @@ func (st *stream) Due(now time.Time, busy bool) (frame []byte, next time.Time, l
 	dispatched := st.tenant.dispatched.Load() // before looking whether anything up to here is still to be sent
 	if st.reader.Pending() == 0 {
 		st.advance(dispatched)
-		frame = st.pack(st.sub.Encoding.AppendControl(nil, st.heartbeat(now)))
-		st.packed = nil
+		frame = st.pack(nil, st.sub.Encoding.AppendControl(nil, st.heartbeat(now)))
 	}
 	return frame, earlier(now.Add(st.sub.Heartbeat-early), expires, now), false
 }
@@ -218,21 +220,16 @@ func (st *stream) unpark(ctx context.Context, c net.Conn) context.Context {
 	} else {
 		st.sink = plainConnection{c}
 	}
-	st.parked, st.deadlineAt = nil, time.Time{}
-	st.wait()
+	st.parked = nil
+	st.wake()
 	if st.reader != nil {
 		st.reader.Unpark()
 	}
 	if st.reason != "" {
-		close(st.ended)
+		close(st.awake.ended)
 		st.sink.SetDeadline(st.endedAt.Add(byeTime))
 	}
 	return ctx
-}
-
-// wait makes what a stream with a goroutine waits for.
-func (st *stream) wait() {
-	st.ended, st.refresh, st.yield = make(chan struct{}), make(chan struct{}, 1), make(chan chan<- bool)
 }
 
 // plainConnection is a Sink over a connection whose head was written long ago.

@@ -19,7 +19,7 @@ func (st *stream) catchUp(ctx context.Context) (replayed uint64, err error) {
 	defer func() { st.hub.stats.replayDepth.Observe(float64(replayed)) }()
 	for {
 		// A cursor can be ahead of the dispatch for a moment: a publisher has it before the subscribers.
-		if err := st.shard.reached(ctx, st.tenant, st.sent, st.ended); err != nil {
+		if err := st.shard.reached(ctx, st.tenant, st.sent, st.awake.ended); err != nil {
 			return replayed, err
 		}
 		dispatched, joined := st.shard.join(st.tenant, st, st.sent)

@@ -38,7 +38,6 @@ type stream struct {
 	hub   *Hub
 	shard *shard
 	sub   Subscription
-	id    string
 	since time.Time
 	sink  Sink
 
@@ -47,25 +46,36 @@ type stream struct {
 	epoch  string
 
 	// Owned by the stream's goroutine.
-	sent       uint64 // every event up to this offset that is for the stream was written
-	lastWrite  time.Time
-	deadlineAt time.Time // the deadline in force, so that it is set once in a while and not at each write
-	buf        []byte
-	gzip       *gzipStream // nil for a stream that is not compressed
-	packed     []byte      // buf's counterpart
+	sent      uint64 // every event up to this offset that is for the stream was written
+	lastWrite time.Time
+	gzip      *gzipStream // nil for a stream that is not compressed
 
-	mu       sync.Mutex       // also for what share changes of sub, which the owner reads without
-	reader   *fanout.Reader   // nil while not joined
-	token    *roxy.Identity   // sub.Identity, or that of the last refresh
-	expires  time.Time        // of token
-	reason   Reason           // why the hub ends the stream; "" while it does not
-	endedAt  time.Time        // when reason was set
-	ended    chan struct{}    // closed then; nil while parked, as is refresh
-	parked   *fanout.Parked   // nil while a goroutine has the stream
-	finished bool             // the sink is the transport's again
-	refresh  chan struct{}    // readable when expires moved
-	yield    chan chan<- bool // asks to be parked, and is told whether that was done
-	position uint64           // sent, for others to see
+	awake *awake // nil while parked; set under mu
+
+	mu       sync.Mutex     // also for what share changes of sub, which the owner reads without
+	reader   *fanout.Reader // nil while not joined
+	token    *roxy.Identity // sub.Identity, or that of the last refresh
+	expires  time.Time      // of token
+	reason   Reason         // why the hub ends the stream; "" while it does not
+	endedAt  time.Time      // when reason was set
+	parked   *fanout.Parked // nil while a goroutine has the stream
+	finished bool           // the sink is the transport's again
+	position uint64         // sent, for others to see
+}
+
+// awake is what a stream has besides while a goroutine has it.
+type awake struct {
+	ended   chan struct{}    // closed when the hub ends the stream
+	refresh chan struct{}    // readable when expires moved
+	yield   chan chan<- bool // asks to be parked, and is told whether that was done
+
+	deadlineAt  time.Time // the deadline in force, so that it is set once in a while and not at each write
+	buf, packed []byte    // kept for their memory
+}
+
+// wake gives the stream what its goroutine needs.
+func (st *stream) wake() {
+	st.awake = &awake{ended: make(chan struct{}), refresh: make(chan struct{}, 1), yield: make(chan chan<- bool)}
 }
 
 // errEnded stands for an end that the hub decided: stream.reason tells which.
@@ -86,7 +96,7 @@ func (st *stream) end(reason Reason) {
 		st.parked.Poke()
 		return
 	}
-	close(st.ended)
+	close(st.awake.ended)
 	st.sink.SetDeadline(st.endedAt.Add(byeTime))
 }
 
@@ -180,7 +190,7 @@ func (st *stream) hello(from start) error {
 		c.Cursor, at = roxy.Cursor{}, *st.sub.After
 	}
 	c.Data = Hello{
-		Connection: st.id, Cursor: at.String(), Epoch: st.epoch,
+		Connection: st.sub.Connection, Cursor: at.String(), Epoch: st.epoch,
 		Heartbeat: st.sub.Heartbeat.String(), Time: time.Now().UTC(), Retry: retry.Milliseconds(),
 	}
 	return st.control(c)
@@ -222,17 +232,17 @@ func (st *stream) tail(ctx context.Context) error {
 			st.advance(dispatched)
 		}
 		select {
-		case <-st.ended:
+		case <-st.awake.ended:
 			return errEnded
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-st.reader.Woken():
-		case parked := <-st.yield:
+		case parked := <-st.awake.yield:
 			ok, err := st.park()
 			if parked <- ok; ok || err != nil {
 				return cmp.Or(err, errParked)
 			}
-		case <-st.refresh:
+		case <-st.awake.refresh:
 			timer.Reset(st.untilDue())
 		case <-timer.C:
 			if err := st.due(); err != nil {
@@ -246,7 +256,7 @@ func (st *stream) tail(ctx context.Context) error {
 // over reports whether the hub has ended the stream.
 func (st *stream) over() bool {
 	select {
-	case <-st.ended:
+	case <-st.awake.ended:
 		return true
 	default:
 		return false
@@ -307,26 +317,24 @@ func (st *stream) bye() {
 // farewell returns the frame that says why the hub closes, as the last bytes of the stream.
 func (st *stream) farewell(reason Reason) []byte {
 	retry := jitter(byeRetry)
-	st.buf = st.sub.Encoding.AppendControl(st.buf[:0], Control{
+	p := st.pack(nil, st.sub.Encoding.AppendControl(nil, Control{
 		Type: "roxy:bye", Retry: retry, Data: Bye{Reason: reason, Retry: retry.Milliseconds()},
-	})
-	p := st.pack(st.buf)
+	}))
 	if st.gzip != nil {
 		p = st.gzip.end(p)
 	}
 	return p
 }
 
-// pack returns p, text of the stream's own, as it goes out.
-func (st *stream) pack(p []byte) []byte {
+// pack returns p, text of the stream's own, as it goes out: p itself, or appended to dst.
+func (st *stream) pack(dst, p []byte) []byte {
 	if st.gzip == nil {
 		return p
 	}
 	if st.reader != nil {
 		st.reader.Interrupt()
 	}
-	st.packed = st.gzip.pack(st.packed[:0], p)
-	return st.packed
+	return st.gzip.pack(dst, p)
 }
 
 // gave notes a batch of the class's log that was given.
@@ -338,17 +346,23 @@ func (st *stream) gave(batch *fanout.Batch) {
 }
 
 func (st *stream) control(c Control) error {
-	st.buf = st.sub.Encoding.AppendControl(st.buf[:0], c)
-	return st.write(st.buf, 0)
+	st.awake.buf = st.sub.Encoding.AppendControl(st.awake.buf[:0], c)
+	return st.write(st.awake.buf, 0)
 }
 
 // write sends p, text of the stream's own, which holds that many events.
-func (st *stream) write(p []byte, events int) error { return st.send(st.pack(p), events) }
+func (st *stream) write(p []byte, events int) error {
+	if st.gzip != nil {
+		st.awake.packed = st.pack(st.awake.packed[:0], p)
+		p = st.awake.packed
+	}
+	return st.send(p, events)
+}
 
 // send sends p as it is.
 func (st *stream) send(p []byte, events int) error {
 	now := time.Now()
-	if now.After(st.deadlineAt.Add(-stallLimit * 9 / 10)) {
+	if now.After(st.awake.deadlineAt.Add(-stallLimit * 9 / 10)) {
 		if !st.extend(now.Add(stallLimit)) {
 			return errEnded
 		}
@@ -373,7 +387,7 @@ func (st *stream) extend(to time.Time) bool {
 	if st.reason != "" {
 		return false
 	}
-	st.deadlineAt = to
+	st.awake.deadlineAt = to
 	st.sink.SetDeadline(to)
 	return true
 }

@@ -41,11 +41,12 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription, sink Sink) error 
 	}
 	sub.Patterns = slices.Compact(slices.SortedFunc(slices.Values(sub.Patterns), comparePatterns))
 	sub.Types = slices.Compact(slices.Sorted(slices.Values(sub.Types)))
+	sub.Connection = cmp.Or(sub.Connection, NewConnectionID())
 	st := &stream{
-		hub: h, shard: h.shardOf(sub.Identity.Tenant), sub: sub, id: cmp.Or(sub.Connection, NewConnectionID()), since: time.Now().UTC(), sink: sink,
+		hub: h, shard: h.shardOf(sub.Identity.Tenant), sub: sub, since: time.Now().UTC(), sink: sink,
 		expires: sub.Identity.Expires, lastWrite: time.Now(),
 	}
-	st.wait()
+	st.wake()
 	if sub.Gzip {
 		st.gzip = &gzipStream{}
 	}
@@ -102,7 +103,7 @@ func (st *stream) level() slog.Level {
 // names are the stream in a line of the log.
 func (st *stream) names(more ...slog.Attr) []slog.Attr {
 	return append([]slog.Attr{
-		slog.String("tenant", st.sub.Identity.Tenant), slog.String("user", st.sub.Identity.User), slog.String("connection", st.id),
+		slog.String("tenant", st.sub.Identity.Tenant), slog.String("user", st.sub.Identity.User), slog.String("connection", st.sub.Connection),
 	}, more...)
 }
 

@@ -16,9 +16,13 @@ import (
 // Blocks grow with the backlog, so that a class whose readers keep up costs little and one that bursts is written in
 // few system calls.
 const (
+	fewBlock   = 512 // of a log with few readers, which holds nothing while they keep up
 	firstBlock = 2 << 10
 	lastBlock  = 64 << 10
 )
+
+// few is how many readers a look at all of them costs nothing for.
+const few = 4
 
 // Limits bounds what a Log keeps for readers that are behind. A reader further behind is cut (Reader.Next).
 type Limits struct {
@@ -159,6 +163,9 @@ func (l *Log) last() *block {
 // grow adds a block: a small one when all readers keep up, larger ones the more there is to catch up with.
 func (l *Log) grow(need int) *block {
 	size := firstBlock
+	if len(l.readers) <= few {
+		size = fewBlock
+	}
 	if b := l.last(); b != nil {
 		size = min(4*cap(b.buf), lastBlock)
 	}
@@ -196,6 +203,20 @@ func (l *Log) release() {
 			r.drop()
 		}
 	}
+}
+
+// forget lets go of everything when few readers follow and all have got it: there are many such logs, and each is read
+// rarely.
+func (l *Log) forget() {
+	if len(l.readers) > few {
+		return
+	}
+	for _, r := range l.readers {
+		if r.pos < l.end && !r.cut {
+			return
+		}
+	}
+	l.blocks, l.start, l.frames = nil, l.end, 0
 }
 
 // find returns the block that holds position pos < l.end.

@@ -343,7 +343,8 @@ func TestChurnLeavesNothingBehind(t *testing.T) {
 				o.when(func(now time.Time, busy bool) ([]byte, time.Time, bool) { return nil, now.Add(time.Hour), busy })
 				parked := p.Park(detach(t, ours), r, o, nil, time.Now().Add(time.Hour))
 				switch i % 4 {
-				case 0:
+				case 0: // in vain when it falls behind and is released
+					_ = theirs.SetReadDeadline(time.Now().Add(time.Second))
 					_, _ = io.CopyN(io.Discard, theirs, 2000)
 				case 1:
 					_ = theirs.(*net.TCPConn).SetLinger(0) //nolint:forcetypeassert // it is one

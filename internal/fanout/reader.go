@@ -84,7 +84,9 @@ func (r *Reader) Next() (batch Batch, ok bool) {
 	if len(b.packs) > 0 {
 		batch.Sum = b.packs[behind-1].sum
 	}
-	r.pos = limit
+	if r.pos = limit; limit == l.end {
+		l.forget()
+	}
 	return batch, true
 }
 

@@ -154,11 +154,21 @@ func TestCookiesCountOnlyFromThisSiteAndListedOrigins(t *testing.T) {
 		"POST of an extension":                       {"POST", "chrome-extension://example.com", "", false, false},
 		"POST of the origin that is called asterisk": {"POST", "https://x.example", "cross-site", false, false},
 		"HEAD":                          {"HEAD", "", "", false, true},
+		"WebSocket of this origin":      {"WebSocket", "http://example.com", "", false, true},
+		"WebSocket of a listed one":     {"WebSocket", "https://bar.example", "cross-site", false, true},
+		"WebSocket of a stranger":       {"WebSocket", "https://evil.example", "", false, false},
+		"WebSocket without Origin":      {"WebSocket", "", "", false, false},
+		"WebSocket typed by nobody":     {"WebSocket", "", "none", false, false},
 		"DELETE without Origin":         {"DELETE", "", "", false, false},
 		"a Sec-Fetch-Site nobody knows": {"GET", "", "same-planet", false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := request(t, tt.method, "/v1/stream", "Cookie", cookie)
+			method, upgrade := tt.method, ""
+			if method == "WebSocket" {
+				method, upgrade = http.MethodGet, "websocket"
+			}
+			r := request(t, method, "/v1/stream", "Cookie", cookie)
+			r.Header.Set("Upgrade", upgrade)
 			if tt.origin != "" {
 				r.Header.Set("Origin", tt.origin)
 			}

@@ -17,11 +17,22 @@ func TestAVerifiedTokenIsCachedButStillEndsAndIsRevoked(t *testing.T) {
 		revoked := false
 		v := openHS(t, Options{Revoked: func(roxy.Identity) bool { return revoked }})
 		token := signHS(t, jwt.MapClaims{"sub": "u7", "exp": time.Now().Add(10 * time.Second).Unix(), "roles": []string{"waiter"}})
+		var last roxy.Identity
 		use := func(admin bool) {
 			t.Helper()
-			if id, err := v.Verify(t.Context(), token); err != nil || id.Grant.Admin != admin {
+			id, err := v.Verify(t.Context(), token)
+			if err != nil || id.Grant.Admin != admin {
 				t.Fatalf("%+v, %v", id, err)
 			}
+			last = id
+			if id, err := v.Still(last); err != nil || id.Grant.Admin != admin {
+				t.Fatalf("still %+v, %v", id, err)
+			}
+		}
+		still := func(code roxy.Code, member string) {
+			t.Helper()
+			_, err := v.Still(last)
+			refused(t, err, code, member, token)
 		}
 		use(false)
 		use(false)
@@ -33,11 +44,13 @@ func TestAVerifiedTokenIsCachedButStillEndsAndIsRevoked(t *testing.T) {
 		revoked = true
 		_, err := v.Verify(t.Context(), token)
 		refused(t, err, roxy.Unauthenticated, "", token)
+		still(roxy.Unauthenticated, "")
 		revoked = false
 		use(true)
 		time.Sleep(10 * time.Second)
 		_, err = v.Verify(t.Context(), token)
 		refused(t, err, roxy.TokenExpired, "exp", token)
+		still(roxy.TokenExpired, "exp")
 		if s := v.Stats(); s.Refused != 2 {
 			t.Fatalf("%+v", s)
 		}

@@ -17,7 +17,8 @@ import (
 //	                      absent (plain http, old browsers, no browser)   Origin is this host; or no Origin, for GET and HEAD
 //
 // GET and HEAD change nothing and CORS keeps other pages from reading the answer; a same-origin EventSource sends no
-// Origin with them. All else needs one: every browser sends it there.
+// Origin with them. All else needs one, a WebSocket too, which publishes and which CORS does not guard: every browser
+// sends it there.
 func (v *Verifier) cookieCounts(r *http.Request) bool {
 	origins, sites := r.Header.Values("Origin"), r.Header.Values("Sec-Fetch-Site")
 	if len(origins) > 1 || len(sites) > 1 {
@@ -30,7 +31,7 @@ func (v *Verifier) cookieCounts(r *http.Request) bool {
 	if len(sites) == 1 {
 		site = sites[0]
 	}
-	safe := r.Method == http.MethodGet || r.Method == http.MethodHead
+	safe := (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.Header.Get("Upgrade") == ""
 	if origin != "" && slices.Contains(v.opts.Origins, origin) {
 		return true
 	}

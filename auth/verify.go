@@ -40,6 +40,16 @@ func (v *Verifier) Verify(ctx context.Context, token string) (roxy.Identity, err
 	return id, nil
 }
 
+// Still returns id, once verified, as it may act now: under the policy of this moment. Errors are *roxy.Problem: its
+// token has expired or was revoked.
+func (v *Verifier) Still(id roxy.Identity) (roxy.Identity, error) {
+	if err := v.stillGood(id, time.Now()); err != nil {
+		return roxy.Identity{}, err
+	}
+	id.Grant = v.Grant(id)
+	return id, nil
+}
+
 // stillGood returns why id, once verified, is good no more: that changes with time.
 func (v *Verifier) stillGood(id roxy.Identity, now time.Time) error {
 	if !now.Before(id.Expires.Add(v.opts.Leeway)) {

@@ -71,24 +71,44 @@ type problemBody struct {
 	Member     string    `json:"member,omitempty"`
 	Remedy     string    `json:"remedy,omitempty"`
 	RetryAfter string    `json:"retryAfter,omitempty"`
+
+	wait time.Duration // RetryAfter
+}
+
+// describe returns what is told of p.
+func describe(p *roxy.Problem) problemBody {
+	row := rowOf(p.Code)
+	body := problemBody{
+		Type: problemDocs + string(row.code), Title: row.title, Status: row.status,
+		Detail: p.Detail, Code: row.code, Member: p.Member, Remedy: row.remedy,
+	}
+	if wait := retryAfter(p.RetryAfter, row.retry); wait > 0 {
+		body.RetryAfter, body.wait = wait.String(), wait
+	}
+	return body
+}
+
+// encode returns b as JSON.
+func (b problemBody) encode() []byte {
+	// A parameter's name may hold any bytes; they are told with U+FFFD in place of what is not UTF-8.
+	text, err := json.Marshal(b, jsontext.AllowInvalidUTF8(true))
+	if err != nil {
+		panic("BUG: a problem of strings does not encode: " + err.Error())
+	}
+	return text
 }
 
 // Write answers r with the problem behind err and returns that problem. What is not a *roxy.Problem is told as
 // internal, without its text: the caller of Write logs the Err of what is returned.
 func Write(w http.ResponseWriter, r *http.Request, err error) *roxy.Problem {
 	p := problemOf(err)
-	row := rowOf(p.Code)
-	body := problemBody{
-		Type: problemDocs + string(row.code), Title: row.title, Status: row.status,
-		Detail: p.Detail, Code: row.code, Member: p.Member, Remedy: row.remedy,
-	}
+	body := describe(p)
 	h := w.Header()
-	if wait := retryAfter(p.RetryAfter, row.retry); wait > 0 {
-		h.Set("Retry-After", strconv.Itoa(int(wait/time.Second)))
-		body.RetryAfter = wait.String()
+	if body.wait > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(body.wait/time.Second)))
 	}
-	if row.status == http.StatusUnauthorized {
-		h.Set("WWW-Authenticate", challenge(r, row.code))
+	if body.Status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", challenge(r, body.Code))
 	}
 	if p.Limit != nil {
 		setRateLimit(h, *p.Limit)
@@ -96,13 +116,8 @@ func Write(w http.ResponseWriter, r *http.Request, err error) *roxy.Problem {
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(row.status)
-	// A parameter's name may hold any bytes; they are told with U+FFFD in place of what is not UTF-8.
-	text, err := json.Marshal(body, jsontext.AllowInvalidUTF8(true))
-	if err != nil {
-		panic("BUG: a problem of strings does not encode: " + err.Error())
-	}
-	_, _ = w.Write(text) // whoever went away needs no answer
+	w.WriteHeader(body.Status)
+	_, _ = w.Write(body.encode()) // whoever went away needs no answer
 	return p
 }
 

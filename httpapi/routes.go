@@ -22,6 +22,7 @@ func (a *api) routes() []route {
 		{http.MethodPost, "/v1/sessions/{connection}/refresh", a.refresh},
 		{http.MethodPost, "/v1/events", a.publish},
 		{http.MethodGet, "/v1/stream", a.stream},
+		{http.MethodGet, "/v1/ws", a.socket},
 		{http.MethodGet, "/v1/ping", a.ping},
 	}
 }
@@ -33,17 +34,22 @@ func (a *api) mux() http.Handler {
 	for _, r := range a.routes() {
 		mux.Handle(r.method+" "+r.path, a.serve(r.handler))
 		methods[r.path] = append(methods[r.path], r.method)
-		if r.method == http.MethodGet && r.path != "/v1/stream" {
+		if r.method == http.MethodGet && !endless(r.path) {
 			methods[r.path] = append(methods[r.path], http.MethodHead)
 		}
 	}
-	mux.Handle("HEAD /v1/stream", a.serve(otherMethod(methods["/v1/stream"]))) // GET would serve HEAD too, without end
 	for path, allowed := range methods {
+		if endless(path) {
+			mux.Handle("HEAD "+path, a.serve(otherMethod(allowed))) // GET would serve HEAD too, without end
+		}
 		mux.Handle(path, a.serve(otherMethod(allowed)))
 	}
 	mux.Handle("/", a.serve(unknownPath))
 	return mux
 }
+
+// endless reports whether what is answered to GET at path has no end.
+func endless(path string) bool { return path == "/v1/stream" || path == "/v1/ws" }
 
 // otherMethod answers the methods that a path does not have: OPTIONS with those it has, the others with a refusal.
 func otherMethod(allowed []string) handler {

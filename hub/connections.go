@@ -42,14 +42,14 @@ func (h *Hub) Connections(tenant string) []Connection {
 }
 
 func (st *stream) describe() Connection {
+	st.mu.Lock()
+	defer st.mu.Unlock()
 	c := Connection{
 		ID: st.id, User: st.sub.Identity.User, Roles: st.sub.Identity.Roles, Transport: st.sub.Transport, Remote: st.sub.Remote, Since: st.since,
 	}
 	for _, p := range st.sub.Patterns {
 		c.Patterns = append(c.Patterns, p.String())
 	}
-	st.mu.Lock()
-	defer st.mu.Unlock()
 	c.Expires = st.expires
 	c.Cursor = st.cursor(st.position).String()
 	if st.reader != nil {
@@ -68,6 +68,8 @@ func (h *Hub) Refresh(connection string, fresh roxy.Identity) error {
 	if st == nil || st.sub.Identity.Tenant != fresh.Tenant || st.sub.Identity.User != fresh.User {
 		return &roxy.Problem{Code: roxy.NotFound, Member: "connection", Detail: "no live connection of yours has this id"}
 	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
 	if !slices.Equal(st.sub.Identity.Roles, fresh.Roles) {
 		return &roxy.Problem{Code: roxy.Forbidden, Member: "connection", Detail: "the fresh token's roles differ from the connection's: connect anew"}
 	}
@@ -76,8 +78,6 @@ func (h *Hub) Refresh(connection string, fresh roxy.Identity) error {
 	if err := h.admits(&sub); err != nil {
 		return err
 	}
-	st.mu.Lock()
-	defer st.mu.Unlock()
 	st.expires, st.token = fresh.Expires, &fresh
 	select {
 	case st.refresh <- struct{}{}:
@@ -86,17 +86,30 @@ func (h *Hub) Refresh(connection string, fresh roxy.Identity) error {
 	return nil
 }
 
+// Identity returns whose live connection this is, by the token of its last refresh.
+func (h *Hub) Identity(connection string) (roxy.Identity, bool) {
+	h.mu.Lock()
+	st := h.streams[connection]
+	h.mu.Unlock()
+	if st == nil {
+		return roxy.Identity{}, false
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return *st.token, true
+}
+
 // Regrant ends the streams whose identity, under the grant that it has now, may no longer read what they subscribe.
 // grant is called for each live stream.
 func (h *Hub) Regrant(grant func(roxy.Identity) roxy.Grant) {
-	h.endWhere(func(st *stream, token roxy.Identity) bool {
+	h.endWhere(func(patterns []roxy.Pattern, token roxy.Identity) bool {
 		g := grant(token)
-		return slices.ContainsFunc(st.sub.Patterns, func(p roxy.Pattern) bool { return !g.MayRead(p) })
+		return slices.ContainsFunc(patterns, func(p roxy.Pattern) bool { return !g.MayRead(p) })
 	})
 }
 
 // endWhere ends the streams for which over says so as revoked.
-func (h *Hub) endWhere(over func(st *stream, token roxy.Identity) bool) {
+func (h *Hub) endWhere(over func(patterns []roxy.Pattern, token roxy.Identity) bool) {
 	h.mu.Lock()
 	live := make([]*stream, 0, len(h.streams))
 	for _, st := range h.streams {
@@ -105,9 +118,9 @@ func (h *Hub) endWhere(over func(st *stream, token roxy.Identity) bool) {
 	h.mu.Unlock()
 	for _, st := range live {
 		st.mu.Lock()
-		token := st.token
+		patterns, token := st.sub.Patterns, *st.token
 		st.mu.Unlock()
-		if over(st, *token) {
+		if over(patterns, token) {
 			st.end(Revoked)
 		}
 	}
@@ -134,5 +147,5 @@ func (h *Hub) unregister(st *stream) {
 	}
 }
 
-// newConnectionID returns a name that nobody can guess.
-func newConnectionID() string { return strings.ToLower(rand.Text()[:20]) }
+// NewConnectionID returns a name that nobody can guess.
+func NewConnectionID() string { return strings.ToLower(rand.Text()[:20]) }

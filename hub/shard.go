@@ -262,7 +262,7 @@ func (s *shard) join(t *tenant, st *stream, at uint64) (dispatched uint64, joine
 			t.index.insert(p, c)
 		}
 	}
-	st.sub.Patterns, st.sub.Types, st.sub.Identity.Roles = c.patterns, c.types, c.roles // one copy for all of them
+	st.share(c)
 	user := st.sub.Identity.User
 	t.users[user] = append(t.users[user], st)
 	st.class = c

@@ -52,7 +52,7 @@ type stream struct {
 	deadlineAt time.Time // the deadline in force, so that it is set once in a while and not at each write
 	buf        []byte
 
-	mu       sync.Mutex
+	mu       sync.Mutex     // also for what share changes of sub, which the owner reads without
 	reader   *fanout.Reader // nil while not joined
 	token    *roxy.Identity // sub.Identity, or that of the last refresh
 	expires  time.Time      // of token
@@ -108,6 +108,13 @@ func (st *stream) follow(r *fanout.Reader) {
 		st.reader.Leave()
 	}
 	st.reader = r
+}
+
+// share makes what decides the bytes one copy for all streams of c. It stays equal; the lock is for those who look.
+func (st *stream) share(c *class) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.sub.Patterns, st.sub.Types, st.sub.Identity.Roles = c.patterns, c.types, c.roles
 }
 
 // run gives the stream what it asked for until it ends, and returns why.

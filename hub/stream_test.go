@@ -264,6 +264,34 @@ func TestRevocationEndsLiveStreamsAndOutlivesARestart(t *testing.T) {
 	}
 }
 
+// A connection that subscribes nothing yet is the hub's to know and to end all the same.
+func TestAStreamWithoutPatternsHearsNothingAndEndsLikeAnyOther(t *testing.T) {
+	f := startHub(t, Options{})
+	me := all(t, "bar", "u1")
+	me.TokenID, me.Expires = "j1", time.Now().Add(time.Hour)
+	r, _ := f.subscribe(t, Subscription{Connection: "c1", Identity: me})
+	r.awaitLine(t, "C roxy:live")
+	f.publish(t, me, event(t, "a", "1"), roxy.Event{Topic: event(t, "a", "").Topic, Data: []byte("2"), Ephemeral: true})
+	fresh := me
+	fresh.Expires = me.Expires.Add(time.Hour)
+	if err := f.Refresh("c1", fresh); err != nil {
+		t.Error(err)
+	}
+	if who, ok := f.Identity("c1"); !ok || !who.Expires.Equal(fresh.Expires) {
+		t.Errorf("c1 is %+v, %t", who, ok)
+	}
+	if _, ok := f.Identity("c2"); ok {
+		t.Error("somebody is c2")
+	}
+	if err := f.Revoke(t.Context(), roxy.Revocation{Tenant: "bar", TokenID: "j1"}); err != nil {
+		t.Fatal(err)
+	}
+	r.awaitLine(t, "C roxy:bye")
+	if offsets, data := events(r.lines()); len(offsets) > 0 {
+		t.Errorf("it was given %v", data)
+	}
+}
+
 func TestPolicyReloadEndsWhatIsNoLongerAllowed(t *testing.T) {
 	f := startHub(t, Options{})
 	waiter, cook := all(t, "bar", "u1", "waiter"), all(t, "bar", "u2", "kitchen")

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,16 +15,17 @@ import (
 
 // Subscription is what a stream asks for.
 type Subscription struct {
-	Identity  roxy.Identity
-	Patterns  []roxy.Pattern
-	Types     []string      // only these; empty is every type
-	After     *roxy.Cursor  // resume behind it; nil is from now on, unless Earliest
-	Earliest  bool          // from the oldest retained event on
-	Heartbeat time.Duration // something is sent at least this often
-	Encoding  Encoding
-	Transport string // for the operator: sse
-	Remote    string // the client's address, for the operator
-	Ended     func() // called once when a stream that began is over, from any goroutine; nil for nobody
+	Connection string // its id, from NewConnectionID, when the connection outlives the stream; "" makes one
+	Identity   roxy.Identity
+	Patterns   []roxy.Pattern // none: the stream is given nothing but the hub's own events
+	Types      []string       // only these; empty is every type
+	After      *roxy.Cursor   // resume behind it; nil is from now on, unless Earliest
+	Earliest   bool           // from the oldest retained event on
+	Heartbeat  time.Duration  // something is sent at least this often
+	Encoding   Encoding
+	Transport  string // for the operator: sse, ws
+	Remote     string // the client's address, for the operator
+	Ended      func() // called once when a stream that began is over, from any goroutine; nil for nobody
 }
 
 // Subscribe gives sink what sub asks for until ctx ends, the sink fails or the hub ends the stream, having said why. When
@@ -39,7 +41,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription, sink Sink) error 
 	sub.Patterns = slices.Compact(slices.SortedFunc(slices.Values(sub.Patterns), comparePatterns))
 	sub.Types = slices.Compact(slices.Sorted(slices.Values(sub.Types)))
 	st := &stream{
-		hub: h, shard: h.shardOf(sub.Identity.Tenant), sub: sub, id: newConnectionID(), since: time.Now().UTC(), sink: sink,
+		hub: h, shard: h.shardOf(sub.Identity.Tenant), sub: sub, id: cmp.Or(sub.Connection, NewConnectionID()), since: time.Now().UTC(), sink: sink,
 		expires: sub.Identity.Expires, ended: make(chan struct{}), refresh: make(chan struct{}, 1), lastWrite: time.Now(),
 	}
 	st.token = &st.sub.Identity
@@ -83,9 +85,10 @@ func (st *stream) conclude(ctx context.Context, err error) {
 	}
 }
 
-// level is how loud the stream's beginning and end are: the hub's own streams are not worth telling.
+// level is how loud the stream's beginning and end are: the hub's own streams are not worth telling, nor are those that
+// wait for a subscription.
 func (st *stream) level() slog.Level {
-	if engine.SystemTenant(st.sub.Identity.Tenant) {
+	if engine.SystemTenant(st.sub.Identity.Tenant) || len(st.sub.Patterns) == 0 {
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo
@@ -100,9 +103,6 @@ func (st *stream) names(more ...slog.Attr) []slog.Attr {
 
 // admits checks what sub asks for against its identity's grant.
 func (h *Hub) admits(sub *Subscription) error {
-	if len(sub.Patterns) == 0 {
-		return &roxy.Problem{Code: roxy.InvalidParameter, Member: "topic", Detail: "topic is required: name at least one pattern"}
-	}
 	for _, p := range sub.Patterns {
 		if !sub.Identity.Grant.MayRead(p) {
 			return &roxy.Problem{Code: roxy.Forbidden, Member: "topic", Detail: fmt.Sprintf("pattern %q lies outside what %q may read", p, sub.Identity.User)}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -17,7 +18,8 @@ func newCheck() *cobra.Command {
 		Use:   "check FILE",
 		Short: "Say what is wrong with a configuration, or what it sets up",
 		Long: `check reads FILE as serve would, environment included, and prints every error with its line, or what a hub with
-it would do. It reads the files of the keys, fetches nothing and starts nothing.`,
+it would do. What serve only warns of, such as a secret that every user of the machine can read, is an error here. It
+reads the files of the keys, fetches nothing and starts nothing.`,
 		Example: `  roxy check roxy.yaml`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -25,11 +27,11 @@ it would do. It reads the files of the keys, fetches nothing and starts nothing.
 			if err != nil {
 				return err
 			}
+			if len(c.Warnings) > 0 {
+				return errors.New(strings.Join(c.Warnings, "\n"))
+			}
 			out := cmd.OutOrStdout()
 			line := func(format string, a ...any) { _, _ = fmt.Fprintf(out, format+"\n", a...) }
-			for _, w := range c.Warnings {
-				line("warning: %s", w)
-			}
 			var algs []string
 			for _, k := range c.Keys {
 				algs = append(algs, k.Algorithm)

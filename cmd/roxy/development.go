@@ -22,7 +22,7 @@ const developmentSecret = "dev-secret"
 const developmentPolicy = `{developer: {read: ["**"], publish: ["**"], write: ["**"], admin: true}}`
 
 // serveDevelopment runs a hub that needs no configuration and is safe because only this machine reaches it.
-func serveDevelopment(ctx context.Context, from config.Sources) error {
+func serveDevelopment(ctx context.Context, from config.Sources, again *reloads) error {
 	data := config.Default().Data
 	if s, ok := from.Env("ROXY_DATA"); ok {
 		data = config.Path(s)
@@ -57,7 +57,7 @@ func serveDevelopment(ctx context.Context, from config.Sources) error {
 	if err != nil {
 		return err
 	}
-	return serve(ctx, loaded, from, func() { teach(loaded, token) })
+	return serve(ctx, loaded, from, again, func() { teach(loaded, token) })
 }
 
 // ownSecret returns the secret in file, made when it is not there yet.

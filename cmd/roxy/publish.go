@@ -131,6 +131,20 @@ type line struct {
 	Urgent      bool   `json:"urgent"`
 }
 
+// parseLine reads a line, which holds one event and nothing behind it: what is there would be lost without a word.
+func parseLine(text []byte) (roxy.Event, error) {
+	var l line
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&l); err != nil {
+		return roxy.Event{}, err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return roxy.Event{}, errors.New("there is more behind the event: write one event a line")
+	}
+	return l.event()
+}
+
 func (l line) event() (e roxy.Event, err error) {
 	e = roxy.Event{
 		Type: l.Type, Data: l.Data, ID: l.ID, Correlation: l.Correlation, Except: l.Except, Ephemeral: l.Ephemeral, Urgent: l.Urgent,
@@ -152,28 +166,25 @@ func publishLines(cmd *cobra.Command, c *client.Client) error {
 	lines := bufio.NewScanner(cmd.InOrStdin())
 	lines.Buffer(nil, maxLine)
 	var batch []roxy.Event
-	n, done := 0, 0
+	n, first, done := 0, 1, 0 // lines read, the first of the batch, events published
 	progress := newProgress(os.Stderr)
 	flush := func() error {
 		if len(batch) == 0 {
 			return nil
 		}
 		if _, err := c.Publish(cmd.Context(), batch...); err != nil {
-			return fmt.Errorf("lines %d–%d: %w", done+1, n, err)
+			return fmt.Errorf("lines %d–%d: %w (%d events before them were published)", first, n, err, done)
 		}
-		done, batch = n, batch[:0]
+		done, first, batch = done+len(batch), n+1, batch[:0]
 		progress.show("%d events published", done)
 		return nil
 	}
 	for lines.Scan() {
 		n++
-		var l line
-		dec := json.NewDecoder(bytes.NewReader(lines.Bytes()))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(&l); err != nil {
-			return fmt.Errorf("line %d: %w (%d events before it were published)", n, err, done)
+		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
+			continue
 		}
-		e, err := l.event()
+		e, err := parseLine(lines.Bytes())
 		if err != nil {
 			return fmt.Errorf("line %d: %w (%d events before it were published)", n, err, done)
 		}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -140,6 +141,106 @@ func TestCheckSaysWhatIsWrongOrWhatItSetsUp(t *testing.T) {
 	}
 	if _, stderr, err := runRoxy(t, t.TempDir(), nil, "", "check", bad); err == nil || !strings.Contains(stderr, "bad.yaml:1: lisen") || !strings.Contains(stderr, "bad.yaml:2: log.level") {
 		t.Errorf("%v\n%s", err, stderr)
+	}
+}
+
+func TestCheckRefusesASecretThatEverybodyCanRead(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "roxy.yaml")
+	for name, text := range map[string]string{"secret": strings.Repeat("x", 40), "roxy.yaml": "auth: { keys: [{ alg: HS256, secretFile: secret }] }\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustRoxy(t, nil, "", "check", file)
+	if err := os.Chmod(filepath.Join(dir, "secret"), 0o644); err != nil { //nolint:gosec // what the test is about
+		t.Fatal(err)
+	}
+	if stdout, stderr, err := runRoxy(t, dir, nil, "", "check", file); err == nil || stdout != "" || !strings.Contains(stderr, "roxy.yaml:1: auth.keys[0]: ") || !strings.Contains(stderr, "chmod 600") {
+		t.Errorf("%v\n%s%s", err, stdout, stderr)
+	}
+}
+
+func TestLinesThatAreNotOneEventAreRefusedNotLost(t *testing.T) {
+	hub := testkit.Start(t, testkit.Config{})
+	env := []string{"ROXY_URL=" + hub.URL, "ROXY_TOKEN=" + hub.Token(t, testkit.Claims{User: "boss", Roles: []string{"everything"}})}
+	if out := mustRoxy(t, env, "{\"topic\":\"orders/1\"}\n\n{\"topic\":\"orders/2\"}\n \n", "publish", "--ndjson"); out != "2 events published\n" {
+		t.Errorf("blank lines between events: %s", out)
+	}
+	for _, lines := range []string{
+		`{"topic":"orders/3"} {"topic":"orders/4"}`, `{"topic":"orders/3"} junk`, `{"topic":"orders/3"}]`, `{"topic":"orders/3","topics":1}`, `{"topic":`, `7`,
+	} {
+		if stdout, stderr, err := runRoxy(t, t.TempDir(), env, "\n"+lines+"\n", "publish", "--ndjson"); err == nil || stdout != "" || !strings.Contains(stderr, "line 2: ") || !strings.Contains(stderr, "(0 events") {
+			t.Errorf("%s: %v\n%s%s", lines, err, stdout, stderr)
+		}
+	}
+}
+
+func TestEmptyCursorFileLeavesTheBeginningToTheFlag(t *testing.T) {
+	hub := testkit.Start(t, testkit.Config{})
+	env := []string{"ROXY_URL=" + hub.URL, "ROXY_TOKEN=" + hub.Token(t, testkit.Claims{User: "boss", Roles: []string{"everything"}})}
+	mustRoxy(t, env, "", "publish", "orders/7", "1")
+	state := filepath.Join(t.TempDir(), "cursor")
+	if err := os.WriteFile(state, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := tailSome(t, env, 1, "orders/*", "--after", "earliest", "--json", "--cursor-file", state); got[0].Topic != "orders/7" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// The secret is a named pipe, so that the test holds the hub in its start, and sees it read the configuration again.
+func TestHangupDuringAStartReloadsOnceItRuns(t *testing.T) {
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "secret")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "roxy.yaml")
+	text := "listen: 127.0.0.1:0\nadmin: { listen: 127.0.0.1:0 }\nauth: { keys: [{ alg: HS256, secretFile: secret }] }\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, testkit.Binary(t), "serve", "--config", file)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	var out safeBuffer
+	cmd.Stderr = &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	// Opening a pipe to write waits for who reads it: the hub, at its start and again at the reload.
+	feed := func(before func()) {
+		opened := make(chan error, 1)
+		go func() {
+			pipe, err := os.OpenFile(pipe, os.O_WRONLY, 0)
+			if err == nil {
+				before()
+				_, err = pipe.WriteString(strings.Repeat("x", 40))
+				_ = pipe.Close()
+			}
+			opened <- err
+		}()
+		select {
+		case err := <-opened:
+			if err != nil {
+				t.Fatal(err)
+			}
+		case err := <-ended:
+			t.Fatalf("the hub ended with %v:\n%s", err, out.String())
+		}
+	}
+	feed(func() { _ = cmd.Process.Signal(syscall.SIGHUP) })
+	feed(func() {})
+	for !strings.Contains(out.String(), "policy and limits reloaded") && ctx.Err() == nil {
+		time.Sleep(5 * time.Millisecond)
+	}
+	cancel()
+	if err := <-ended; err != nil || !strings.Contains(out.String(), "policy and limits reloaded") {
+		t.Errorf("ended with %v:\n%s", err, out.String())
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"sync"
 	"syscall"
@@ -54,23 +53,25 @@ ROXY_ADMIN_LISTEN. Lists are separated by commas; auth.keys and policy.roles tak
 			if err != nil {
 				return err
 			}
+			again := watch(cmd.Context(), from.File)
+			defer again.stop()
 			if from.File == "" && !keysGiven(from) {
-				return serveDevelopment(cmd.Context(), from)
+				return serveDevelopment(cmd.Context(), from, again)
 			}
 			loaded, err := config.Load(from)
 			if err != nil {
 				return err
 			}
-			return serve(cmd.Context(), loaded, from, nil)
+			return serve(cmd.Context(), loaded, from, again, nil)
 		},
 	}
 	addConfigFlags(cmd)
 	return cmd
 }
 
-// serve wires the hub together, runs it until ctx ends, and takes it apart in the reverse order. started, when not nil,
-// is called once it listens.
-func serve(ctx context.Context, c *config.Loaded, from config.Sources, started func()) (err error) {
+// serve wires the hub together, runs it until ctx ends, and takes it apart in the reverse order. The policy and the
+// limits are read from their sources again when again says so. started, when not nil, is called once it listens.
+func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *reloads, started func()) (err error) {
 	if _, set := os.LookupEnv("GOGC"); !set {
 		debug.SetGCPercent(gcPercent)
 	}
@@ -137,14 +138,17 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, started f
 	if started != nil {
 		started()
 	}
-	reload := func() { reloadPolicy(ctx, from, verifier, limits, h, log) }
-	defer watch(ctx, from.File, reload)()
-	select {
-	case <-ctx.Done():
-		log.LogAttrs(context.WithoutCancel(ctx), slog.LevelInfo, "stopping")
-		return nil
-	case err := <-servers.failed():
-		return err
+	for {
+		select {
+		case <-ctx.Done():
+			log.LogAttrs(context.WithoutCancel(ctx), slog.LevelInfo, "stopping")
+			return nil
+		case err := <-servers.failed():
+			return err
+		case <-again.hangup:
+		case <-again.changed:
+		}
+		reloadPolicy(ctx, from, verifier, limits, h, log)
 	}
 }
 
@@ -168,54 +172,6 @@ func limitOptions(c *config.Loaded) limit.Options {
 		ConnectionsPerTenant: c.Limits.Connections.PerTenant, AttemptsPerIP: c.Limits.Connections.AttemptsPerIP,
 		PublishRate: c.Limits.Publish.Rate, PublishBurst: c.Limits.Publish.Burst,
 		PublishTenantRate: c.Limits.PublishTenant.Rate, PublishTenantBurst: c.Limits.PublishTenant.Burst,
-	}
-}
-
-// reloadPolicy reads the configuration again and puts its policy and limits in force; a broken one changes nothing.
-func reloadPolicy(ctx context.Context, from config.Sources, v *auth.Verifier, limits *limit.Limits, h *hub.Hub, log *slog.Logger) {
-	fresh, err := config.Load(from)
-	if err != nil {
-		log.LogAttrs(ctx, slog.LevelError, "the changed configuration is broken; the one before stays in force", slog.Any("error", err))
-		return
-	}
-	v.SetPolicy(auth.Policy{Roles: fresh.Grants()})
-	limits.Set(limitOptions(fresh))
-	h.Regrant(v.Grant)
-	log.LogAttrs(ctx, slog.LevelInfo, "policy and limits reloaded")
-}
-
-// watch calls reload on SIGHUP and when file changes, until the returned func is called.
-func watch(ctx context.Context, file string, reload func()) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	var running sync.WaitGroup
-	changed := make(chan struct{})
-	if file != "" {
-		running.Go(func() {
-			config.Watch(ctx, file, func() {
-				select {
-				case changed <- struct{}{}:
-				case <-ctx.Done():
-				}
-			})
-		})
-	}
-	running.Go(func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-hangup:
-			case <-changed:
-			}
-			reload()
-		}
-	})
-	return func() {
-		signal.Stop(hangup)
-		cancel()
-		running.Wait()
 	}
 }
 

@@ -64,9 +64,9 @@ func startAt(sub *client.Subscription, after, state string) error {
 	if state != "" {
 		text, err := os.ReadFile(state) //nolint:gosec // named by who runs the command
 		switch {
-		case err == nil:
+		case err == nil && strings.TrimSpace(string(text)) != "": // mktemp leaves an empty one
 			after = strings.TrimSpace(string(text))
-		case !errors.Is(err, fs.ErrNotExist):
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
 			return err
 		}
 	}

@@ -15,19 +15,21 @@ func libraries() []library {
 		// net/http/pprof registers on the default mux, which is why it has one importer, who serves another one.
 		{"net/http/pprof", []string{"admin"}, false, "profiles are the operator's"},
 		{"net/http", []string{
-			"auth", "transport/sse", "httpapi", "admin", "internal/telemetry", "client", "cmd/roxy", "internal/config",
+			"auth", "transport/sse", "transport/ws", "transport/transporttest", "httpapi", "admin", "internal/telemetry", "client", "cmd/roxy", "internal/config",
 			"internal/testkit", "examples/bar", "examples/bar/play", "bench/replay",
 		}, true, "the core knows no HTTP: the next transport has none (internal/config reads origins and cookie names)"},
 		{"database/sql", nil, false, "an engine is a folder below engine/"},
 		{"expvar", nil, false, "it publishes on the default mux; metrics are internal/telemetry's"},
 		{"unsafe", []string{"internal/fanout"}, false, "a system call that the scheduler need not know of takes a pointer; nothing else is worth it"},
 
-		{"github.com/cockroachdb/pebble/v2/vfs", []string{"engine/disk"}, true, "tests give the engine a file system in memory"},
+		{"github.com/cockroachdb/pebble/v2/vfs", []string{"engine/disk", "transport/transporttest"}, true, "tests give the engine a file system in memory"},
 		{"github.com/cockroachdb/pebble/v2", []string{"engine/disk"}, false, "the store is the engine's own business"},
 		{"github.com/golang-jwt/jwt/v5", []string{"auth"}, true, "identities are made in one place; tests make tokens that it must refuse"},
 		{"github.com/MicahParks/", []string{"auth"}, true, "signing keys, as above"},
 		{"golang.org/x/time/rate", []string{"limit"}, false, "limits are counted in one place"},
 		{"github.com/cloudevents/sdk-go/v2", []string{"httpapi"}, true, "a format of the public listener"},
+		{"github.com/gobwas/", []string{"transport/ws"}, true, "handshake and frames of WebSocket; tests are clients"},
+		{"github.com/klauspost/compress/flate", []string{"transport/ws"}, true, "compression without a state that each connection would keep"},
 		{"github.com/rs/cors", []string{"httpapi"}, false, "browsers talk to the public listener only"},
 		{"github.com/prometheus/", []string{"internal/telemetry"}, false, "the core counts in atomics and does not know who reads them"},
 		{"github.com/spf13/", []string{"cmd/roxy"}, false, "the command line"},
@@ -35,7 +37,7 @@ func libraries() []library {
 		{"github.com/goccy/go-yaml", []string{"internal/config"}, true, "configuration; tests check that examples are valid"},
 		{"gopkg.in/yaml.v3", nil, false, "goccy/go-yaml tells the line of an error"},
 		{"github.com/go-json-experiment/json", []string{
-			"httpapi", "admin", "client", "cmd/roxy", "examples/bar", "examples/bar/evening", "internal/testkit",
+			"transport/ws", "httpapi", "admin", "client", "cmd/roxy", "examples/bar", "examples/bar/evening", "internal/testkit",
 		}, true, "strict JSON, wherever bytes come from outside"},
 		{"golang.org/x/sys/unix", []string{"engine/disk", "internal/fanout"}, true, "what the file system can tell; sockets of our own"},
 

@@ -25,8 +25,10 @@ func rooms() []room {
 		{"hub", []string{"", "engine", "internal/fanout", "internal/measure"}, []string{"engine/disk", "transport/sse"}, "dispatch; it is told identities and takes any engine and transport"},
 
 		{"transport", []string{"", "hub"}, nil, "what all transports share"},
-		{"transport/sse", []string{"", "hub", "transport"}, nil, "one transport; it knows no other, and no listener"},
-		{"httpapi", []string{"", "auth", "hub", "limit", "transport", "transport/sse"}, []string{"engine/disk"}, "the public listener; the engine is behind the hub"},
+		{"transport/transporttest", []string{"", "engine/disk", "hub"}, nil, "what every transport must do, as tests over a real log; it knows none of them"},
+		{"transport/sse", []string{"", "hub", "transport"}, []string{"transport/transporttest"}, "one transport; it knows no other, and no listener"},
+		{"transport/ws", []string{"", "hub", "transport"}, []string{"engine/disk", "transport/transporttest"}, "as above; what a listener decides it is handed"},
+		{"httpapi", []string{"", "auth", "hub", "limit", "transport", "transport/sse", "transport/ws"}, []string{"engine/disk"}, "the public listener; the engine is behind the hub"},
 		{"admin", []string{"", "auth", "hub", "httpapi", "internal/measure"}, []string{"engine/disk", "limit"}, "the operator's listener; httpapi for its table of problems, so that both listeners refuse in the same words"},
 		{"internal/telemetry", []string{"", "auth", "engine/disk", "hub", "internal/measure", "limit"}, []string{"transport/sse"}, "reads everybody's Stats, so nobody but cmd may import it"},
 

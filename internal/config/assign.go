@@ -101,7 +101,7 @@ func (s *source) entries(n ast.Node, key string) (entries []*ast.MappingValueNod
 	case *ast.MappingValueNode:
 		return []*ast.MappingValueNode{n}, true
 	}
-	s.fail(n, key, "want members such as {name: value}, got %s", clip(n.String()))
+	s.fail(n, key, "want members such as {name: value}, got %s", kind(n))
 	return nil, false
 }
 
@@ -156,7 +156,7 @@ func (s *source) assignList(n ast.Node, key string, v reflect.Value) {
 func (s *source) assignScalar(n ast.Node, key string, v reflect.Value) {
 	value, ok := n.(ast.ScalarNode)
 	if !ok {
-		s.fail(n, key, "want one value, got %s", clip(n.String()))
+		s.fail(n, key, "want one value, got %s", kind(n))
 		return
 	}
 	text := value.GetToken().Value
@@ -255,13 +255,13 @@ func join(key, name string) string {
 	return key + "." + name
 }
 
-func clip(s string) string {
-	s = strings.TrimSpace(s)
-	if line, _, more := strings.Cut(s, "\n"); more {
-		s = line + " …"
+// kind says what n is without its text: what stands in a wrong place may be a secret.
+func kind(n ast.Node) string {
+	switch n.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode:
+		return "members"
+	case *ast.SequenceNode:
+		return "a list"
 	}
-	if len(s) > 60 {
-		s = s[:60] + "…"
-	}
-	return s
+	return "one value"
 }

@@ -25,13 +25,18 @@ type checker struct {
 }
 
 func (c *checker) fail(key, format string, args ...any) {
+	*c.errs = append(*c.errs, fmt.Errorf("%s: %s: %s", c.place(key), key, fmt.Sprintf(format, args...)))
+}
+
+// place returns where key stands.
+func (c *checker) place(key string) string {
 	place := c.seen[key]
 	for parent := key; place == "" && parent != ""; { // a default, or left out: name the nearest that is there
 		cut := strings.LastIndexAny(parent, ".[")
 		parent = parent[:max(cut, 0)]
 		place = c.seen[parent]
 	}
-	*c.errs = append(*c.errs, fmt.Errorf("%s: %s: %s", cmp.Or(place, "config"), key, fmt.Sprintf(format, args...)))
+	return cmp.Or(place, "config")
 }
 
 func (c *checker) all() {
@@ -88,8 +93,9 @@ func (c *checker) key(k Key, at string) (auth.Key, error) {
 		if err != nil {
 			return key, fmt.Errorf("secretFile: %w", err)
 		}
-		if info, err := os.Stat(string(k.SecretFile)); err == nil && info.Mode().Perm()&0o077 != 0 {
-			c.loaded.Warnings = append(c.loaded.Warnings, fmt.Sprintf("%s: %s can be read by others: chmod 600 it", at, k.SecretFile))
+		if info, err := os.Stat(string(k.SecretFile)); err == nil && info.Mode().Perm()&0o007 != 0 {
+			c.loaded.Warnings = append(c.loaded.Warnings, fmt.Sprintf(
+				"%s: %s: secretFile %s is open to every user of this machine: chmod 600 it, or 640 for a group of the hub's own", c.place(at), at, k.SecretFile))
 		}
 		key.Secret = []byte(strings.TrimSpace(string(text)))
 	case k.PublicKeyFile != "":

@@ -7,10 +7,12 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 var update = flag.Bool("update", os.Getenv("ROXY_UPDATE_GOLDEN") != "", "write the golden files anew")
@@ -89,20 +91,57 @@ func TestEnvironmentWinsOverTheFileAndFlagsOverBoth(t *testing.T) {
 	}
 }
 
-func TestSecretFileThatOthersCanReadIsWarnedOf(t *testing.T) {
+func TestDefaultsAreThoseOfTheFileThatSpellsThemOut(t *testing.T) {
+	c, err := Load(Sources{File: "testdata/defaults.yaml"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := reflect.ValueOf(Default()).Elem()
+	got := reflect.ValueOf(c.Config).Elem()
+	text, err := os.ReadFile("testdata/defaults.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range Keys() {
+		if name := k.Key[strings.LastIndex(k.Key, ".")+1:]; !strings.Contains(string(text), name+":") {
+			t.Errorf("the file does not have %s", k.Key)
+		}
+		g, w := spell(got.FieldByIndex(k.index)), spell(want.FieldByIndex(k.index))
+		if k.Key == "data" {
+			w = filepath.Join("testdata", w)
+		}
+		if k.Key != "auth.keys" && g != w {
+			t.Errorf("%s: %s in the file, by default %s", k.Key, g, w)
+		}
+	}
+}
+
+func TestSecretIsNotQuotedFromTheEnvironmentEither(t *testing.T) {
+	const secret = "0123456789abcdef0123456789abcdef"
+	for _, text := range []string{secret, "[" + secret + "]", "[{alg: HS256, secret: [" + secret + "]}]", `[{alg: HS256, secret: "` + secret + `}]`} {
+		_, err := Load(Sources{Env: func(name string) (string, bool) { return text, name == "ROXY_AUTH_KEYS" }})
+		if err == nil || strings.Contains(err.Error(), secret) || !utf8.ValidString(err.Error()) {
+			t.Errorf("%q", err)
+		}
+	}
+}
+
+func TestSecretFileThatEverybodyCanReadIsWarnedOf(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{"secret": strings.Repeat("x", 40), "roxy.yaml": "auth: { keys: [{ alg: HS256, secretFile: secret }] }\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for mode, want := range map[os.FileMode]int{0o600: 0, 0o644: 1} {
+	for mode, want := range map[os.FileMode]int{0o600: 0, 0o640: 0, 0o644: 1} {
 		if err := os.Chmod(filepath.Join(dir, "secret"), mode); err != nil {
 			t.Fatal(err)
 		}
 		c, err := Load(Sources{File: filepath.Join(dir, "roxy.yaml")})
 		if err != nil || len(c.Warnings) != want {
 			t.Errorf("mode %o: %v, %v", mode, c.Warnings, err)
+		} else if want > 0 && !strings.HasPrefix(c.Warnings[0], "roxy.yaml:1: auth.keys[0]: ") {
+			t.Errorf("the warning has no place: %s", c.Warnings[0])
 		}
 	}
 }

@@ -116,7 +116,9 @@ var position = regexp.MustCompile(`^\[(\d+):\d+\] (.*)`)
 func (s *source) parse(text []byte, what string) (ast.Node, bool) {
 	file, err := parser.ParseBytes(text, 0)
 	if err != nil {
-		place, message := s.name, clip(err.Error())
+		// Behind its first line the parser quotes the text around the error, which may be a secret.
+		message, _, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")
+		place := s.name
 		if m := position.FindStringSubmatch(message); m != nil {
 			message = m[2]
 			if line, err := strconv.Atoi(m[1]); err == nil && s.lines {

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Watch calls changed each time that file has another size, time or content on disk, looking every second, until ctx
-// ends. It looks instead of listening because an editor, a mounted secret and a network share announce changes each in
-// a way of its own.
+// Watch calls changed each time that file has another size or time on disk, looking every second, until ctx ends. It
+// looks instead of listening because an editor, a mounted secret and a network share announce changes each in a way of
+// its own.
 func Watch(ctx context.Context, file string, changed func()) {
 	last := lookAt(file)
 	tick := time.NewTicker(time.Second)

@@ -10,7 +10,7 @@ import (
 // metrics is the list of all that is ours on /metrics, in the order of docs/metrics.md. A new one is a line here, a
 // line there and a line in testdata/metrics.golden: a test fails until the three agree.
 func metrics() []metric {
-	transports := []string{"sse", "canary"}
+	transports := []string{"sse", "ws", "canary"}
 	ends := []string{
 		string(hub.Drain), string(hub.TokenExpired), string(hub.Revoked), string(hub.Slow), "client", "closed", "corrupt",
 	}

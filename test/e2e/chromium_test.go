@@ -18,7 +18,7 @@ import (
 func TestChromiumEventSourceResumesByItself(t *testing.T) {
 	reports := make(chan report, 1000)
 	var token string // of the cook, once there is a hub to sign it for
-	page := servePage(t, func() string { return token }, reports)
+	page := servePage(t, "testdata/eventsource.html", func() string { return token }, reports)
 	hub := testkit.Start(t, testkit.Config{YAML: "cors: { origins: [\"" + page.URL + "\"] }\n"})
 	token = hub.Token(t, testkit.Claims{User: "cook", Roles: []string{"kitchen"}})
 	admin := hub.Token(t, testkit.Claims{User: "boss", Roles: []string{"everything"}})
@@ -54,13 +54,13 @@ func TestChromiumEventSourceResumesByItself(t *testing.T) {
 
 type report struct{ Type, ID, Data string }
 
-// servePage serves the page that reports, on an origin of its own; the token is in a cookie that scripts cannot read.
-func servePage(t *testing.T, token func() string, reports chan<- report) *httptest.Server {
+// servePage serves a page that reports, on an origin of its own; the token is in a cookie that scripts cannot read.
+func servePage(t *testing.T, file string, token func() string, reports chan<- report) *httptest.Server {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
 		http.SetCookie(w, &http.Cookie{Name: "roxy_token", Value: token(), Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
-		http.ServeFile(w, r, "testdata/eventsource.html")
+		http.ServeFile(w, r, file)
 	})
 	mux.HandleFunc("POST /report", func(_ http.ResponseWriter, r *http.Request) {
 		var what report

@@ -1,0 +1,86 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/roxyhub/roxy"
+	"github.com/roxyhub/roxy/transport"
+	"github.com/roxyhub/roxy/transport/ws"
+)
+
+// socket answers GET /v1/ws until the socket ends. A browser's WebSocket can read no status, but whatever else opens one
+// can: every refusal of a handshake is a problem.
+func (a *api) socket(x *exchange, r *http.Request) error {
+	ip := clientIP(r, a.TrustedProxies)
+	attempt := func() error { return a.Limits.Attempt(ip) }
+	if err := attempt(); err != nil {
+		return err
+	}
+	if err := ws.Check(r); err != nil { // before a ticket is spent on it
+		x.Header().Set("Sec-WebSocket-Version", "13")
+		return err
+	}
+	who, err := a.authenticate(x, r)
+	if err != nil {
+		return err
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return &roxy.Problem{Code: roxy.InvalidParameter, Detail: "the query is not percent-encoded as it should be"}
+	}
+	for name := range query {
+		if name != "ticket" {
+			return &roxy.Problem{Code: roxy.InvalidParameter, Member: name, Detail: "a socket has the parameter ticket alone: topics are named when it subscribes"}
+		}
+	}
+	release, err := a.Limits.Connect(ip, who.Tenant, who.User)
+	if err != nil {
+		return err
+	}
+	defer release()
+	x.status = http.StatusSwitchingProtocols
+	return ws.Serve(x, r, &ws.Options{
+		Hub: a.Hub, Host: &host{a, x, r}, MaxMessage: int(a.maxBody) + envelope,
+		Subscription: transport.Options{MaxTopics: a.MaxTopicsPerStream, Heartbeat: a.Heartbeat},
+	}, ws.Peer{Identity: who, Remote: ip.String(), Attempt: attempt})
+}
+
+// host is the listener as a socket needs it; x and r are the handshake, for the log.
+type host struct {
+	a *api
+	x *exchange
+	r *http.Request
+}
+
+// Still implements ws.Host.
+func (h *host) Still(who roxy.Identity) (roxy.Identity, error) { return h.a.Auth.Still(who) }
+
+// Verify implements ws.Host.
+func (h *host) Verify(ctx context.Context, token string) (roxy.Identity, error) {
+	return h.a.Auth.Verify(ctx, token)
+}
+
+// Publish implements ws.Host: what POST /v1/events does with a body of JSON.
+func (h *host) Publish(ctx context.Context, who roxy.Identity, events []byte) ([]byte, error) {
+	p, err := readEvents(h.a, nil, events)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := h.a.Limits.Publish(who.Tenant, who.User, len(p.events)); err != nil {
+		return nil, err
+	}
+	results, err := h.a.Hub.Publish(ctx, who, p.events)
+	if err != nil {
+		return nil, p.locate(err)
+	}
+	return appendPublished(nil, results), nil
+}
+
+// Problem implements ws.Host.
+func (h *host) Problem(err error) []byte {
+	p := problemOf(err)
+	h.a.refused(h.x, h.r, p)
+	return describe(p).encode()
+}

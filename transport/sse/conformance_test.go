@@ -1,0 +1,95 @@
+package sse
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/roxyhub/roxy"
+	"github.com/roxyhub/roxy/hub"
+	"github.com/roxyhub/roxy/transport"
+	"github.com/roxyhub/roxy/transport/transporttest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestSSEStreamsAsEveryTransportDoes(t *testing.T) {
+	t.Run("its own connection", func(t *testing.T) {
+		transporttest.Run(t, transporttest.Transport{Handler: handler, Subscribe: subscribe})
+	})
+	t.Run("the server's", func(t *testing.T) {
+		transporttest.Run(t, transporttest.Transport{Handler: portable, Subscribe: subscribe})
+	})
+}
+
+// portable serves streams where a connection cannot be taken from the server: through other people's middleware, say.
+func portable(h *hub.Hub, who roxy.Identity) http.Handler {
+	next := handler(h, who)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(kept{w}, r) })
+}
+
+// kept is an answer whose connection stays with the server.
+type kept struct{ http.ResponseWriter }
+
+func (k kept) FlushError() error { return http.NewResponseController(k.ResponseWriter).Flush() }
+
+func (k kept) SetWriteDeadline(t time.Time) error {
+	return http.NewResponseController(k.ResponseWriter).SetWriteDeadline(t)
+}
+
+// handler serves streams as the public listener does, without its limits and tokens.
+func handler(h *hub.Hub, who roxy.Identity) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		sub, err := transport.ParseSubscription(r.URL.Query(), "", transport.Options{})
+		if err == nil {
+			sub.Identity = who
+			err = Serve(w, r, h, sub)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusForbidden)
+		}
+	})
+}
+
+// subscribe is a client that shares no code with the hub.
+func subscribe(conn net.Conn, query url.Values) (func() (transporttest.Event, error), error) {
+	if _, err := fmt.Fprintf(conn, "GET /?%s HTTP/1.1\r\nHost: hub\r\n\r\n", query.Encode()); err != nil {
+		return nil, err
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil) //nolint:bodyclose // ends with conn
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(resp.Body)
+		return nil, fmt.Errorf("%s: %s", resp.Status, text)
+	}
+	lines := bufio.NewReader(resp.Body)
+	return func() (e transporttest.Event, err error) {
+		for e.Type = "message"; ; {
+			line, err := lines.ReadString('\n')
+			if err != nil {
+				return e, err
+			}
+			name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
+			switch name {
+			case "id":
+				e.ID = value
+			case "event":
+				e.Type = value
+			case "data":
+				e.Data = value
+			case "":
+				return e, nil
+			}
+		}
+	}, nil
+}

@@ -1,6 +1,6 @@
 // Package bench measures a hub from outside: it holds many streams open, publishes, and tells what arrived, how late, and
 // what it cost the hub. It owns the load and the counting and knows no hub: a target is two HTTP requests, and a delivery
-// is a marker found in a stream, whatever the framing around it is.
+// is a mark found in a stream, whatever the framing around it is.
 package bench
 
 import (
@@ -8,33 +8,35 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 )
 
 // Target is the hub that is measured.
 type Target struct {
-	// Stream opens stream {i}; {topic} is the shared topic.
-	Stream Request
+	// Subscribe opens stream {i}.
+	Subscribe Request
 	// Publish publishes {data} on {topic}.
 	Publish Request
-	// Ready is a text in the stream that says that it is live; empty: the answer's header says so.
+	// Ready is a text in the stream that says that it is live; empty: its answer's header says so.
 	Ready string
-	// Topic is the shared topic's name.
+	// Topic is the name of the topic that all streams share.
 	Topic string
-	// OwnTopic, with {i}, is the name of stream i's own topic. Unless it is empty, every event goes to one stream's.
+	// OwnTopic, with {i}, is the name of stream i's own topic. Unless it is empty, each event goes to one stream's own.
 	OwnTopic string
+	// Token is what {token} stands for.
+	Token string
 }
 
 // Load is what the hub is given to do.
 type Load struct {
 	Streams    int
-	Publishers int           // connections that publish, at most maxPublishers
+	Publishers int           // connections that publish
 	Rate       float64       // events a second; 0: each publisher sends when its last event was answered
-	Batch      int           // events in one request, as a JSON array
-	Size       int           // of the payload, in bytes; a marker is the least
-	Duration   time.Duration // of one run
-	Warmup     time.Duration // published before the first run
-	Repeat     int           // runs
+	Batch      int           // events in one request; several are a JSON array
+	Size       int           // of the payload, in bytes
+	Warmup     time.Duration // published before anything is measured
+	Duration   time.Duration // published while it is
 	Idle       bool          // publish nothing
 }
 
@@ -42,12 +44,12 @@ type Load struct {
 type Options struct {
 	Target Target
 	Load   Load
-	// PIDs are the hub's processes, for its CPU and memory.
+	// PIDs are the hub's processes, for its CPU and memory; none: neither is told.
 	PIDs []int
-	// Settle is how long connected streams are left alone before memory is read, and before anything is published.
+	// Settle is how long open streams are left alone before memory is read and anything is published.
 	Settle time.Duration
-	// Progress hears often how far it is; nil: nobody does.
-	Progress func(format string, args ...any)
+	// Progress hears some times a second how far it is.
+	Progress func(string)
 }
 
 const (
@@ -55,8 +57,10 @@ const (
 	quiet = 3 * time.Second
 	// repeats is how long a complete run is watched for what comes twice.
 	repeats = 100 * time.Millisecond
-	// poll is how often a run looks whether it is complete; rates are that exact.
+	// poll is how often a run looks whether it is complete.
 	poll = 2 * time.Millisecond
+	// tellEvery paces Progress.
+	tellEvery = 200 * time.Millisecond
 )
 
 func (o *Options) check() error {
@@ -73,11 +77,11 @@ func (o *Options) check() error {
 	case l.Batch < 1:
 		return fmt.Errorf("a batch of %d: at least 1", l.Batch)
 	case l.Size < minSize:
-		return fmt.Errorf("payloads of %d bytes: at least %d", l.Size, minSize)
+		return fmt.Errorf("payloads of %d bytes: at least %d, which say what arrived and when it was sent", l.Size, minSize)
 	case l.Duration <= 0:
 		return fmt.Errorf("a duration of %s: more than nothing", l.Duration)
-	case l.Repeat < 1 || l.Repeat > maxRuns:
-		return fmt.Errorf("%d runs: from 1 to %d", l.Repeat, maxRuns)
+	case !strings.Contains(o.Target.Publish.Body, "{data}"):
+		return errors.New("the body of a publish has no place for {data}, which is what is looked for in the streams")
 	}
 	return nil
 }
@@ -85,147 +89,134 @@ func (o *Options) check() error {
 // meter is one measurement under way.
 type meter struct {
 	Options
-	id         int // tells our markers from those of another bench
+
 	streams    *streams
 	publishers []*publisher
+	told       time.Time
 }
 
-// Measure opens the streams, publishes and counts. Its error is about the measurement; what the hub did wrong is in the
-// Result.
+// Measure opens the streams, publishes and counts. When ctx ends it stops publishing and returns what was measured until
+// then. Its error is about the measurement; what the hub did wrong is in the Result.
 func Measure(ctx context.Context, o Options) (Result, error) {
 	if err := o.check(); err != nil {
 		return Result{}, err
 	}
-	if o.Progress == nil {
-		o.Progress = func(string, ...any) {}
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	m := &meter{Options: o, id: rand.IntN(maxID)} //nolint:gosec // it keeps apart, it guards nothing
-	streams, err := newStreams(o.Target, o.Load.Publishers, m.id)
-	if err != nil {
-		cancel()
+	if err := openFiles(o.Load.Streams + o.Load.Publishers); err != nil {
 		return Result{}, err
 	}
-	m.streams = streams
-	defer streams.wait()
-	defer cancel() // ends the streams
-	result := Result{URL: o.Target.Stream.URL, Load: o.Load.words()}
-	if result.Connect, err = m.connect(ctx); err != nil || o.Load.Idle {
-		result.Total.Dropped = streams.dropped.Load()
+	id := rand.IntN(maxID) //nolint:gosec // it keeps apart, it guards nothing
+	m := &meter{Options: o, streams: newStreams(o.Target, o.Load, id)}
+	defer m.streams.close()
+	for i := range o.Load.Publishers {
+		p := newPublisher(o.Target, o.Load, id, i, m.streams.clock)
+		defer p.close()
+		m.publishers = append(m.publishers, p)
+	}
+	result, err := m.measure(ctx)
+	result.Interrupted = ctx.Err() != nil
+	result.Dropped, result.DroppedFirst = m.streams.dropped.told()
+	return result, err
+}
+
+func (m *meter) measure(ctx context.Context) (Result, error) {
+	result := Result{URL: m.Target.Subscribe.URL, Load: m.Load.words()}
+	before, err := readUsage(m.PIDs)
+	if err != nil {
 		return result, err
 	}
-	if m.publishers, err = newPublishers(o, m.id, streams.clock); err != nil {
+	started := time.Now()
+	result.Live, err = m.streams.connect(ctx, func(live int) {
+		m.tell(func() string { return fmt.Sprintf("%d of %d streams are live", live, m.Load.Streams) })
+	})
+	result.ConnectSeconds = time.Since(started).Seconds()
+	if err != nil {
+		return result, fmt.Errorf("%d of %d streams were live: %w", result.Live, m.Load.Streams, err)
+	}
+	m.Progress(fmt.Sprintf("%d streams are live: waiting %s", result.Live, m.Settle))
+	_ = sleep(ctx, m.Settle) // what follows asks ctx
+	idle, err := readUsage(m.PIDs)
+	if err != nil {
 		return result, err
 	}
-	defer func() {
-		for _, p := range m.publishers {
-			p.close()
+	if len(m.PIDs) > 0 {
+		result.Server = &Server{
+			Before: before.memory, Idle: idle.memory, IdlePerStream: idle.memory.over(before.memory, result.Live),
+			ConnectCPU: micros(idle.cpu-before.cpu) / float64(result.Live),
 		}
-	}()
-	if o.Load.Warmup > 0 {
-		warm, err := m.run(ctx, 0, o.Load.Warmup)
+	}
+	if m.Load.Idle || ctx.Err() != nil {
+		return result, nil
+	}
+	if m.Load.Warmup > 0 {
+		warm, _, err := m.run(ctx, 0, m.Load.Warmup)
 		if err != nil {
 			return result, fmt.Errorf("warming up: %w", err)
 		}
-		result.Total.add(warm.Counts)
+		result.Warmup = &warm.Counts
 	}
-	for n := range o.Load.Repeat {
-		run, err := m.run(ctx, n+1, o.Load.Duration)
-		if err != nil {
-			return result, err
-		}
-		result.Runs = append(result.Runs, run)
-		result.Total.add(run.Counts)
+	if ctx.Err() != nil {
+		return result, nil
 	}
-	result.Median = median(result.Runs)
+	run, loaded, err := m.run(ctx, 1, m.Load.Duration)
+	if err != nil {
+		return result, err
+	}
+	result.Run = &run
+	if s := result.Server; s != nil {
+		per := loaded.over(before.memory, result.Live)
+		s.Loaded, s.LoadedPerStream = &loaded, &per
+	}
 	return result, nil
 }
 
-// connect opens the streams and reads the hub's memory before and after.
-func (m *meter) connect(ctx context.Context) (Connect, error) {
-	before, err := readUsage(m.PIDs)
-	if err != nil {
-		return Connect{}, err
-	}
-	started := time.Now()
-	if err := m.streams.connect(ctx, m.Load.Streams, m.Progress); err != nil {
-		return Connect{}, err
-	}
-	c := Connect{Streams: m.Load.Streams, Seconds: time.Since(started).Seconds()}
-	m.Progress("%d streams: waiting %s", m.Load.Streams, m.Settle)
-	if err := sleep(ctx, m.Settle); err != nil {
-		return c, err
-	}
-	if len(m.PIDs) == 0 {
-		return c, nil
-	}
-	after, err := readUsage(m.PIDs)
-	if err != nil {
-		return c, err
-	}
-	n := float64(m.Load.Streams)
-	c.Server = &ConnectCost{
-		RSSBefore: before.rss, RSSAfter: after.rss, RSSPerStream: float64(after.rss-before.rss) / n,
-		CPUPerStream: micros(after.cpu-before.cpu) / n,
-	}
-	return c, nil
-}
-
-// run publishes for d and waits until everything has come or nothing comes any more.
-func (m *meter) run(ctx context.Context, number int, d time.Duration) (Run, error) {
+// run publishes for d and waits until everything has come or nothing comes any more. It returns the hub's memory then.
+func (m *meter) run(ctx context.Context, number int, d time.Duration) (Run, Memory, error) {
 	w := m.streams.begin(number)
-	lost := m.streams.dropped.Load()
 	before, err := readUsage(m.PIDs)
 	if err != nil {
-		return Run{}, err
+		return Run{}, Memory{}, err
 	}
-	own := ownCPU()
-	started := time.Now()
+	own, started := ownCPU(), time.Now()
 	load := newSchedule(m.Load, d, m.streams.living())
 	answered := make(chan struct{})
 	go func() {
 		defer close(answered)
 		load.publish(ctx, m.publishers, number)
 	}()
-	took := m.watch(ctx, w, load, number, answered)
-	<-answered
-	if err := ctx.Err(); err != nil {
-		return Run{}, err
-	}
+	took := m.watch(w, load, number, answered)
+	own = ownCPU() - own
 	after, err := readUsage(m.PIDs)
 	if err != nil {
-		return Run{}, err
+		return Run{}, Memory{}, err
 	}
-	own = ownCPU() - own
-	if err := sleep(ctx, repeats); err != nil {
-		return Run{}, err
+	lasted := time.Since(started)
+	time.Sleep(repeats)
+	if failed, first := load.failures.told(); load.published.Load() == 0 && failed > 0 {
+		return Run{}, Memory{}, fmt.Errorf("nothing could be published: %s", first)
 	}
-	if load.published.Load() == 0 {
-		return Run{}, errors.Join(errors.New("nothing could be published"), load.failure())
-	}
-	r := newRun(w, load, took)
-	r.Dropped = m.streams.dropped.Load() - lost
-	r.BenchCPUPerDelivery = micros(own) / max(1, float64(r.Delivered))
+	r := newRun(w, load, took, ctx.Err() != nil)
+	deliveries := max(1, float64(r.Delivered))
+	r.BenchCPU = micros(own) / deliveries
 	if len(m.PIDs) > 0 {
 		cpu := after.cpu - before.cpu
-		r.Server = &RunCost{
-			CPUPerDelivery: micros(cpu) / max(1, float64(r.Delivered)), CPUPerPublish: micros(cpu) / float64(r.Published),
-			Cores: cpu.Seconds() / time.Since(started).Seconds(), RSS: float64(after.rss),
-		}
+		r.ServerCPU, r.ServerCores = micros(cpu)/deliveries, cpu.Seconds()/lasted.Seconds()
 	}
-	return r, nil
+	return r, after.memory, nil
 }
 
-// watch returns how long the deliveries took: until the last that was expected, or the last before it went quiet.
-func (m *meter) watch(ctx context.Context, w *window, load *schedule, number int, answered <-chan struct{}) time.Duration {
+// watch returns how long the deliveries took: until the last that was expected, or the last before it went quiet. It
+// returns after answered was closed.
+func (m *meter) watch(w *window, load *schedule, number int, answered <-chan struct{}) time.Duration {
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	started := time.Now()
 	last, at, publishing := int64(0), started, true
+	what := "measuring"
+	if number == 0 {
+		what = "warming up"
+	}
 	for {
 		select {
-		case <-ctx.Done():
-			return time.Since(started)
 		case <-answered:
 			publishing, answered, at = false, nil, time.Now()
 		case <-tick.C:
@@ -237,12 +228,18 @@ func (m *meter) watch(ctx context.Context, w *window, load *schedule, number int
 		if !publishing && (n >= load.expected.Load() || time.Since(at) > quiet) {
 			return at.Sub(started)
 		}
-		what := fmt.Sprintf("run %d of %d", number, m.Load.Repeat)
-		if number == 0 {
-			what = "warming up"
-		}
-		m.Progress("%s: %s, %d published, %d delivered, p99 %s", what, time.Since(started).Round(100*time.Millisecond),
-			load.published.Load(), n, w.latency.quantile(0.99).Round(10*time.Microsecond))
+		m.tell(func() string {
+			return fmt.Sprintf("%s: %.1f s, %d published, %d delivered, p99 %.1f ms", what, time.Since(started).Seconds(),
+				load.published.Load(), n, w.latency.latency().P99)
+		})
+	}
+}
+
+// tell tells how far it is, unless that was told a moment ago.
+func (m *meter) tell(what func() string) {
+	if now := time.Now(); now.Sub(m.told) >= tellEvery {
+		m.told = now
+		m.Progress(what())
 	}
 }
 

@@ -3,95 +3,108 @@ package bench
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// Request is an HTTP/1.1 request with places to fill: {topic} and {i} anywhere, {data} in the body of a publish. In a
-// form (Content-Type: application/x-www-form-urlencoded) what is filled in is escaped for it.
+// Request is an HTTP request with places to fill: {topic}, {i} and {token} anywhere, {data} in the body. In a form
+// (Content-Type: application/x-www-form-urlencoded) what is filled into the body is escaped for it.
 type Request struct {
-	Method string // default GET, with a body POST
-	URL    string // http or https
-	Header []string
-	Body   string
+	URL    string   // http or https
+	Header []string // Name: value
+	Body   string   // with one it is a POST, without a GET
 }
 
-// dialTime bounds a dial, its TLS handshake included.
-const dialTime = 30 * time.Second
+const (
+	// dialTime bounds a dial, its TLS handshake included.
+	dialTime = 30 * time.Second
+	// maxRefusal is how much of a refusal is read, and maxRepeated how much of one is repeated that no one wrote for people.
+	maxRefusal  = 64 << 10
+	maxRepeated = 300
+)
 
-// endpoint is a request that was looked at once.
-type endpoint struct {
-	head    string // all before Content-Length, with places
-	body    string
-	address string
-	tls     *tls.Config // nil: cleartext
-	form    bool
+// filling is what the places of one request are filled with.
+type filling struct {
+	topic, token string
+	i            int
+	data         string
 }
 
-func (r Request) endpoint() (endpoint, error) {
-	u, err := url.Parse(r.URL)
-	if err != nil {
-		return endpoint{}, err
+func (f filling) fill(text string, escape func(string) string) string {
+	if !strings.Contains(text, "{") {
+		return text
 	}
-	if u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return endpoint{}, fmt.Errorf("address %q: it begins with http:// or https:// and a host", r.URL)
-	}
-	_, target, _ := strings.Cut(r.URL, u.Host) // as it was written: package url would escape the braces
-	if !strings.HasPrefix(target, "/") {
-		target = "/" + target
-	}
-	e := endpoint{body: r.Body, address: u.Host}
-	port := "80"
-	if u.Scheme == "https" {
-		port, e.tls = "443", &tls.Config{ServerName: u.Hostname(), NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12}
-	}
-	if u.Port() == "" {
-		e.address = net.JoinHostPort(u.Hostname(), port)
-	}
-	method := r.Method
-	if method == "" {
-		method = "GET"
-		if r.Body != "" {
-			method = "POST"
-		}
-	}
-	lines := append([]string{method + " " + target + " HTTP/1.1", "Host: " + u.Host}, r.Header...)
-	for i, line := range lines {
-		if strings.ContainsAny(line, "\r\n") || i == 0 && strings.Count(line, " ") != 2 {
-			return endpoint{}, fmt.Errorf("method or address of %q: no spaces or line breaks in them", r.URL)
-		}
-		name, value, ok := strings.Cut(line, ":")
-		if i > 0 && !ok {
-			return endpoint{}, fmt.Errorf("header %d: it is Name: value", i-1) // not the header itself: it may hold a secret
-		}
+	return strings.NewReplacer("{topic}", escape(f.topic), "{token}", escape(f.token), "{i}", strconv.Itoa(f.i), "{data}", escape(f.data)).Replace(text)
+}
+
+func plain(s string) string { return s }
+
+// body returns the body for f.
+func (r Request) body(f filling) string {
+	for _, line := range r.Header {
+		name, value, _ := strings.Cut(line, ":")
 		if strings.EqualFold(name, "Content-Type") && strings.HasPrefix(strings.TrimSpace(value), "application/x-www-form-urlencoded") {
-			e.form = true
+			return f.fill(r.Body, url.QueryEscape)
 		}
 	}
-	e.head = strings.Join(lines, "\r\n") + "\r\n"
-	return e, nil
+	return f.fill(r.Body, plain)
 }
 
-// dial connects. The connection is reset when it is closed, so that thousands of them leave no ports behind in TIME_WAIT.
-func (e *endpoint) dial(ctx context.Context) (net.Conn, error) {
+// build returns the request with this body.
+func (r Request) build(ctx context.Context, f filling, body string) (*http.Request, error) {
+	method := http.MethodGet
+	if body != "" {
+		method = http.MethodPost
+	}
+	req, err := http.NewRequestWithContext(ctx, method, f.fill(r.URL, plain), strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if req.URL.Host == "" || req.URL.Scheme != "http" && req.URL.Scheme != "https" {
+		return nil, fmt.Errorf("address %q: it begins with http:// or https:// and a host", r.URL)
+	}
+	for i, line := range r.Header {
+		name, value, ok := strings.Cut(line, ":")
+		if !ok {
+			return nil, fmt.Errorf("header %d: it is written NAME: VALUE", i+1) // not the header itself: it may hold a secret
+		}
+		value = strings.TrimSpace(f.fill(value, plain))
+		if strings.EqualFold(name, "Host") {
+			req.Host = value
+		}
+		req.Header.Add(name, value)
+	}
+	return req, nil
+}
+
+// dial connects to where u leads. The connection is reset when it is closed, so that thousands of them leave no ports
+// behind in TIME_WAIT.
+func dial(ctx context.Context, u *url.URL) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", e.address)
+	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
 	if err != nil {
 		return nil, err
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0) // without it there are only more ports in use
 	}
-	if e.tls == nil {
+	if u.Scheme == "http" {
 		return conn, nil
 	}
-	secure := tls.Client(conn, e.tls)
+	secure := tls.Client(conn, &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12})
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
 		return nil, err
@@ -99,31 +112,22 @@ func (e *endpoint) dial(ctx context.Context) (net.Conn, error) {
 	return secure, nil
 }
 
-// append appends the request for stream or publisher i with these bodies; several are an array.
-func (e *endpoint) append(b []byte, topic string, i int, bodies ...string) []byte {
-	b = append(b, fill(e.head, topic, i)...)
-	if len(bodies) == 0 {
-		return append(b, "\r\n"...)
+// refusal is an answer that is not the one hoped for: in the hub's words if it sent a problem (RFC 9457).
+func refusal(resp *http.Response) error {
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
+	if len(text) == 0 || err != nil {
+		return fmt.Errorf("the hub answered %s", resp.Status)
 	}
-	body := bodies[0]
-	if len(bodies) > 1 {
-		body = "[" + strings.Join(bodies, ",") + "]"
+	var p struct{ Code, Title, Detail, Member string }
+	if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/problem+json") && json.Unmarshal(text, &p) == nil {
+		said := fmt.Errorf("the hub answered %s: %s: %s", resp.Status, p.Code, p.Detail)
+		if p.Detail == "" {
+			said = fmt.Errorf("the hub answered %s: %s", resp.Status, p.Title)
+		}
+		if p.Member != "" {
+			said = fmt.Errorf("%w (%s)", said, p.Member)
+		}
+		return said
 	}
-	b = append(b, "Content-Length: "...)
-	b = strconv.AppendInt(b, int64(len(body)), 10)
-	b = append(b, "\r\n\r\n"...)
-	return append(b, body...)
-}
-
-// fillBody returns the body that publishes data.
-func (e *endpoint) fillBody(topic string, i int, data string) string {
-	if e.form {
-		topic, data = url.QueryEscape(topic), url.QueryEscape(data)
-	}
-	return strings.ReplaceAll(fill(e.body, topic, i), "{data}", data)
-}
-
-func fill(text, topic string, i int) string {
-	text = strings.ReplaceAll(text, "{topic}", topic)
-	return strings.ReplaceAll(text, "{i}", strconv.Itoa(i))
+	return fmt.Errorf("the hub answered %s: %q", resp.Status, text[:min(len(text), maxRepeated)])
 }

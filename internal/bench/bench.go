@@ -48,7 +48,7 @@ type Options struct {
 	PIDs []int
 	// Settle is how long open streams are left alone before memory is read and anything is published.
 	Settle time.Duration
-	// Progress hears some times a second how far it is.
+	// Progress hears some times a second how far it is; nil: nobody does.
 	Progress func(string)
 }
 
@@ -103,6 +103,9 @@ func Measure(ctx context.Context, o Options) (Result, error) {
 	}
 	if err := openFiles(o.Load.Streams + o.Load.Publishers); err != nil {
 		return Result{}, err
+	}
+	if o.Progress == nil {
+		o.Progress = func(string) {}
 	}
 	id := rand.IntN(maxID) //nolint:gosec // it keeps apart, it guards nothing
 	m := &meter{Options: o, streams: newStreams(o.Target, o.Load, id)}

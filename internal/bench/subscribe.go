@@ -29,8 +29,9 @@ const (
 	lastWords = 200
 )
 
-// streams are all that are open. Each has a goroutine, which the runtime wakes from one epoll: at 50,000 deliveries a
-// second that costs 5.7 µs for each, an epoll loop of our own 3.9, and above 500,000 there is no difference.
+// streams are all that are open. Each has a goroutine, which the runtime wakes from its one epoll: at 50,000 deliveries a
+// second that costs 5.8 µs for each where an epoll loop of our own took 3.9, but it knows TLS and every system, and a
+// million a second fit in one core.
 type streams struct {
 	target  Target
 	load    Load

@@ -147,27 +147,26 @@ func (m *meter) measure(ctx context.Context) (Result, error) {
 			ConnectCPU: micros(idle.cpu-before.cpu) / float64(result.Live),
 		}
 	}
-	if m.Load.Idle || ctx.Err() != nil {
+	if m.Load.Idle {
 		return result, nil
 	}
-	if m.Load.Warmup > 0 {
-		warm, _, err := m.run(ctx, 0, m.Load.Warmup)
-		if err != nil {
-			return result, fmt.Errorf("warming up: %w", err)
+	for number, d := range []time.Duration{m.Load.Warmup, m.Load.Duration} {
+		if d <= 0 || ctx.Err() != nil {
+			continue
 		}
-		result.Warmup = &warm.Counts
-	}
-	if ctx.Err() != nil {
-		return result, nil
-	}
-	run, loaded, err := m.run(ctx, 1, m.Load.Duration)
-	if err != nil {
-		return result, err
-	}
-	result.Run = &run
-	if s := result.Server; s != nil {
-		per := loaded.over(before.memory, result.Live)
-		s.Loaded, s.LoadedPerStream = &loaded, &per
+		run, loaded, err := m.run(ctx, number, d)
+		if err != nil {
+			return result, err
+		}
+		if number == 0 {
+			result.Warmup = &run.Counts
+			continue
+		}
+		result.Run = &run
+		if s := result.Server; s != nil {
+			per := loaded.over(before.memory, result.Live)
+			s.Loaded, s.LoadedPerStream = &loaded, &per
+		}
 	}
 	return result, nil
 }

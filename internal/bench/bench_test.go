@@ -12,6 +12,7 @@ import (
 )
 
 func TestACorrectHubLosesNothing(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(*hub, *Options){
 		"chunked":                    func(*hub, *Options) {},
 		"delimited by its end":       func(h *hub, _ *Options) { h.until = true },
@@ -48,6 +49,7 @@ func TestACorrectHubLosesNothing(t *testing.T) {
 }
 
 func TestWhatAHubDoesWrongIsCounted(t *testing.T) {
+	t.Parallel()
 	var held string
 	for name, tt := range map[string]struct {
 		do   script
@@ -275,7 +277,9 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 			[]string{`502 Bad Gateway: "<h1>nginx</h1>"`},
 		},
 		"compressed": {
-			func(o *Options) { o.Target.Subscribe.URL = refusing(t, 200, "text/event-stream", "", "Content-Encoding", "br") },
+			func(o *Options) {
+				o.Target.Subscribe.URL = refusing(t, 200, "text/event-stream", "", "Content-Encoding", "br")
+			},
 			[]string{"compressed (br)"},
 		},
 		"never live": {

@@ -128,7 +128,8 @@ func aim(o *bench.Options, hub *clientFlags) (err error) {
 	if t.OwnTopic != "" {
 		t.Subscribe.URL += "&topic=" + t.OwnTopic
 	}
-	t.Subscribe.Header = append(t.Subscribe.Header, "Accept: text/event-stream", "Authorization: Bearer {token}")
+	// Roxy-Client: a refusal comes with its status and not as a stream of one goodbye, as browsers need it.
+	t.Subscribe.Header = append(t.Subscribe.Header, "Accept: text/event-stream", "Roxy-Client: bench", "Authorization: Bearer {token}")
 	t.Ready = "roxy:live"
 	t.Publish.URL = base + "/v1/events"
 	t.Publish.Header = append(t.Publish.Header, "Content-Type: application/json", "Authorization: Bearer {token}")

@@ -37,9 +37,10 @@ How to read the report:
   latency    from just before a publish is written until a stream has read all of it; it includes this program's own time
   answers    until a publish was answered; for Roxy that is after the fsync
   behind     how late publishes began; when it grows, the rate is not held: add --publishers, or it is too high
-  memory     more than before the streams came, for each of them: a fresh hub tells the truth. PSS counts once what
-             processes share
-  hub        CPU for a delivery, its share of the publish included. On loopback the receiver's TCP is in it as well`,
+  idle       what the hub holds more than before the streams came, for each of them; loaded: after events. A hub that was
+             just started tells the truth. PSS counts once what several processes share
+  hub        CPU for a delivery, its share of the publish included. On loopback the receiver's TCP is in it as well
+With --json latencies are in milliseconds, CPU in microseconds and memory in bytes.`,
 		Example: `  roxy bench                                                  1,000 streams, 10 events a second
   roxy bench -n 10000 -r 5 --pid $(pidof roxy)                what does a delivery cost, and a stream?
   roxy bench -n 10000 --idle --pid $(pidof roxy)              what does a stream cost that hears nothing?
@@ -81,6 +82,7 @@ How to read the report:
 	}
 	hub.add(cmd)
 	f, t, l := cmd.Flags(), &o.Target, &o.Load
+	f.Lookup("token-file").Usage = "`FILE` that holds the token; else ROXY_TOKEN does"
 	f.IntVarP(&l.Streams, "streams", "n", 1000, "streams to hold open")
 	f.Float64VarP(&l.Rate, "rate", "r", 10, "events a second; 0: each publisher sends when its last event was answered")
 	f.DurationVarP(&l.Duration, "duration", "d", 10*time.Second, "how long to publish")

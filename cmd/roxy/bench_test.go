@@ -49,7 +49,7 @@ func TestBenchMeasuresAHub(t *testing.T) {
 		})
 	}
 	out := mustRoxy(t, env, "", "bench", "-n", "10", "-d", "100ms", "--warmup", "0", "--settle", "0s", "--pid", strconv.Itoa(hub.PID()))
-	for _, want := range []string{"10, live after", "0 lost, 0 repeated, 0 out of order", "p99.9", "µs of CPU a delivery", "of RSS"} {
+	for _, want := range []string{"10, live after", "0 lost, 0 repeated, 0 out of order", "p99.9", "µs of CPU a delivery", "loaded"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("it does not tell %q:\n%s", want, out)
 		}

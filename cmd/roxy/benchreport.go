@@ -29,8 +29,11 @@ func report(r *bench.Result) string {
 	}
 	if s := r.Server; s != nil {
 		memory := func(name string, now bench.Memory, per bench.PerStream) {
-			line(name, "%.2f KB of RSS a stream, %.2f of PSS; %.1f MB, %.1f without streams",
-				per.RSS/1024, per.PSS/1024, float64(now.PSS)/(1<<20), float64(s.Before.PSS)/(1<<20))
+			took := fmt.Sprintf("%.2f KB of RSS a stream, %.2f of PSS", per.RSS/1024, per.PSS/1024)
+			if per.PSS <= 0 {
+				took = "nothing that the hub did not hold before: start it anew"
+			}
+			line(name, "%s; %.1f MB, %.1f without streams", took, float64(now.PSS)/(1<<20), float64(s.Before.PSS)/(1<<20))
 		}
 		memory("idle", s.Idle, s.IdlePerStream)
 		if s.Loaded != nil {
@@ -51,7 +54,7 @@ func report(r *bench.Result) string {
 		line("dropped", "%d streams; the first: %s", r.Dropped, r.DroppedFirst)
 	}
 	if r.Interrupted {
-		line("", "interrupted: until then")
+		line("", "interrupted; this is what was measured until then")
 	}
 	return b.String()
 }

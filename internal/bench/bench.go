@@ -68,10 +68,10 @@ func (o *Options) check() error {
 	switch {
 	case l.Streams < 1 || l.Streams > maxStreams:
 		return fmt.Errorf("%d streams: from 1 to %d", l.Streams, maxStreams)
-	case l.Idle:
-		return nil
 	case l.Publishers < 1 || l.Publishers > maxPublishers:
 		return fmt.Errorf("%d publishers: from 1 to %d", l.Publishers, maxPublishers)
+	case l.Idle:
+		return nil
 	case l.Rate < 0:
 		return fmt.Errorf("a rate of %v events a second: 0 or more", l.Rate)
 	case l.Batch < 1:

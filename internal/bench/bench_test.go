@@ -56,24 +56,21 @@ func TestWhatAHubDoesWrongIsCounted(t *testing.T) {
 		want Counts
 		says string
 	}{
-		"an event lost on one stream": {
+		"one lost on a stream, the next on all, the third repeated on the first stream": {
 			func(n int, event string, streams []chan string) {
-				if n == 1 {
-					streams = streams[1:]
-				}
-				all(n, event, streams)
-			},
-			Counts{Lost: 1},
-			"1 lost",
-		},
-		"an event lost on all": {
-			func(n int, event string, streams []chan string) {
-				if n != 0 {
+				switch n {
+				case 0:
+					all(n, event, streams[1:])
+				case 1:
+				case 2:
+					all(n, event, streams[:1])
+					fallthrough
+				default:
 					all(n, event, streams)
 				}
 			},
-			Counts{Lost: testStreams},
-			"5 lost",
+			Counts{Lost: 1 + testStreams, Repeated: 1},
+			"6 lost, 1 repeated",
 		},
 		"an event repeated on three, on one of them twice": {
 			func(n int, event string, streams []chan string) {
@@ -101,19 +98,6 @@ func TestWhatAHubDoesWrongIsCounted(t *testing.T) {
 			Counts{OutOfOrder: 2},
 			"2 out of order",
 		},
-		"one lost, another repeated": {
-			func(n int, event string, streams []chan string) {
-				if n == 0 {
-					streams = streams[1:]
-				}
-				all(n, event, streams)
-				if n == 2 {
-					all(n, event, streams[:1])
-				}
-			},
-			Counts{Lost: 1, Repeated: 1},
-			"1 lost, 1 repeated",
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -138,6 +122,7 @@ func TestWhatAHubDoesWrongIsCounted(t *testing.T) {
 }
 
 func TestAStreamThatEndsIsDroppedAndItsRestLost(t *testing.T) {
+	t.Parallel()
 	h := newHub(t, func(n int, event string, streams []chan string) {
 		switch {
 		case n == 2:

@@ -139,7 +139,7 @@ func TestAStreamThatEndsIsDroppedAndItsRestLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Dropped != 1 || r.Run.Lost != h.events()-2 || r.Err() == nil {
+	if r.Dropped != 1 || r.Run.Lost != h.events()-2 || r.Err() == nil || !strings.Contains(r.Err().Error(), "1 streams dropped") {
 		t.Errorf("%d dropped, %d of %d lost: %v", r.Dropped, r.Run.Lost, h.events(), r.Err())
 	}
 	if want := "stream 4: the hub ended it; the last it sent: \"event: bye\\n\\n\""; r.DroppedFirst != want {
@@ -173,10 +173,36 @@ func TestAnEventOfOneStreamStraysToAnother(t *testing.T) {
 	}
 }
 
+func TestAnEventOfTheWarmUpThatComesTooLateIsNotTheRuns(t *testing.T) {
+	t.Parallel()
+	var held string
+	h := newHub(t, func(n int, event string, streams []chan string) {
+		if n == 0 {
+			held = event
+			all(n, event, streams[1:])
+			return
+		}
+		all(n, event, streams)
+		if held != "" && markOf(event).run == 1 {
+			streams[0] <- held
+			held = ""
+		}
+	})
+	o := h.options()
+	o.Load.Warmup = 20 * time.Millisecond
+	r, err := Measure(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Warmup.Lost != 1 || r.Run.Lost != 0 || r.Run.OutOfOrder != 1 || r.Run.Delivered != testStreams*r.Run.Published {
+		t.Errorf("warm-up %+v, run %+v", r.Warmup, r.Run.Counts)
+	}
+}
+
 func TestEventsOfAnotherBenchAreNotCounted(t *testing.T) {
 	h := newHub(t, func(n int, event string, streams []chan string) {
 		all(n, event, streams)
-		m, _ := readMark([]byte(event[len(event)-len(dataTail)-markLen:][:markLen]))
+		m := markOf(event)
 		m.id = (m.id + 1) % maxID
 		all(n, string(payload(nil, m, 100)), streams)
 	})

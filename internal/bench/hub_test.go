@@ -117,6 +117,13 @@ func (h *hub) options() Options {
 	}
 }
 
+// markOf returns the mark of an event.
+func markOf(event string) (m mark) {
+	var s scanner
+	s.scan([]byte(event), func(found mark) { m = found })
+	return m
+}
+
 // refusing answers every request like this.
 func refusing(t *testing.T, status int, contentType, body string, header ...string) string {
 	t.Helper()

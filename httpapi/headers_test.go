@@ -111,3 +111,17 @@ func TestAcceptLetsTheMostSpecificRangeDecide(t *testing.T) {
 		})
 	}
 }
+
+func TestAcceptEncodingDecidesAboutGzip(t *testing.T) {
+	for header, want := range map[string]bool{
+		"": false, "gzip": true, "GZIP;q=0.5": true, "gzip, deflate, br, zstd": true, "br, x-gzip": true, "*": true, "*;q=0.1, br": true,
+		"gzip;q=0": false, "gzip; q=0.000, *": false, "*, gzip;q=0": false, "*;q=0": false, "identity": false, "gzip;q=often": false, "deflate": false,
+	} {
+		if got := acceptsGzip([]string{header}); got != want {
+			t.Errorf("%q: %t, want %t", header, got, want)
+		}
+	}
+	if acceptsGzip(nil) || !acceptsGzip([]string{"br", "gzip"}) {
+		t.Error("no header, or one of two lines")
+	}
+}

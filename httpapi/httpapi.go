@@ -25,6 +25,7 @@ type Options struct {
 	MaxBatch           int           // events in one publish; 0 is 1,000
 	MaxTopicsPerStream int           // 0 is 64
 	Heartbeat          time.Duration // of a stream that names none; 0 is 15 s
+	NoCompression      bool          // of streams and sockets, whatever the client takes
 
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
 	Logger         *slog.Logger   // requests at debug, failures at error; nil discards

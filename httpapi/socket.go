@@ -39,12 +39,17 @@ func (a *api) socket(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	defer release()
 	x.status = http.StatusSwitchingProtocols
-	return ws.Serve(x, r, &ws.Options{
-		Hub: a.Hub, Host: &host{a, x, r}, MaxMessage: int(a.maxBody) + envelope,
+	// What the socket keeps of its handshake, for the log: neither its headers nor its server.
+	said := &host{a, &exchange{status: x.status, tenant: x.tenant, user: x.user}, &http.Request{Method: r.Method, Pattern: r.Pattern}}
+	if err := ws.Serve(x, r, &ws.Options{
+		Hub: a.Hub, Host: said, MaxMessage: int(a.maxBody) + envelope, NoCompression: a.NoCompression,
 		Subscription: transport.Options{MaxTopics: a.MaxTopicsPerStream, Heartbeat: a.Heartbeat},
-	}, ws.Peer{Identity: who, Remote: ip.String(), Attempt: attempt})
+	}, ws.Peer{Identity: who, Remote: ip.String(), Attempt: attempt, Ended: release}); err != nil {
+		release() // it never began
+		return err
+	}
+	return nil
 }
 
 // host is the listener as a socket needs it; x and r are the handshake, for the log.

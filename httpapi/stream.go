@@ -55,6 +55,7 @@ func (a *api) subscribe(x *exchange, r *http.Request) error {
 		return err
 	}
 	sub.Identity, sub.Remote = who, ip.String()
+	sub.Gzip = !a.NoCompression && acceptsGzip(r.Header.Values("Accept-Encoding"))
 	release, err := a.Limits.Connect(ip, who.Tenant, who.User)
 	if err != nil {
 		return err
@@ -66,6 +67,25 @@ func (a *api) subscribe(x *exchange, r *http.Request) error {
 	}
 	x.status = http.StatusOK // said by the transport, past x when it took the connection
 	return nil
+}
+
+// acceptsGzip reports whether an Accept-Encoding header lets the answer be compressed by gzip (RFC 9110 §12.5.3).
+func acceptsGzip(header []string) bool {
+	named, accepted := false, false
+	for _, line := range header {
+		for element := range strings.SplitSeq(line, ",") {
+			coding, weight, _ := strings.Cut(element, ";")
+			q, err := strconv.ParseFloat(strings.TrimPrefix(strings.TrimSpace(weight), "q="), 64)
+			wanted := weight == "" || err == nil && q > 0
+			switch strings.ToLower(strings.TrimSpace(coding)) {
+			case "gzip", "x-gzip":
+				named, accepted = true, wanted
+			case "*":
+				accepted = accepted || !named && wanted
+			}
+		}
+	}
+	return accepted
 }
 
 // accepts reports whether an Accept header lets the answer be of the media type major/minor: the most specific range

@@ -3,12 +3,14 @@ package hub
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/roxyhub/roxy"
+	"github.com/roxyhub/roxy/internal/deflate"
 	"github.com/roxyhub/roxy/internal/fanout"
 )
 
-// class is all that decides the bytes a stream gets: patterns, types, roles and encoding, within one tenant. Its
+// class is all that decides the bytes a stream gets: patterns, types, roles, encoding and compression, within one tenant. Its
 // streams share one log. It belongs to its tenant's shard.
 type class struct {
 	key      string
@@ -16,10 +18,14 @@ type class struct {
 	types    []string // empty: every type
 	roles    []string
 	encoding Encoding
+	gzip     *gzipClass // nil for a class that is not compressed
+	streams  int
 	log      *fanout.Log
 
 	matched uint64 // the tenant's count of dispatched events when this class last matched one: each event once
-	dirty   bool   // something was appended and its streams were not woken yet
+	dirty   bool   // something was appended and its streams are to be woken
+
+	until time.Time // when they are to be woken for what may wait; zero for nothing
 }
 
 // wants reports whether a stream of the class would take an event of this type.
@@ -30,10 +36,37 @@ func (c *class) wants(eventType string) bool {
 // takes reports whether every stream of the class gets an event for this audience.
 func (c *class) takes(to roxy.Audience) bool { return to.Everyone() || to.IncludesRole(c.roles) }
 
+// append adds an event to the class's log.
+func (c *class) append(f *encoded, e *roxy.Event) {
+	stamp := e.Time.UnixNano()
+	if c.gzip == nil {
+		c.log.Append(f.text, e.Offset, stamp)
+		return
+	}
+	var alone []byte
+	if c.streams >= smallClass {
+		alone = f.pack()
+	}
+	c.gzip.end = c.log.AppendPacked(c.gzip.pack(f.text, alone, stamp), e.Offset, stamp)
+}
+
+// give adds an event to the lane of one of the class's streams.
+func (c *class) give(r *fanout.Reader, f *encoded, e *roxy.Event) {
+	text, sum := f.text, deflate.Sum{}
+	if c.gzip != nil {
+		text, sum = f.pack(), sum.With(f.text)
+	}
+	r.Private(slices.Clone(text), sum, e.Offset, e.Time.UnixNano())
+	r.Wake()
+}
+
 // classKey spells what decides the bytes. Its parts cannot hold the separators.
 func classKey(sub *Subscription) string {
 	var b strings.Builder
 	b.WriteString(sub.Encoding.Name())
+	if sub.Gzip {
+		b.WriteString("+gzip")
+	}
 	for _, p := range sub.Patterns {
 		b.WriteString("\x00p" + p.String())
 	}

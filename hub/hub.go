@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/roxyhub/roxy"
 	"github.com/roxyhub/roxy/engine"
 	"github.com/roxyhub/roxy/internal/fanout"
 )
@@ -26,8 +27,15 @@ type Options struct {
 	CommitTimeout time.Duration // of one publish, its wait in the queue included; 0 is 5 s, ten times a slow disk's fsync
 	QueueBytes    int           // what a class keeps for its slowest stream; 0 is 1 MiB
 	QueueEvents   int           // the same in events; 0 is 1,000
+	Coalesce      []Coalesce    // what may wait; the shortest that fits counts
 	DrainOver     time.Duration // over which Close spreads its goodbyes; 0 is 30 s
 	Logger        *slog.Logger  // what an operator should know; nil discards
+}
+
+// Coalesce lets the events of some topics wait for others before streams are written to: fewer writes for later events.
+type Coalesce struct {
+	Pattern roxy.Pattern
+	Wait    time.Duration
 }
 
 // Hub is a running hub. Its methods may be called from any goroutine.

@@ -130,6 +130,7 @@ func (w *world) arrive(t *rapid.T) {
 			Grant: roxy.Grant{Read: []roxy.Pattern{pattern(t, "**")}},
 		},
 		Types: rapid.SliceOfN(kinds, 0, 2).Draw(t, "types"), Heartbeat: 1 << 40, Encoding: lineEncoding{}, Transport: "test",
+		Gzip: rapid.Bool().Draw(t, "gzip"),
 	}}
 	for _, g := range rapid.SliceOfN(globs, 1, 3).Draw(t, "patterns") {
 		s.sub.Patterns = append(s.sub.Patterns, pattern(t, g))
@@ -165,6 +166,7 @@ func (w *world) connect(t *rapid.T, s *subscriber) {
 		sub.After, sub.Earliest = s.last, false
 	}
 	s.recorder = newRecorder()
+	s.recorder.gzip = sub.Gzip
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"errors"
 	"net"
 	"time"
@@ -14,6 +15,18 @@ type ConnSink interface {
 	Sink
 	// Conn returns the connection, or nil when there is none of that kind.
 	Conn() net.Conn
+}
+
+// Conversation is a ConnSink whose client has something to say. Conn returns nil while a goroutine listens to it.
+type Conversation interface {
+	ConnSink
+	// Received takes what the client says while its stream is parked; p is valid until it returns, and it must not block.
+	// reply goes out between two events. With wake the stream gets a goroutine again, and Listen is told p.
+	Received(p []byte) (reply []byte, wake bool)
+	// Resume takes the connection back. The stream goes on over the sink until the context that it returns ends.
+	Resume(c net.Conn) context.Context
+	// Listen follows Resume once the sink may be written to by others: it begins with what Received did not answer.
+	Listen(received []byte)
 }
 
 // early is how much before its time a heartbeat of a parked stream is due: shards look at the time in ticks of 250 ms.
@@ -55,10 +68,36 @@ func (st *stream) park() (bool, error) {
 		return false, err
 	}
 	now := time.Now()
-	st.buf, st.ended, st.refresh = nil, nil, nil
-	st.sink = nil // with it goes all that the server keeps for a request
-	st.parked = st.hub.parker.Park(socket, st.reader, st, earlier(now.Add(st.sub.Heartbeat-early), st.expires, now))
+	st.buf, st.packed, st.ended, st.refresh, st.yield = nil, nil, nil, nil, nil
+	var ears fanout.Listener
+	if talk, ok := st.sink.(Conversation); ok {
+		ears = talk
+	} else {
+		st.sink = nil // with it goes all that the server keeps for a request
+	}
+	st.parked = st.hub.parker.Park(socket, st.reader, st, ears, earlier(now.Add(st.sub.Heartbeat-early), st.expires, now))
 	return true, nil
+}
+
+// Park parks the live stream of a Conversation, whose listener has yielded its connection, and reports whether it did. It
+// does not while the stream is busy.
+func (h *Hub) Park(connection string) bool {
+	h.mu.Lock()
+	st := h.streams[connection]
+	h.mu.Unlock()
+	if st == nil {
+		return false
+	}
+	st.mu.Lock()
+	yield := st.yield
+	st.mu.Unlock()
+	parked := make(chan bool, 1)
+	select {
+	case yield <- parked:
+		return <-parked
+	default:
+		return false
+	}
 }
 
 // Due gives a heartbeat or says goodbye.
@@ -83,7 +122,8 @@ func (st *stream) Due(now time.Time, busy bool) (frame []byte, next time.Time, l
 	dispatched := st.tenant.dispatched.Load() // before looking whether anything up to here is still to be sent
 	if st.reader.Pending() == 0 {
 		st.advance(dispatched)
-		frame = st.sub.Encoding.AppendControl(nil, st.heartbeat(now))
+		frame = st.pack(st.sub.Encoding.AppendControl(nil, st.heartbeat(now)))
+		st.packed = nil
 	}
 	return frame, earlier(now.Add(st.sub.Heartbeat-early), expires, now), false
 }
@@ -108,7 +148,7 @@ func (st *stream) Wrote(batch *fanout.Batch, bytes int, at time.Time) {
 		return
 	}
 	s.eventsOut.Add(uint64(batch.Frames)) //nolint:gosec // never negative
-	st.advance(batch.Offset)
+	st.gave(batch)
 	s.deliveryLatency.Observe(float64(at.UnixNano()-batch.Stamp) / 1e9)
 }
 
@@ -122,52 +162,77 @@ func (st *stream) Closed(why fanout.Cause) {
 }
 
 // Released takes the stream back to a goroutine: it fell out of its class's queue, and goes on from the durable log.
-func (st *stream) Released(socket fanout.Socket, pending []byte, blocked time.Time) {
-	st.hub.loose.Go(func() { st.resume(socket, pending, blocked) })
+func (st *stream) Released(socket fanout.Socket, rest fanout.Rest) {
+	st.hub.loose.Go(func() { st.resume(socket, rest) })
 }
 
-func (st *stream) resume(socket fanout.Socket, pending []byte, blocked time.Time) {
+func (st *stream) resume(socket fanout.Socket, rest fanout.Rest) {
 	ctx := st.hub.running
-	st.shard.leave(st.tenant, st)
+	cut := st.reader.Cut()
+	if cut {
+		st.hub.stats.lagged.Add(1)
+		st.shard.leave(st.tenant, st)
+	}
 	c, err := socket.Conn()
 	if err == nil {
-		st.unpark(c)
-		err = st.flush(pending, blocked)
+		ctx = st.unpark(ctx, c)
+		err = st.flush(rest, cut)
+		if talk, ok := st.sink.(Conversation); ok {
+			talk.Listen(rest.Received)
+		}
 	}
 	if err == nil {
-		st.hub.stats.lagged.Add(1)
 		err = st.cycle(ctx, true)
 	}
 	if !errors.Is(err, errParked) {
+		st.shard.leave(st.tenant, st)
 		st.conclude(ctx, err)
 	}
 }
 
-// flush sends the rest of a frame. A socket that had taken nothing for too long by then is too slow.
-func (st *stream) flush(pending []byte, blocked time.Time) error {
-	if len(pending) == 0 {
+// flush sends the rest of a frame. The socket of a reader that was cut is too slow when it had taken nothing for too long
+// by then.
+func (st *stream) flush(rest fanout.Rest, cut bool) error {
+	if len(rest.Pending) == 0 {
 		return nil
 	}
-	if err := st.write(pending, 0); err != nil {
+	if err := st.send(rest.Pending, rest.Batch.Frames); err != nil {
 		return err
 	}
-	if !blocked.IsZero() && time.Since(blocked) > stuckWrite {
+	if rest.Batch.Bytes != nil {
+		st.gave(&rest.Batch)
+	}
+	if cut && !rest.Blocked.IsZero() && time.Since(rest.Blocked) > stuckWrite {
 		st.end(Slow)
 		return errEnded
 	}
 	return nil
 }
 
-// unpark gives the stream a sink over its connection again.
-func (st *stream) unpark(c net.Conn) {
+// unpark gives the stream a sink over its connection again, and returns the context in which it goes on.
+func (st *stream) unpark(ctx context.Context, c net.Conn) context.Context {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.parked, st.sink, st.deadlineAt = nil, plainConnection{c}, time.Time{}
-	st.ended, st.refresh = make(chan struct{}), make(chan struct{}, 1)
+	if talk, ok := st.sink.(Conversation); ok {
+		ctx = talk.Resume(c)
+	} else {
+		st.sink = plainConnection{c}
+	}
+	st.parked, st.deadlineAt = nil, time.Time{}
+	st.wait()
+	if st.reader != nil {
+		st.reader.Unpark()
+	}
 	if st.reason != "" {
 		close(st.ended)
 		st.sink.SetDeadline(st.endedAt.Add(byeTime))
 	}
+	return ctx
+}
+
+// wait makes what a stream with a goroutine waits for.
+func (st *stream) wait() {
+	st.ended, st.refresh, st.yield = make(chan struct{}), make(chan struct{}, 1), make(chan chan<- bool)
 }
 
 // plainConnection is a Sink over a connection whose head was written long ago.

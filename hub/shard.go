@@ -31,7 +31,7 @@ type shard struct {
 	// Of the event in hand, kept for their memory.
 	envelope []byte
 	matches  []*class
-	frames   []encoded
+	frames   []*encoded
 }
 
 // tenant is what a shard knows of one tenant with streams. Guarded by shard.mu.
@@ -51,8 +51,17 @@ type tenant struct {
 // encoded is the event in hand in one encoding. Encodings are compared, so they are comparable values.
 type encoded struct {
 	encoding Encoding
-	frame    []byte
-	fresh    bool // for the event in hand, not a previous one
+	text     []byte
+	fresh    bool   // for the event in hand, not a previous one
+	packed   []byte // text compressed; empty when that was not asked for
+}
+
+// pack returns the text as a fragment for any gzip stream.
+func (f *encoded) pack() []byte {
+	if len(f.packed) == 0 {
+		f.packed = packAlone(f.packed, f.text)
+	}
+	return f.packed
 }
 
 // shardOf returns the shard that dispatches for tenant.
@@ -119,56 +128,81 @@ func (s *shard) deliver(t *tenant, e *roxy.Event, cursor roxy.Cursor) {
 	if len(s.matches) == 0 {
 		return
 	}
+	wait := s.hub.opts.coalesce(e)
 	s.envelope = appendEnvelope(s.envelope[:0], e)
 	for i := range s.frames {
 		s.frames[i].fresh = false
 	}
 	for _, c := range s.matches {
 		if c.takes(e.To) {
-			c.log.Append(s.encode(c.encoding, cursor, e.Type), e.Offset, e.Time.UnixNano())
-			s.markDirty(c, e.Urgent)
+			c.append(s.encode(c.encoding, cursor, e.Type), e)
+			s.markDirty(c, e.Urgent, wait)
 		}
 	}
 	for _, user := range e.To.Users {
 		for _, st := range t.users[user] {
-			if st.class.matched == t.events && !st.class.takes(e.To) {
-				frame := slices.Clone(s.encode(st.class.encoding, cursor, e.Type))
-				st.reader.Private(frame, e.Offset, e.Time.UnixNano())
-				st.reader.Wake()
+			if c := st.class; c.matched == t.events && !c.takes(e.To) {
+				c.give(st.reader, s.encode(c.encoding, cursor, e.Type), e)
 			}
 		}
 	}
 }
 
-func (s *shard) encode(enc Encoding, cursor roxy.Cursor, eventType string) []byte {
-	for i := range s.frames {
-		f := &s.frames[i]
-		if f.encoding == enc {
-			if !f.fresh {
-				f.frame, f.fresh = enc.AppendEvent(f.frame[:0], cursor, eventType, s.envelope), true
-			}
-			return f.frame
-		}
+func (s *shard) encode(enc Encoding, cursor roxy.Cursor, eventType string) *encoded {
+	i := slices.IndexFunc(s.frames, func(f *encoded) bool { return f.encoding == enc })
+	if i < 0 {
+		i = len(s.frames)
+		s.frames = append(s.frames, &encoded{encoding: enc})
 	}
-	s.frames = append(s.frames, encoded{enc, enc.AppendEvent(nil, cursor, eventType, s.envelope), true})
-	return s.frames[len(s.frames)-1].frame
+	f := s.frames[i]
+	if !f.fresh {
+		f.text, f.packed, f.fresh = enc.AppendEvent(f.text[:0], cursor, eventType, s.envelope), f.packed[:0], true
+	}
+	return f
 }
 
-// markDirty notes that c's streams are to be woken, those of an urgent event first.
-func (s *shard) markDirty(c *class, urgent bool) {
+// coalesce returns how long e may wait for others.
+func (o *Options) coalesce(e *roxy.Event) time.Duration {
+	shortest := time.Duration(-1)
+	for i := range o.Coalesce {
+		if c := &o.Coalesce[i]; c.Pattern.Matches(e.Topic) && (shortest < 0 || c.Wait < shortest) {
+			shortest = c.Wait
+		}
+	}
+	return max(shortest, 0)
+}
+
+// markDirty notes that c's streams are to be woken, those of an urgent event first. What is appended meanwhile goes with
+// what waits.
+func (s *shard) markDirty(c *class, urgent bool, wait time.Duration) {
 	switch {
 	case urgent:
 		c.log.Wake(true)
+	case wait > 0:
+		if until := time.Now().Add(wait); !c.dirty && (c.until.IsZero() || until.Before(c.until)) {
+			c.until = until
+			time.AfterFunc(wait, func() { s.waited(c) })
+		}
 	case !c.dirty:
 		c.dirty = true
 		s.dirty = append(s.dirty, c)
 	}
 }
 
+// waited wakes the streams of a class whose events have waited for others.
+func (s *shard) waited(c *class) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !c.until.IsZero() && !time.Now().Before(c.until) {
+		c.until = time.Time{}
+		c.log.Wake(false)
+	}
+}
+
 // flush wakes the streams that have something to read: once for all that was committed together.
 func (s *shard) flush() {
 	for i, c := range s.dirty {
-		c.dirty = false
+		c.dirty, c.until = false, time.Time{}
 		c.log.Wake(false)
 		s.dirty[i] = nil
 	}
@@ -257,6 +291,9 @@ func (s *shard) join(t *tenant, st *stream, at uint64) (dispatched uint64, joine
 			key: key, patterns: st.sub.Patterns, types: st.sub.Types, roles: st.sub.Identity.Roles, encoding: st.sub.Encoding,
 			log: fanout.NewLog(fanout.Limits{Bytes: s.hub.opts.QueueBytes, Frames: s.hub.opts.QueueEvents}),
 		}
+		if st.sub.Gzip {
+			c.gzip = &gzipClass{}
+		}
 		t.classes[key] = c
 		for _, p := range c.patterns {
 			t.index.insert(p, c)
@@ -266,7 +303,11 @@ func (s *shard) join(t *tenant, st *stream, at uint64) (dispatched uint64, joine
 	user := st.sub.Identity.User
 	t.users[user] = append(t.users[user], st)
 	st.class = c
+	c.streams++
 	st.follow(c.log.Join())
+	if c.gzip != nil {
+		st.gzip.follow(c.gzip.sum)
+	}
 	return dispatched, true
 }
 
@@ -286,7 +327,7 @@ func (s *shard) leave(t *tenant, st *stream) {
 	} else {
 		t.users[user] = streams
 	}
-	if c.log.Readers() == 0 {
+	if c.streams--; c.streams == 0 {
 		delete(t.classes, c.key)
 		for _, p := range c.patterns {
 			t.index.remove(p, c)

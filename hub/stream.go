@@ -51,18 +51,21 @@ type stream struct {
 	lastWrite  time.Time
 	deadlineAt time.Time // the deadline in force, so that it is set once in a while and not at each write
 	buf        []byte
+	gzip       *gzipStream // nil for a stream that is not compressed
+	packed     []byte      // buf's counterpart
 
-	mu       sync.Mutex     // also for what share changes of sub, which the owner reads without
-	reader   *fanout.Reader // nil while not joined
-	token    *roxy.Identity // sub.Identity, or that of the last refresh
-	expires  time.Time      // of token
-	reason   Reason         // why the hub ends the stream; "" while it does not
-	endedAt  time.Time      // when reason was set
-	ended    chan struct{}  // closed then; nil while parked, as is refresh
-	parked   *fanout.Parked // nil while a goroutine has the stream
-	finished bool           // the sink is the transport's again
-	refresh  chan struct{}  // readable when expires moved
-	position uint64         // sent, for others to see
+	mu       sync.Mutex       // also for what share changes of sub, which the owner reads without
+	reader   *fanout.Reader   // nil while not joined
+	token    *roxy.Identity   // sub.Identity, or that of the last refresh
+	expires  time.Time        // of token
+	reason   Reason           // why the hub ends the stream; "" while it does not
+	endedAt  time.Time        // when reason was set
+	ended    chan struct{}    // closed then; nil while parked, as is refresh
+	parked   *fanout.Parked   // nil while a goroutine has the stream
+	finished bool             // the sink is the transport's again
+	refresh  chan struct{}    // readable when expires moved
+	yield    chan chan<- bool // asks to be parked, and is told whether that was done
+	position uint64           // sent, for others to see
 }
 
 // errEnded stands for an end that the hub decided: stream.reason tells which.
@@ -131,19 +134,21 @@ func (st *stream) run(ctx context.Context, from start) error {
 	return st.cycle(ctx, false)
 }
 
-// cycle catches up and follows, again and again, until the stream ends or is parked.
+// cycle catches up, unless the stream has joined its class, and follows, again and again, until the stream ends or is parked.
 func (st *stream) cycle(ctx context.Context, live bool) error {
 	for {
-		replayed, err := st.catchUp(ctx)
+		var replayed uint64
+		var err error
+		if st.class == nil {
+			replayed, err = st.catchUp(ctx)
+		}
+		if err == nil && !live {
+			live = true
+			c := st.cursor(st.sent)
+			err = st.control(Control{Type: "roxy:live", Cursor: c, Data: Live{Cursor: c.String(), Replayed: replayed}})
+		}
 		if err == nil {
-			if !live {
-				live = true
-				c := st.cursor(st.sent)
-				err = st.control(Control{Type: "roxy:live", Cursor: c, Data: Live{Cursor: c.String(), Replayed: replayed}})
-			}
-			if err == nil {
-				err = st.tail(ctx)
-			}
+			err = st.tail(ctx)
 		}
 		if errors.Is(err, errParked) {
 			return err
@@ -198,10 +203,10 @@ func (st *stream) tail(ctx context.Context) error {
 			return errLagging
 		case len(batch.Bytes) > 0:
 			began := time.Now()
-			if err := st.write(batch.Bytes, batch.Frames); err != nil {
+			if err := st.send(batch.Bytes, batch.Frames); err != nil {
 				return err
 			}
-			st.advance(batch.Offset)
+			st.gave(&batch)
 			st.hub.stats.deliveryLatency.Observe(float64(st.lastWrite.UnixNano()-batch.Stamp) / 1e9)
 			if st.lastWrite.Sub(began) > stuckWrite && st.reader.Cut() {
 				st.end(Slow)
@@ -222,6 +227,11 @@ func (st *stream) tail(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-st.reader.Woken():
+		case parked := <-st.yield:
+			ok, err := st.park()
+			if parked <- ok; ok || err != nil {
+				return cmp.Or(err, errParked)
+			}
 		case <-st.refresh:
 			timer.Reset(st.untilDue())
 		case <-timer.C:
@@ -294,13 +304,37 @@ func (st *stream) bye() {
 	_ = st.sink.Write(st.farewell(reason))
 }
 
-// farewell returns the frame that says why the hub closes.
+// farewell returns the frame that says why the hub closes, as the last bytes of the stream.
 func (st *stream) farewell(reason Reason) []byte {
 	retry := jitter(byeRetry)
 	st.buf = st.sub.Encoding.AppendControl(st.buf[:0], Control{
 		Type: "roxy:bye", Retry: retry, Data: Bye{Reason: reason, Retry: retry.Milliseconds()},
 	})
-	return st.buf
+	p := st.pack(st.buf)
+	if st.gzip != nil {
+		p = st.gzip.end(p)
+	}
+	return p
+}
+
+// pack returns p, text of the stream's own, as it goes out.
+func (st *stream) pack(p []byte) []byte {
+	if st.gzip == nil {
+		return p
+	}
+	if st.reader != nil {
+		st.reader.Interrupt()
+	}
+	st.packed = st.gzip.pack(st.packed[:0], p)
+	return st.packed
+}
+
+// gave notes a batch of the class's log that was given.
+func (st *stream) gave(batch *fanout.Batch) {
+	if st.gzip != nil {
+		st.gzip.gave(batch)
+	}
+	st.advance(batch.Offset)
 }
 
 func (st *stream) control(c Control) error {
@@ -308,8 +342,11 @@ func (st *stream) control(c Control) error {
 	return st.write(st.buf, 0)
 }
 
-// write sends p, which holds that many events.
-func (st *stream) write(p []byte, events int) error {
+// write sends p, text of the stream's own, which holds that many events.
+func (st *stream) write(p []byte, events int) error { return st.send(st.pack(p), events) }
+
+// send sends p as it is.
+func (st *stream) send(p []byte, events int) error {
 	now := time.Now()
 	if now.After(st.deadlineAt.Add(-stallLimit * 9 / 10)) {
 		if !st.extend(now.Add(stallLimit)) {

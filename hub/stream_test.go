@@ -329,6 +329,9 @@ func TestStuckReaderIsClosedAsSlowAndOthersGoOn(t *testing.T) {
 	if bye := stuck.awaitLine(t, "C roxy:bye"); !strings.Contains(bye, `"slow"`) {
 		t.Error(bye)
 	}
+	for end := time.Now().Add(20 * time.Second); f.Stats().Ended["slow"] != 1 && time.Now().Before(end); { // it is counted behind its goodbye
+		time.Sleep(time.Millisecond)
+	}
 	if s := f.Stats(); s.Ended["slow"] != 1 || s.Queued > 1<<20 {
 		t.Errorf("ended %v, queued %d", s.Ended, s.Queued)
 	}
@@ -446,4 +449,40 @@ func TestConnectionsShowsOneTenantAlone(t *testing.T) {
 	if len(list) != 1 || list[0].User != "u1" || list[0].Remote != "192.0.2.1" || !slices.Equal(list[0].Patterns, []string{"a/**"}) {
 		t.Errorf("got %+v", list)
 	}
+}
+
+// Events that may wait go out together, when the first has waited long enough; what may not wait takes them along.
+func TestCoalescedEventsWaitForOthers(t *testing.T) {
+	const wait = 100 * time.Millisecond
+	f := startHub(t, Options{Coalesce: []Coalesce{{pattern(t, "prices/**"), time.Hour}, {pattern(t, "prices/*"), wait}, {pattern(t, "prices/now"), 0}}})
+	me := all(t, "bar", "u1")
+	r, _ := f.subscribe(t, Subscription{Identity: me, Patterns: []roxy.Pattern{pattern(t, "**")}})
+	r.awaitLine(t, "C roxy:live")
+
+	began := time.Now()
+	f.publish(t, me, event(t, "prices/1", "1"))
+	r.awaitLine(t, "E 1 ")
+	if waited := time.Since(began); waited < wait {
+		t.Errorf("the event came after %s already", waited)
+	}
+	urgent := event(t, "prices/2/far", "5")
+	urgent.Urgent = true
+	for _, release := range []roxy.Event{event(t, "orders/1", "3"), urgent, event(t, "prices/now", "7")} {
+		f.publish(t, me, event(t, "prices/1/far", "2"))
+		f.publish(t, me, release) // before an hour is over
+		r.awaitLine(t, fmt.Sprintf("E %d ", f.head(t)))
+	}
+	if got, _ := events(r.lines()); !slices.Equal(got, []uint64{1, 2, 3, 4, 5, 6, 7}) {
+		t.Errorf("got %v", got)
+	}
+}
+
+// head returns the offset of the newest event of the bar.
+func (f fixture) head(t *testing.T) uint64 {
+	t.Helper()
+	b, err := f.log.Bounds(t.Context(), "bar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Head
 }

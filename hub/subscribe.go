@@ -23,6 +23,7 @@ type Subscription struct {
 	Earliest   bool           // from the oldest retained event on
 	Heartbeat  time.Duration  // something is sent at least this often
 	Encoding   Encoding
+	Gzip       bool   // what Encoding spells goes out as a gzip member, complete when the hub ends the stream
 	Transport  string // for the operator: sse, ws
 	Remote     string // the client's address, for the operator
 	Ended      func() // called once when a stream that began is over, from any goroutine; nil for nobody
@@ -42,7 +43,11 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription, sink Sink) error 
 	sub.Types = slices.Compact(slices.Sorted(slices.Values(sub.Types)))
 	st := &stream{
 		hub: h, shard: h.shardOf(sub.Identity.Tenant), sub: sub, id: cmp.Or(sub.Connection, NewConnectionID()), since: time.Now().UTC(), sink: sink,
-		expires: sub.Identity.Expires, ended: make(chan struct{}), refresh: make(chan struct{}, 1), lastWrite: time.Now(),
+		expires: sub.Identity.Expires, lastWrite: time.Now(),
+	}
+	st.wait()
+	if sub.Gzip {
+		st.gzip = &gzipStream{}
 	}
 	st.token = &st.sub.Identity
 	st.tenant = st.shard.open(sub.Identity.Tenant)

@@ -2,10 +2,12 @@ package hub
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -41,6 +43,7 @@ func (lineEncoding) AppendControl(dst []byte, c Control) []byte {
 type recorder struct {
 	mu       sync.Mutex
 	text     bytes.Buffer
+	gzip     bool // text is compressed
 	moved    chan struct{}
 	held     chan struct{} // closed to let go
 	deadline time.Time
@@ -100,7 +103,17 @@ func (r *recorder) hold() (letGo func()) {
 func (r *recorder) lines() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return strings.Split(strings.TrimSuffix(r.text.String(), "\n"), "\n")
+	text := r.text.Bytes()
+	if r.gzip && len(text) > 0 {
+		z, err := gzip.NewReader(bytes.NewReader(text))
+		if err != nil {
+			panic(err)
+		}
+		if text, err = io.ReadAll(z); !errors.Is(err, io.ErrUnexpectedEOF) && err != nil { // the stream was cut
+			panic(err)
+		}
+	}
+	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
 }
 
 // await returns the lines once done says that they are enough.

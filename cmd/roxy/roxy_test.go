@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"os"
 	"os/exec"
@@ -197,7 +198,7 @@ func TestHangupDuringAStartReloadsOnceItRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(dir, "roxy.yaml")
-	text := "listen: 127.0.0.1:0\nadmin: { listen: 127.0.0.1:0 }\nauth: { keys: [{ alg: HS256, secretFile: secret }] }\n"
+	text := "data: data\nlisten: 127.0.0.1:0\nadmin: { listen: 127.0.0.1:0 }\nauth: { keys: [{ alg: HS256, secretFile: secret }] }\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -233,13 +234,17 @@ func TestHangupDuringAStartReloadsOnceItRuns(t *testing.T) {
 			t.Fatalf("the hub ended with %v:\n%s", err, out.String())
 		}
 	}
-	feed(func() { _ = cmd.Process.Signal(syscall.SIGHUP) })
-	feed(func() {})
-	for !strings.Contains(out.String(), "policy and limits reloaded") && ctx.Err() == nil {
-		time.Sleep(5 * time.Millisecond)
+	until := func(line string) {
+		for !strings.Contains(out.String(), line) && ctx.Err() == nil {
+			time.Sleep(5 * time.Millisecond)
+		}
 	}
+	feed(func() { _ = cmd.Process.Signal(syscall.SIGHUP) })
+	until("listening") // behind the first reading: else what is written next is read by that
+	feed(func() {})
+	until("policy and limits reloaded")
 	cancel()
-	if err := <-ended; err != nil || !strings.Contains(out.String(), "policy and limits reloaded") {
+	if err := <-ended; !errors.Is(err, context.Canceled) || cmd.ProcessState.ExitCode() != 0 || !strings.Contains(out.String(), "policy and limits reloaded") {
 		t.Errorf("ended with %v:\n%s", err, out.String())
 	}
 }

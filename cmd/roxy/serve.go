@@ -95,7 +95,7 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 	h, err := hub.Start(ctx, store, hub.Options{
 		MaxEventBytes: int(c.Limits.Event), MaxBatch: c.Limits.Batch,
 		QueueBytes: int(c.Stream.Queue.Bytes), QueueEvents: c.Stream.Queue.Events,
-		DrainOver: c.Drain.Over, Logger: log,
+		Coalesce: coalesce(c), DrainOver: c.Drain.Over, Logger: log,
 	})
 	if err != nil {
 		return err
@@ -116,7 +116,7 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 	public, err := httpapi.New(httpapi.Options{
 		Hub: h, Auth: verifier, Limits: limits, CORS: httpapi.CORS{Origins: c.CORS.Origins, Credentials: c.CORS.Credentials},
 		MaxEventBytes: int(c.Limits.Event), MaxBatch: c.Limits.Batch, MaxTopicsPerStream: c.Limits.TopicsPerStream,
-		Heartbeat: c.Stream.Heartbeat, TrustedProxies: c.Proxies(), Logger: log,
+		Heartbeat: c.Stream.Heartbeat, NoCompression: c.Stream.Compression == "off", TrustedProxies: c.Proxies(), Logger: log,
 	})
 	if err != nil {
 		return err
@@ -164,6 +164,13 @@ func closeHub(ctx context.Context, h *hub.Hub) error {
 	ctx, cancel := context.WithTimeout(ctx, stopTime)
 	defer cancel()
 	return h.Close(ctx)
+}
+
+func coalesce(c *config.Loaded) (all []hub.Coalesce) {
+	for _, o := range c.Coalesce {
+		all = append(all, hub.Coalesce(o))
+	}
+	return all
 }
 
 func limitOptions(c *config.Loaded) limit.Options {

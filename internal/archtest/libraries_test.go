@@ -29,7 +29,7 @@ func libraries() []library {
 		{"golang.org/x/time/rate", []string{"limit"}, false, "limits are counted in one place"},
 		{"github.com/cloudevents/sdk-go/v2", []string{"httpapi"}, true, "a format of the public listener"},
 		{"github.com/gobwas/", []string{"transport/ws"}, true, "handshake and frames of WebSocket; tests are clients"},
-		{"github.com/klauspost/compress/flate", []string{"transport/ws"}, true, "compression without a state that each connection would keep"},
+		{"github.com/klauspost/compress/flate", []string{"internal/deflate", "transport/ws"}, true, "the compressor can begin behind a window, and inflating has a limit"},
 		{"github.com/rs/cors", []string{"httpapi"}, false, "browsers talk to the public listener only"},
 		{"github.com/prometheus/", []string{"internal/telemetry"}, false, "the core counts in atomics and does not know who reads them"},
 		{"github.com/spf13/", []string{"cmd/roxy"}, false, "the command line"},

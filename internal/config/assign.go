@@ -45,10 +45,6 @@ func later(key string) (what string, ok bool) {
 		return "schemas", true
 	case "mailbox":
 		return "mailboxes", true
-	case "stream.coalesce":
-		return "coalescing", true
-	case "stream.compression":
-		return "compression", true
 	}
 	return "", false
 }

@@ -155,11 +155,29 @@ func (c *checker) policy() {
 	}
 }
 
+// maxCoalesce bounds how long events may wait for others: more would be felt.
+const maxCoalesce = 100 * time.Millisecond
+
+func (c *checker) coalesce() {
+	for _, text := range slices.Sorted(maps.Keys(c.loaded.Stream.Coalesce)) {
+		at, wait := "stream.coalesce."+text, c.loaded.Stream.Coalesce[text]
+		pattern, err := roxy.ParsePattern(text)
+		if err != nil {
+			c.fail(at, "%v", err)
+		}
+		if wait > maxCoalesce {
+			c.fail(at, "%s is more than %s", wait, maxCoalesce)
+		}
+		c.loaded.Coalesce = append(c.loaded.Coalesce, Coalesce{pattern, wait})
+	}
+}
+
 func (c *checker) ranges() {
 	l := c.loaded
 	if h := l.Stream.Heartbeat; h < time.Second || h > time.Minute {
 		c.fail("stream.heartbeat", "%s is not from 1s to 1m", h)
 	}
+	c.coalesce()
 	if o := l.Drain.Over; o > time.Hour {
 		c.fail("drain.over", "%s is more than an hour", o)
 	}

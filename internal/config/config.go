@@ -87,8 +87,10 @@ type Retention struct {
 
 // Stream says how streams behave.
 type Stream struct {
-	Heartbeat time.Duration `yaml:"heartbeat" doc:"how often an idle stream beats when it does not say"`
-	Queue     Queue         `yaml:"queue"`
+	Heartbeat   time.Duration            `yaml:"heartbeat" doc:"how often an idle stream beats when it does not say"`
+	Queue       Queue                    `yaml:"queue"`
+	Coalesce    map[string]time.Duration `yaml:"coalesce" doc:"pattern: how long its events may wait for others, to go out in one write; up to 100ms, and not for urgent ones"`
+	Compression Compression              `yaml:"compression" doc:"gzip for streams, and permessage-deflate for WebSockets, whose clients take it; or off"`
 }
 
 // Queue is what is kept for streams that are behind.
@@ -142,7 +144,7 @@ func Default() *Config {
 		Auth:      Auth{Leeway: 5 * time.Second, Cookie: "roxy_token", Claims: Claims{Tenant: "tenant", Roles: "roles"}},
 		CORS:      CORS{Credentials: true},
 		Retention: Retention{Age: 168 * time.Hour, Events: 1_000_000, Bytes: 4 << 30},
-		Stream:    Stream{Heartbeat: 15 * time.Second, Queue: Queue{Bytes: 1 << 20, Events: 1000}},
+		Stream:    Stream{Heartbeat: 15 * time.Second, Queue: Queue{Bytes: 1 << 20, Events: 1000}, Compression: "gzip"},
 		Drain:     Drain{Over: 30 * time.Second},
 		Limits: Limits{
 			Connections:   Connections{PerIP: 100, PerUser: 20, PerTenant: 10_000, AttemptsPerIP: 50},

@@ -9,10 +9,12 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 
+	"github.com/roxyhub/roxy"
 	"github.com/roxyhub/roxy/auth"
 )
 
@@ -27,7 +29,14 @@ type Sources struct {
 type Loaded struct {
 	*Config
 	Keys     []auth.Key
+	Coalesce []Coalesce
 	Warnings []string // what works but should be mended
+}
+
+// Coalesce is how long the events of some topics may wait for others.
+type Coalesce struct {
+	Pattern roxy.Pattern
+	Wait    time.Duration
 }
 
 // Load returns the checked configuration of the sources over the defaults, or all that is wrong with it, joined, each

@@ -105,6 +105,18 @@ func (f *LogFormat) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Compression is how streams are compressed.
+type Compression string
+
+// UnmarshalText refuses an unknown compression.
+func (c *Compression) UnmarshalText(text []byte) error {
+	if s := string(text); s != "gzip" && s != "off" {
+		return fmt.Errorf("%q is neither gzip nor off", s)
+	}
+	*c = Compression(text)
+	return nil
+}
+
 // LogLevel is what is logged: this level and above.
 type LogLevel slog.Level
 

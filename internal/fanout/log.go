@@ -9,6 +9,8 @@ package fanout
 import (
 	"slices"
 	"sync"
+
+	"github.com/roxyhub/roxy/internal/deflate"
 )
 
 // Blocks grow with the backlog, so that a class whose readers keep up costs little and one that bursts is written in
@@ -43,6 +45,17 @@ type block struct {
 	start int64
 	buf   []byte // its capacity is never exceeded: buf is not reallocated
 	marks []mark // one for each frame
+
+	// Of a log of Packed frames.
+	packs  []pack // one for each frame
+	behind []byte // the frames' other form; empty when they have none
+}
+
+// pack is what a mark does not say of a Packed frame.
+type pack struct {
+	end  int // of its other form in behind
+	from int64
+	sum  deflate.Sum
 }
 
 // mark tells which log offset a position stands for.
@@ -62,8 +75,13 @@ func NewLog(limits Limits) *Log { return &Log{limits: limits} }
 func (l *Log) Append(frame []byte, offset uint64, stamp int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.append(frame, false, offset, stamp)
+}
+
+// append adds frame to a block whose frames have another form, or to one whose have not.
+func (l *Log) append(frame []byte, other bool, offset uint64, stamp int64) *block {
 	b := l.last()
-	if b == nil || cap(b.buf)-len(b.buf) < len(frame) {
+	if b == nil || cap(b.buf)-len(b.buf) < len(frame) || len(b.behind) > 0 != other {
 		l.release()
 		b = l.grow(len(frame))
 	}
@@ -71,6 +89,25 @@ func (l *Log) Append(frame []byte, offset uint64, stamp int64) {
 	l.end = b.end()
 	l.frames++
 	b.marks = append(b.marks, mark{l.end, offset, stamp})
+	return b
+}
+
+// Packed is a frame of compressed text. Alone is for every reader. Behind, shorter, is for those that were given
+// everything from position From of the log on, and nothing in between; without it, all get Alone.
+type Packed struct {
+	Alone, Behind []byte
+	From          int64       // never less than that of the frame before
+	Sum           deflate.Sum // of the text of all frames of the log up to this
+}
+
+// AppendPacked is Append for a frame of two forms, and returns the position behind it. A log has frames of one kind.
+func (l *Log) AppendPacked(frame Packed, offset uint64, stamp int64) (end int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.append(frame.Alone, len(frame.Behind) > 0, offset, stamp)
+	b.behind = append(b.behind, frame.Behind...)
+	b.packs = append(b.packs, pack{len(b.behind), frame.From, frame.Sum})
+	return l.end
 }
 
 // Join returns a reader that stands behind the newest frame.
@@ -78,7 +115,7 @@ func (l *Log) Join() *Reader {
 	r := &Reader{log: l, wake: make(chan struct{}, 1)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r.pos, r.index = l.end, len(l.readers)
+	r.pos, r.since, r.index = l.end, l.end, len(l.readers)
 	l.readers = append(l.readers, r)
 	return r
 }

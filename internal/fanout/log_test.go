@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/roxyhub/roxy/internal/deflate"
 )
 
 func TestReaderGetsEveryFrameInOrderWithItsOwnAtTheirPlace(t *testing.T) {
@@ -39,7 +41,7 @@ func TestReaderGetsEveryFrameInOrderWithItsOwnAtTheirPlace(t *testing.T) {
 			case 1, 2, 3:
 				if len(followers) > 0 {
 					f := rapid.SampledFrom(followers).Draw(t, "private to")
-					f.r.Private(frame, offset, int64(offset))
+					f.r.Private(frame, deflate.Sum{}, offset, int64(offset))
 					f.want.Write(frame)
 				}
 			default:
@@ -103,7 +105,7 @@ func TestLaneBeyondTheLimitsCutsItsReader(t *testing.T) {
 	l := NewLog(Limits{Bytes: 1 << 10, Frames: 10})
 	r := l.Join()
 	for i := range 20 {
-		r.Private([]byte("frame"), uint64(i+1), 0)
+		r.Private([]byte("frame"), deflate.Sum{}, uint64(i+1), 0)
 	}
 	if _, ok := r.Next(); ok {
 		t.Error("not cut")

@@ -18,9 +18,23 @@ type Owner interface {
 	Wrote(batch *Batch, bytes int, at time.Time)
 	// Closed says that the socket is closed, and why. It is the last call.
 	Closed(Cause)
-	// Released gives the socket back, because the reader was cut. pending is what of a frame has not left yet: it goes
-	// first. The socket has taken nothing since blocked, unless that is zero. It is the last call.
-	Released(socket Socket, pending []byte, blocked time.Time)
+	// Released gives the socket back, because the reader was cut or a Listener wants it. It is the last call.
+	Released(socket Socket, rest Rest)
+}
+
+// Listener is told what a client says, by the shard, as an Owner is.
+type Listener interface {
+	// Received is called with what has come; p is valid until it returns. reply goes out between two frames. wake gives the
+	// socket back to its Owner, with p (Rest.Received), to be answered elsewhere.
+	Received(p []byte) (reply []byte, wake bool)
+}
+
+// Rest is what a socket was doing when it was released.
+type Rest struct {
+	Pending  []byte    // has not left yet, and goes first
+	Batch    Batch     // that Pending is the end of; its Bytes are nil for a frame that is not the log's
+	Blocked  time.Time // since when the socket has taken nothing; zero while it does
+	Received []byte    // what the Listener was told when it wanted the socket back
 }
 
 // Cause is why a socket was closed.
@@ -42,6 +56,12 @@ const (
 	stuck = time.Second
 )
 
+// maxIgnored is what a client may send at once on a stream that is not listened to before it is cut off.
+const maxIgnored = 4 << 10
+
+// maxReplies bounds the replies that wait for a socket: it belongs to somebody who asks and does not read.
+const maxReplies = 4 << 10
+
 // Times are looked at in ticks.
 const (
 	tick    = 250 * time.Millisecond
@@ -55,9 +75,11 @@ type Parked struct {
 	socket Socket
 	reader *Reader
 	owner  Owner
-	id     uint64 // never used twice, unlike the descriptor: an event for an earlier owner of it finds nobody
+	ears   Listener // nil drops what the client sends
+	id     uint64   // never used twice, unlike the descriptor: an event for an earlier owner of it finds nobody
 
 	// Owned by the shard.
+	replies []byte    // to be sent behind the frame in hand
 	pending []byte    // the rest of what the socket did not take at once
 	batch   Batch     // what pending is the end of
 	written int       // bytes of it that have left
@@ -125,6 +147,7 @@ type Shard struct {
 	wake  chan struct{}
 
 	// Owned by the shard's goroutine.
+	buf    [maxIgnored]byte // what a client sent
 	parked map[uint64]*Parked
 	wheel  [slots][]*Parked
 	now    time.Time
@@ -183,11 +206,11 @@ func (p *Parker) sweep() {
 	})
 }
 
-// Park hands a socket over. Its reader follows a log from now on without waking anybody. first is when the owner is to be
-// asked for the first time.
-func (p *Parker) Park(socket Socket, r *Reader, owner Owner, first time.Time) *Parked {
+// Park hands a socket over. Its reader follows a log from now on without waking anybody. ears is told what the client
+// sends, or nil. first is when the owner is to be asked for the first time.
+func (p *Parker) Park(socket Socket, r *Reader, owner Owner, ears Listener, first time.Time) *Parked {
 	s := p.shards[p.next.Add(1)%uint64(len(p.shards))]
-	parked := &Parked{shard: s, socket: socket, reader: r, owner: owner, id: p.ids.Add(1), slot: -1}
+	parked := &Parked{shard: s, socket: socket, reader: r, owner: owner, ears: ears, id: p.ids.Add(1), slot: -1}
 	parked.group = r.log.groupFor(s)
 	r.park(parked)
 	s.post(func(in *inbox) { in.added = append(in.added, arrival{parked, first}) })

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/roxyhub/roxy/internal/deflate"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -30,9 +32,8 @@ type owner struct {
 }
 
 type released struct {
-	socket  Socket
-	pending []byte
-	blocked time.Time
+	socket Socket
+	Rest
 }
 
 func newOwner() *owner {
@@ -58,10 +59,17 @@ func (o *owner) Wrote(b *Batch, n int, _ time.Time) {
 	}
 }
 
+func (o *owner) Received(p []byte) ([]byte, bool) {
+	if text, ok := bytes.CutPrefix(p, []byte("ping")); ok || p[0] == '?' {
+		return append([]byte("pong"), text...), false
+	}
+	return nil, true
+}
+
 func (o *owner) Closed(why Cause) { o.closed <- why }
 
-func (o *owner) Released(s Socket, pending []byte, blocked time.Time) {
-	o.released <- released{s, pending, blocked}
+func (o *owner) Released(s Socket, rest Rest) {
+	o.released <- released{s, rest}
 }
 
 func (o *owner) when(due func(now time.Time, busy bool) ([]byte, time.Time, bool)) {
@@ -132,7 +140,7 @@ func TestParkedStreamsGetEveryFrameInOrder(t *testing.T) {
 	for i := range streams {
 		ours, theirs := pair(t)
 		readers[i] = l.Join()
-		p.Park(detach(t, ours), readers[i], newOwner(), time.Now().Add(time.Hour))
+		p.Park(detach(t, ours), readers[i], newOwner(), nil, time.Now().Add(time.Hour))
 		reading.Go(func() {
 			random := rand.New(rand.NewPCG(uint64(i), 7))
 			for buf := make([]byte, 32<<10); ; {
@@ -151,7 +159,7 @@ func TestParkedStreamsGetEveryFrameInOrder(t *testing.T) {
 		frame := fmt.Appendf(nil, "<%d:%s>", n, bytes.Repeat([]byte("x"), n%700))
 		if n%5 == 0 {
 			i := n % streams
-			readers[i].Private(frame, uint64(n+1), 0)
+			readers[i].Private(frame, deflate.Sum{}, uint64(n+1), 0)
 			_, _ = want[i].Write(frame)
 			readers[i].Wake()
 			continue
@@ -190,7 +198,7 @@ func TestPeerThatClosesOrTalksTooMuchIsClosed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ours, theirs := pair(t)
 			o := newOwner()
-			p.Park(detach(t, ours), l.Join(), o, time.Now().Add(time.Hour))
+			p.Park(detach(t, ours), l.Join(), o, nil, time.Now().Add(time.Hour))
 			leave(theirs)
 			if why := receive(t, "close", o.closed); why != Peer {
 				t.Errorf("closed because %d", why)
@@ -199,7 +207,7 @@ func TestPeerThatClosesOrTalksTooMuchIsClosed(t *testing.T) {
 	}
 	ours, theirs := pair(t)
 	o := newOwner()
-	p.Park(detach(t, ours), l.Join(), o, time.Now().Add(time.Hour))
+	p.Park(detach(t, ours), l.Join(), o, nil, time.Now().Add(time.Hour))
 	if _, err := theirs.Write([]byte("a few words")); err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +229,7 @@ func TestOwnerSpeaksWhenItIsDueAndHasTheLastWord(t *testing.T) {
 		beats++
 		return []byte("beat\n"), now.Add(time.Hour), false
 	})
-	parked := p.Park(detach(t, ours), l.Join(), o, time.Now())
+	parked := p.Park(detach(t, ours), l.Join(), o, nil, time.Now())
 	read := func(want string) {
 		t.Helper()
 		buf := make([]byte, len(want))
@@ -252,9 +260,9 @@ func TestReaderThatTakesNothingIsReleasedWithTheRestOfItsFrame(t *testing.T) {
 	l := NewLog(Limits{Bytes: 256 << 10, Frames: 1 << 20})
 	ours, theirs := pair(t)
 	stuckOwner, quickOwner := newOwner(), newOwner()
-	p.Park(detach(t, ours), l.Join(), stuckOwner, time.Now().Add(time.Hour))
+	p.Park(detach(t, ours), l.Join(), stuckOwner, nil, time.Now().Add(time.Hour))
 	quickOurs, quickTheirs := pair(t)
-	p.Park(detach(t, quickOurs), l.Join(), quickOwner, time.Now().Add(time.Hour))
+	p.Park(detach(t, quickOurs), l.Join(), quickOwner, nil, time.Now().Add(time.Hour))
 	var quick sync.WaitGroup
 	var total int64
 	quick.Go(func() { total, _ = io.Copy(io.Discard, quickTheirs) })
@@ -274,8 +282,8 @@ func TestReaderThatTakesNothingIsReleasedWithTheRestOfItsFrame(t *testing.T) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	if back.blocked.IsZero() || time.Since(back.blocked) < stuck {
-		t.Errorf("released after %s", time.Since(back.blocked))
+	if back.Blocked.IsZero() || time.Since(back.Blocked) < stuck {
+		t.Errorf("released after %s", time.Since(back.Blocked))
 	}
 	if kept := l.Kept(); kept > 512<<10 {
 		t.Errorf("the log keeps %d bytes", kept)
@@ -285,7 +293,7 @@ func TestReaderThatTakesNothingIsReleasedWithTheRestOfItsFrame(t *testing.T) {
 		t.Fatal(err)
 	}
 	go func() {
-		_, _ = c.Write(back.pending)
+		_, _ = c.Write(back.Pending)
 		_ = c.Close()
 	}()
 	text, err := io.ReadAll(theirs)
@@ -333,7 +341,7 @@ func TestChurnLeavesNothingBehind(t *testing.T) {
 				ours, theirs := pair(t)
 				o, r := newOwner(), l.Join()
 				o.when(func(now time.Time, busy bool) ([]byte, time.Time, bool) { return nil, now.Add(time.Hour), busy })
-				parked := p.Park(detach(t, ours), r, o, time.Now().Add(time.Hour))
+				parked := p.Park(detach(t, ours), r, o, nil, time.Now().Add(time.Hour))
 				switch i % 4 {
 				case 0:
 					_, _ = io.CopyN(io.Discard, theirs, 2000)
@@ -397,7 +405,7 @@ func TestCloseEndsWhatIsStillParked(t *testing.T) {
 	for range 20 {
 		ours, theirs := pair(t)
 		o := newOwner()
-		p.Park(detach(t, ours), l.Join(), o, time.Now().Add(time.Hour))
+		p.Park(detach(t, ours), l.Join(), o, nil, time.Now().Add(time.Hour))
 		owners, far = append(owners, o), append(far, theirs)
 	}
 	p.Close() // some have hardly come
@@ -408,5 +416,73 @@ func TestCloseEndsWhatIsStillParked(t *testing.T) {
 		if _, err := far[i].Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("the socket is still open: %v", err)
 		}
+	}
+}
+
+// A client that is listened to is answered between two frames, and gets its socket back to a goroutine for what takes
+// longer; nothing that it was to get is lost by it.
+func TestClientThatIsListenedToIsAnsweredOrWoken(t *testing.T) {
+	p := startParker(t)
+	l := NewLog(Limits{Bytes: 1 << 20, Frames: 1000})
+	ours, theirs := pair(t)
+	o := newOwner()
+	r := l.Join()
+	p.Park(detach(t, ours), r, o, o, time.Now().Add(time.Hour))
+	read := func(want string) {
+		t.Helper()
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(theirs, got); err != nil || string(got) != want {
+			t.Fatalf("got %q, %v; want %q", got, err, want)
+		}
+	}
+	say := func(text string) {
+		t.Helper()
+		if _, err := theirs.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say("ping1")
+	read("pong1")
+	l.Append([]byte("frame1"), 1, 0)
+	l.Wake(false)
+	read("frame1")
+	say("something else")
+	back := receive(t, "the socket", o.released)
+	if string(back.Received) != "something else" {
+		t.Errorf("received %q", back.Received)
+	}
+	r.Unpark()
+	l.Append([]byte("frame2"), 2, 0)
+	l.Wake(false)
+	<-r.Woken()
+	if batch, ok := r.Next(); !ok || string(batch.Bytes) != "frame2" {
+		t.Errorf("the reader goes on with %q, %t", batch.Bytes, ok)
+	}
+	c, err := back.socket.Conn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	if _, err := c.Write([]byte("answer")); err != nil {
+		t.Fatal(err)
+	}
+	read("answer")
+}
+
+// One that asks and does not read is cut off before its answers fill the memory.
+func TestClientThatAsksAndDoesNotReadIsCutOff(t *testing.T) {
+	p := startParker(t)
+	ours, theirs := pair(t)
+	o := newOwner()
+	p.Park(detach(t, ours), NewLog(Limits{Bytes: 1 << 20, Frames: 1000}).Join(), o, o, time.Now().Add(time.Hour))
+	go func() {
+		for ask := bytes.Repeat([]byte("?"), 1000); ; {
+			if _, err := theirs.Write(ask); err != nil {
+				return
+			}
+		}
+	}()
+	if why := receive(t, "the end", o.closed); why != Stuck {
+		t.Errorf("closed because of %d", why)
 	}
 }

@@ -3,6 +3,8 @@ package fanout
 import (
 	"slices"
 	"sort"
+
+	"github.com/roxyhub/roxy/internal/deflate"
 )
 
 // Reader is one stream's position in a Log. Next is for one goroutine; everything else may be called from any.
@@ -13,6 +15,7 @@ type Reader struct {
 
 	// Guarded by log.mu.
 	pos       int64
+	since     int64 // everything between here and pos was given, and nothing else
 	cut       bool
 	lane      []private
 	laneBytes int
@@ -23,6 +26,7 @@ type Reader struct {
 type private struct {
 	at     int64 // position in the log at which it comes
 	frame  []byte
+	sum    deflate.Sum
 	offset uint64
 	stamp  int64
 }
@@ -33,6 +37,10 @@ type Batch struct {
 	Frames int
 	Offset uint64 // the log offset up to which the reader has been given everything; 0 when the batch has no offset
 	Stamp  int64  // of its newest frame
+
+	// Of a log of Packed frames: of the text of the whole log up to the batch's end, or, when Private, of the batch.
+	Sum     deflate.Sum
+	Private bool
 }
 
 // Next returns what comes next and moves on; an empty Batch when there is nothing. ok is false when the reader was cut:
@@ -50,7 +58,8 @@ func (r *Reader) Next() (batch Batch, ok bool) {
 		if first.at == r.pos {
 			r.lane = slices.Delete(r.lane, 0, 1)
 			r.laneBytes -= len(first.frame)
-			return Batch{Bytes: first.frame, Frames: 1, Offset: first.offset, Stamp: first.stamp}, true
+			r.since = r.pos
+			return Batch{Bytes: first.frame, Frames: 1, Offset: first.offset, Stamp: first.stamp, Sum: first.sum, Private: true}, true
 		}
 		limit = first.at
 	}
@@ -61,17 +70,49 @@ func (r *Reader) Next() (batch Batch, ok bool) {
 	limit = min(limit, b.end())
 	first := sort.Search(len(b.marks), func(i int) bool { return b.marks[i].end > r.pos })
 	behind := sort.Search(len(b.marks), func(i int) bool { return b.marks[i].end > limit })
-	batch = Batch{Bytes: b.buf[r.pos-b.start : limit-b.start : limit-b.start], Frames: behind - first, Stamp: b.marks[behind-1].stamp}
+	if len(b.behind) > 0 {
+		behind, batch.Bytes = b.form(first, behind, r.since)
+		limit = b.marks[behind-1].end
+	}
+	if batch.Bytes == nil {
+		batch.Bytes = b.buf[r.pos-b.start : limit-b.start : limit-b.start]
+	}
+	batch.Frames, batch.Stamp = behind-first, b.marks[behind-1].stamp
 	for i := first; i < behind; i++ {
 		batch.Offset = max(batch.Offset, b.marks[i].offset)
+	}
+	if len(b.packs) > 0 {
+		batch.Sum = b.packs[behind-1].sum
 	}
 	r.pos = limit
 	return batch, true
 }
 
+// form returns the frames from first up to behind in their other form when a reader that has everything since a position
+// can take it; else nil, and where the frames that it cannot take end.
+func (b *block) form(first, behind int, since int64) (end int, text []byte) {
+	if b.packs[first].from < since {
+		able := sort.Search(behind-first, func(i int) bool { return b.packs[first+i].from >= since })
+		return first + able, nil
+	}
+	start, stop := 0, b.packs[behind-1].end
+	if first > 0 {
+		start = b.packs[first-1].end
+	}
+	return behind, b.behind[start:stop:stop]
+}
+
+// Interrupt says that the reader is given something that is not the log's.
+func (r *Reader) Interrupt() {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	r.since = r.pos
+}
+
 // Private adds a frame for this reader alone behind all that has been appended to the log so far. The goroutine that
-// appends calls it, so the order is the log's. A lane beyond the log's limits cuts the reader.
-func (r *Reader) Private(frame []byte, offset uint64, stamp int64) {
+// appends calls it, so the order is the log's. A lane beyond the log's limits cuts the reader. sum is that of the text of
+// a packed frame.
+func (r *Reader) Private(frame []byte, sum deflate.Sum, offset uint64, stamp int64) {
 	l := r.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -82,7 +123,7 @@ func (r *Reader) Private(frame []byte, offset uint64, stamp int64) {
 		r.drop()
 		return
 	}
-	r.lane = append(r.lane, private{l.end, frame, offset, stamp})
+	r.lane = append(r.lane, private{l.end, frame, sum, offset, stamp})
 	r.laneBytes += len(frame)
 }
 
@@ -128,6 +169,14 @@ func (r *Reader) park(p *Parked) {
 	r.log.mu.Lock()
 	defer r.log.mu.Unlock()
 	r.wake, r.parked = nil, p
+}
+
+// Unpark undoes Park for a reader whose socket was released and that was not cut: Woken is to be waited for again.
+func (r *Reader) Unpark() {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	r.wake, r.parked = make(chan struct{}, 1), nil
+	r.signal() // for what came meanwhile
 }
 
 // Wake says that there is something to read for this reader alone.

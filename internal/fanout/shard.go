@@ -122,15 +122,9 @@ func (s *Shard) send(p *Parked) {
 				s.shut(p, Last)
 				return
 			}
-			batch, ok := p.reader.Next()
-			if !ok {
-				s.release(p)
+			if !s.load(p) {
 				return
 			}
-			if len(batch.Bytes) == 0 {
-				return
-			}
-			p.batch, p.pending, p.written = batch, batch.Bytes, 0
 		}
 		n, full, err := p.socket.write(p.pending)
 		if err != nil {
@@ -148,8 +142,23 @@ func (s *Shard) send(p *Parked) {
 		}
 	}
 	if s.now.Sub(p.blocked) > stuck && p.reader.Cut() {
-		s.release(p)
+		s.release(p, nil)
 	}
+}
+
+// load takes up what goes next, and returns false when there is nothing, or p is not the shard's any more.
+func (s *Shard) load(p *Parked) bool {
+	if len(p.replies) > 0 {
+		p.batch, p.pending, p.written, p.replies = Batch{}, p.replies, 0, nil
+		return true
+	}
+	batch, ok := p.reader.Next()
+	if !ok {
+		s.release(p, nil)
+		return false
+	}
+	p.batch, p.pending, p.written = batch, batch.Bytes, 0
+	return len(batch.Bytes) > 0
 }
 
 func (s *Shard) wrote(p *Parked) {
@@ -164,12 +173,47 @@ func (s *Shard) wrote(p *Parked) {
 
 // react follows what the kernel says: gone, something to read, or room again.
 func (s *Shard) react(p *Parked, e ready) {
-	if e.closed || e.readable && !p.socket.drain() {
+	if e.readable && !s.receive(p) {
+		return
+	}
+	if e.closed {
 		s.shut(p, Peer)
 		return
 	}
 	p.blocked = time.Time{}
 	s.send(p)
+}
+
+// receive reads what p's client has sent, and returns false when p is not the shard's any more.
+func (s *Shard) receive(p *Parked) bool {
+	for total := 0; total < maxIgnored; {
+		n, err := p.socket.read(s.buf[:])
+		switch {
+		case err != nil:
+			s.shut(p, Peer)
+			return false
+		case n == 0:
+			return true
+		}
+		if total += n; p.ears == nil || p.last {
+			continue
+		}
+		reply, wake := p.ears.Received(s.buf[:n])
+		if wake {
+			s.release(p, slices.Clone(s.buf[:n]))
+			return false
+		}
+		if p.replies = append(p.replies, reply...); len(p.replies) > maxReplies {
+			s.shut(p, Stuck)
+			return false
+		}
+	}
+	if p.ears != nil { // so much is for who can make it wait
+		s.release(p, nil)
+	} else {
+		s.shut(p, Peer)
+	}
+	return false
 }
 
 // ask lets the owner have its say.
@@ -185,6 +229,7 @@ func (s *Shard) ask(p *Parked) {
 	}
 	p.last = last
 	if len(frame) > 0 {
+		p.reader.Interrupt()
 		p.batch, p.pending, p.written = Batch{}, slices.Clone(frame), 0
 	}
 	s.schedule(p, next)
@@ -209,7 +254,7 @@ func (s *Shard) turn() {
 			case !p.blocked.IsZero() && (p.last || s.now.Sub(p.blocked) >= stall):
 				s.shut(p, Stuck)
 			case !p.blocked.IsZero() && s.now.Sub(p.blocked) > stuck && p.reader.Cut():
-				s.release(p)
+				s.release(p, nil)
 			default:
 				s.ask(p)
 			}
@@ -275,8 +320,12 @@ func (s *Shard) shut(p *Parked, why Cause) {
 }
 
 // release gives p's socket back to its owner.
-func (s *Shard) release(p *Parked) {
+func (s *Shard) release(p *Parked, received []byte) {
 	s.forget(p)
 	s.poll.remove(p.socket)
-	p.owner.Released(p.socket, p.pending, p.blocked)
+	pending := p.pending
+	if len(p.replies) > 0 {
+		pending = append(slices.Clip(pending), p.replies...)
+	}
+	p.owner.Released(p.socket, Rest{pending, p.batch, p.blocked, received})
 }

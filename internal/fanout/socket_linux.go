@@ -3,6 +3,7 @@ package fanout
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"sync/atomic"
@@ -21,8 +22,6 @@ const (
 	notSent = 16 << 10
 	// userTimeout lets the kernel give up a peer that vanished with data on the way.
 	userTimeout = 30_000 // ms
-	// maxIgnored is what a client may send on a stream before it is cut off; nothing of it is read.
-	maxIgnored = 4 << 10
 )
 
 // Detach takes c's socket out of Go's hands: c is closed, the connection is not. Where that is not possible ok is false
@@ -84,22 +83,22 @@ func (s Socket) write(p []byte) (n int, full bool, err error) {
 	return 0, false, errno
 }
 
-// drain reads and drops what the client sent; false when it has closed, or sends more than a stream's client has to say.
-func (s Socket) drain() bool {
-	var buf [512]byte
-	for total := 0; total < maxIgnored; {
-		n, err := unix.Read(s.fd, buf[:])
+// read takes what the client has sent: nothing when there is nothing now, io.EOF when it has closed.
+func (s Socket) read(p []byte) (int, error) {
+	for {
+		n, err := unix.Read(s.fd, p)
 		switch {
-		case errors.Is(err, unix.EAGAIN):
-			return true
 		case errors.Is(err, unix.EINTR):
-		case err != nil || n == 0:
-			return false
+		case errors.Is(err, unix.EAGAIN):
+			return 0, nil
+		case err != nil:
+			return 0, err
+		case n == 0:
+			return 0, io.EOF
 		default:
-			total += n
+			return n, nil
 		}
 	}
-	return false
 }
 
 func (s Socket) close() { _ = unix.Close(s.fd) }

@@ -17,7 +17,7 @@ func Detach(net.Conn) (s Socket, ok bool, err error) { return Socket{}, false, n
 func (Socket) Conn() (net.Conn, error) { return nil, errors.ErrUnsupported }
 
 func (Socket) write([]byte) (n int, full bool, err error) { return 0, false, errors.ErrUnsupported }
-func (Socket) drain() bool                                { return false }
+func (Socket) read([]byte) (int, error)                   { return 0, errors.ErrUnsupported }
 func (Socket) close()                                     {}
 
 type poll struct{ done chan struct{} }

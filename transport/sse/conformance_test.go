@@ -2,6 +2,7 @@ package sse
 
 import (
 	"bufio"
+	"compress/gzip"
 	"fmt"
 	"io"
 	"net"
@@ -22,12 +23,15 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestSSEStreamsAsEveryTransportDoes(t *testing.T) {
-	t.Run("its own connection", func(t *testing.T) {
-		transporttest.Run(t, transporttest.Transport{Handler: handler, Subscribe: subscribe})
-	})
-	t.Run("the server's", func(t *testing.T) {
-		transporttest.Run(t, transporttest.Transport{Handler: portable, Subscribe: subscribe})
-	})
+	for name, handler := range map[string]func(*hub.Hub, roxy.Identity) http.Handler{"its own connection": handler, "the server's": portable} {
+		for _, encoding := range []string{"identity", "gzip"} {
+			t.Run(name+", "+encoding, func(t *testing.T) {
+				transporttest.Run(t, transporttest.Transport{Handler: handler, Subscribe: func(conn net.Conn, query url.Values) (func() (transporttest.Event, error), error) {
+					return subscribe(conn, query, encoding)
+				}})
+			})
+		}
+	}
 }
 
 // portable serves streams where a connection cannot be taken from the server: through other people's middleware, say.
@@ -50,7 +54,7 @@ func handler(h *hub.Hub, who roxy.Identity) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sub, err := transport.ParseSubscription(r.URL.Query(), "", transport.Options{})
 		if err == nil {
-			sub.Identity = who
+			sub.Identity, sub.Gzip = who, r.Header.Get("Accept-Encoding") == "gzip"
 			err = Serve(w, r, h, sub)
 		}
 		if err != nil {
@@ -60,8 +64,8 @@ func handler(h *hub.Hub, who roxy.Identity) http.Handler {
 }
 
 // subscribe is a client that shares no code with the hub.
-func subscribe(conn net.Conn, query url.Values) (func() (transporttest.Event, error), error) {
-	if _, err := fmt.Fprintf(conn, "GET /?%s HTTP/1.1\r\nHost: hub\r\n\r\n", query.Encode()); err != nil {
+func subscribe(conn net.Conn, query url.Values, encoding string) (func() (transporttest.Event, error), error) {
+	if _, err := fmt.Fprintf(conn, "GET /?%s HTTP/1.1\r\nHost: hub\r\nAccept-Encoding: %s\r\n\r\n", query.Encode(), encoding); err != nil {
 		return nil, err
 	}
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil) //nolint:bodyclose // ends with conn
@@ -72,7 +76,15 @@ func subscribe(conn net.Conn, query url.Values) (func() (transporttest.Event, er
 		text, _ := io.ReadAll(resp.Body)
 		return nil, fmt.Errorf("%s: %s", resp.Status, text)
 	}
-	lines := bufio.NewReader(resp.Body)
+	body := io.Reader(resp.Body)
+	if got := resp.Header.Get("Content-Encoding"); (got == "gzip") != (encoding == "gzip") {
+		return nil, fmt.Errorf("asked for %s, got Content-Encoding %q", encoding, got)
+	} else if got == "gzip" {
+		if body, err = gzip.NewReader(body); err != nil { // its end is an error when length or sum is wrong
+			return nil, err
+		}
+	}
+	lines := bufio.NewReader(body)
 	return func() (e transporttest.Event, err error) {
 		for e.Type = "message"; ; {
 			line, err := lines.ReadString('\n')

@@ -12,11 +12,11 @@ import (
 	"github.com/roxyhub/roxy/hub"
 )
 
-// Serve answers r with the stream that sub asks for, until it ends. An error, a *roxy.Problem, comes before the first
+// Serve answers r with the stream that sub asks for, compressed when it says so, until it ends. An error, a *roxy.Problem, comes before the first
 // byte and is the caller's to answer; after it nil is returned, however the stream ended.
 func Serve(w http.ResponseWriter, r *http.Request, h *hub.Hub, sub hub.Subscription) error {
 	sub.Encoding, sub.Transport = Encoding{}, "sse"
-	return h.Subscribe(r.Context(), sub, &response{w: w, r: r, control: http.NewResponseController(w)})
+	return h.Subscribe(r.Context(), sub, &response{w: w, r: r, gzip: sub.Gzip, control: http.NewResponseController(w)})
 }
 
 // Refuse answers an EventSource that is turned away for load alone. A browser takes every status but 200 as final, so
@@ -24,24 +24,24 @@ func Serve(w http.ResponseWriter, r *http.Request, h *hub.Hub, sub hub.Subscript
 func Refuse(w http.ResponseWriter, after time.Duration) {
 	retry := max(after, time.Second)
 	retry += rand.N(retry) //nolint:gosec // spreads load, guards nothing
-	begin(w)
+	head(w.Header(), false)
+	w.WriteHeader(http.StatusOK)
 	// The client may be gone: nobody is left to tell.
 	_, _ = w.Write(Encoding{}.AppendControl(nil, hub.Control{
 		Type: "roxy:bye", Retry: retry, Data: hub.Bye{Reason: hub.Overload, Retry: retry.Milliseconds()},
 	}))
 }
 
-// head is what every stream's response says. X-Accel-Buffering keeps nginx from holding the stream back.
-func head(h http.Header) {
+// head is what every stream's response says. X-Accel-Buffering keeps nginx from holding the stream back, no-transform a
+// proxy from compressing it.
+func head(h http.Header, gzip bool) {
 	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-store")
+	h.Set("Cache-Control", "no-store, no-transform")
 	h.Set("X-Accel-Buffering", "no")
-}
-
-// begin sends the head of a stream's response.
-func begin(w http.ResponseWriter) {
-	head(w.Header())
-	w.WriteHeader(http.StatusOK)
+	h.Add("Vary", "Accept-Encoding")
+	if gzip {
+		h.Set("Content-Encoding", "gzip")
+	}
 }
 
 // response is the way out. On a cleartext HTTP/1 connection it takes the connection from the server, so that the hub can
@@ -50,6 +50,7 @@ type response struct {
 	w       http.ResponseWriter
 	r       *http.Request
 	control *http.ResponseController
+	gzip    bool
 	begun   bool
 
 	mu   sync.Mutex
@@ -84,13 +85,15 @@ func (s *response) Write(p []byte) error {
 // begin takes the connection, where it can be had, and sends the head. The body ends with the connection, in HTTP/1.1 as
 // in HTTP/1.0 (RFC 9112 §6.3): the same bytes serve both, without chunks.
 func (s *response) begin() error {
+	h := s.w.Header()
+	head(h, s.gzip)
 	if s.r.TLS != nil || s.r.ProtoMajor != 1 {
-		begin(s.w)
+		s.w.WriteHeader(http.StatusOK)
 		return nil
 	}
 	conn, buffered, err := s.control.Hijack()
 	if errors.Is(err, http.ErrNotSupported) {
-		begin(s.w)
+		s.w.WriteHeader(http.StatusOK)
 		return nil
 	}
 	if err != nil {
@@ -106,8 +109,6 @@ func (s *response) begin() error {
 	if err := conn.SetReadDeadline(time.Time{}); err != nil { // the server stops its own reading with one in the past
 		return err
 	}
-	h := s.w.Header()
-	head(h)
 	h.Set("Connection", "close")
 	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	var text bytes.Buffer

@@ -230,7 +230,7 @@ func (c slow) Write(p []byte) (int, error) {
 
 func cutAnywhere(t *testing.T, tr Transport) {
 	s := open(t, tr, nil)
-	const n = 40
+	const n = 400
 	s.publish(t, nil, numbers(0, n)...)
 	var got []string
 	query := "topic=orders/*&after=earliest"

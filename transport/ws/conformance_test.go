@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/gobwas/httphead"
 	"github.com/gobwas/ws"
@@ -22,22 +23,35 @@ import (
 )
 
 func TestWebSocketStreamsAsEveryTransportDoes(t *testing.T) {
-	for name, compressed := range map[string]bool{"identity": false, "compressed": true} {
-		t.Run(name, func(t *testing.T) {
-			transporttest.Run(t, transporttest.Transport{Handler: handler, Subscribe: func(conn net.Conn, query url.Values) (func() (transporttest.Event, error), error) {
-				return subscribe(conn, query, compressed)
-			}})
-		})
+	for kind, handler := range map[string]func(*hub.Hub, roxy.Identity) http.Handler{"parked": handler, "with goroutines": awake} {
+		for encoding, compressed := range map[string]bool{"identity": false, "compressed": true} {
+			t.Run(kind+", "+encoding, func(t *testing.T) {
+				transporttest.Run(t, transporttest.Transport{Handler: handler, Subscribe: func(conn net.Conn, query url.Values) (func() (transporttest.Event, error), error) {
+					return subscribe(conn, query, compressed)
+				}})
+			})
+		}
 	}
 }
 
-// handler serves sockets as the public listener does, without its limits and tokens.
+// handler serves sockets that are parked whenever they can be.
 func handler(h *hub.Hub, who roxy.Identity) http.Handler {
+	return serve(&Options{Hub: h, ParkAfter: time.Millisecond}, Peer{Identity: who})
+}
+
+// awake serves sockets that keep their goroutines.
+func awake(h *hub.Hub, who roxy.Identity) http.Handler {
+	return serve(&Options{Hub: h, ParkAfter: time.Hour}, Peer{Identity: who})
+}
+
+// serve serves sockets as the public listener does, without its limits and tokens.
+func serve(opts *Options, peer Peer) http.Handler {
+	opts.Host, opts.MaxMessage = host{opts.Hub}, 1<<20
+	peer.Attempt = func() error { return nil }
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := Check(r)
 		if err == nil {
-			opts := &Options{Hub: h, Host: host{h}, MaxMessage: 1 << 20}
-			err = Serve(w, r, opts, Peer{Identity: who, Attempt: func() error { return nil }})
+			err = Serve(w, r, opts, peer)
 		}
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)

@@ -72,7 +72,8 @@ func appendString(dst []byte, s string) []byte {
 	return dst
 }
 
-// quiet is the encoding of a socket that subscribes nothing: of all that the hub has to say, only its goodbye counts.
+// quiet is the encoding of a socket that subscribes nothing: of all that the hub has to say, only its goodbye counts. A
+// heartbeat is a ping.
 type quiet struct{}
 
 // Name returns ws-quiet.
@@ -81,10 +82,13 @@ func (quiet) Name() string { return "ws-quiet" }
 // AppendEvent appends nothing.
 func (quiet) AppendEvent(dst []byte, _ roxy.Cursor, _ string, _ []byte) []byte { return dst }
 
-// AppendControl appends a goodbye.
+// AppendControl appends a goodbye, or a ping.
 func (quiet) AppendControl(dst []byte, c hub.Control) []byte {
-	if _, ok := c.Data.(hub.Bye); ok {
+	switch c.Data.(type) {
+	case hub.Bye:
 		return Encoding{}.AppendControl(dst, c)
+	case hub.Heartbeat:
+		return appendFrame(dst, ws.OpPing, nil)
 	}
 	return dst
 }

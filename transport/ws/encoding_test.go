@@ -146,14 +146,17 @@ func TestEveryGoodbyeHasItsCloseCode(t *testing.T) {
 	}
 }
 
-// A socket without a subscription hears nothing but its end.
+// A socket without a subscription hears nothing but its end, and pings.
 func TestQuietSaysNothing(t *testing.T) {
 	b := quiet{}.AppendEvent(nil, cursor(1), "order:new", []byte("{}"))
-	for _, data := range []any{hub.Hello{}, hub.Live{}, hub.Heartbeat{}, hub.Reset{}} {
+	for _, data := range []any{hub.Hello{}, hub.Live{}, hub.Reset{}} {
 		b = quiet{}.AppendControl(b, hub.Control{Type: "roxy:any", Data: data})
 	}
 	if len(b) > 0 {
 		t.Errorf("got %q", b)
+	}
+	if b = (quiet{}).AppendControl(nil, hub.Control{Type: "roxy:heartbeat", Data: hub.Heartbeat{}}); string(b) != "\x89\x00" {
+		t.Errorf("a heartbeat is %q", b)
 	}
 }
 

@@ -76,13 +76,13 @@ type upgraded struct {
 }
 
 // upgrade answers a handshake that Check let pass.
-func upgrade(w http.ResponseWriter, r *http.Request) (upgraded, error) {
+func upgrade(w http.ResponseWriter, r *http.Request, compress bool) (upgraded, error) {
 	offers := wsflate.Extension{Parameters: wsflate.Parameters{ServerNoContextTakeover: true, ClientNoContextTakeover: true}}
 	upgrader := ws.HTTPUpgrader{
 		Timeout: handshakeTime, Protocol: speaks,
 		Negotiate: func(offer httphead.Option) (httphead.Option, error) {
 			accepted, err := offers.Negotiate(offer)
-			if err != nil { // what cannot be read is declined (RFC 7692 §7), and the socket opens without it
+			if err != nil || !compress { // what cannot be read is declined (RFC 7692 §7), and the socket opens without it
 				return httphead.Option{}, nil //nolint:nilerr // as said
 			}
 			return accepted, nil
@@ -98,5 +98,5 @@ func upgrade(w http.ResponseWriter, r *http.Request) (upgraded, error) {
 	early := make([]byte, rw.Reader.Buffered())
 	_, _ = rw.Read(early) // from memory, all of it
 	_, deflate := offers.Accepted()
-	return upgraded{conn, early, deflate}, nil
+	return upgraded{conn, early, deflate && compress}, nil
 }

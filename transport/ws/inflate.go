@@ -7,10 +7,12 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/klauspost/compress/flate"
+
+	"github.com/roxyhub/roxy/internal/deflate"
 )
 
 // lastBlock makes a message end: the mark that its sender left out, and an empty final block.
-const lastBlock = syncMark + "\x01\x00\x00\xff\xff"
+const lastBlock = deflate.SyncMark + "\x01\x00\x00\xff\xff"
 
 // inflate returns the message that packed holds, of at most limit bytes: what would be longer is given up there. No
 // decompressor is kept between messages: few are long enough to be compressed, and each would hold 40 KiB.

@@ -11,6 +11,8 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/klauspost/compress/flate"
+
+	"github.com/roxyhub/roxy/internal/deflate"
 )
 
 // frame writes one frame by hand, as a client that minds no rule may: its first byte, whether it is masked, the payload.
@@ -45,7 +47,7 @@ func deflated(t testing.TB, s string) string {
 	}
 	_, _ = w.Write([]byte(s))
 	_ = w.Flush()
-	return strings.TrimSuffix(b.String(), syncMark)
+	return strings.TrimSuffix(b.String(), deflate.SyncMark)
 }
 
 const limit = 1000

@@ -35,9 +35,12 @@ type session struct {
 	subscribed bool
 }
 
+// quietHeartbeat is how often a socket that subscribes nothing is sent a ping.
+const quietHeartbeat = 30 * time.Second
+
 // start gives the socket its first stream.
 func (s *session) start(ctx context.Context) error {
-	return s.out.stream(ctx, s.subscription(hub.Subscription{Heartbeat: time.Minute, Encoding: quiet{}}), nil)
+	return s.out.stream(ctx, s.subscription(hub.Subscription{Heartbeat: quietHeartbeat, Encoding: quiet{}}), nil)
 }
 
 func (s *session) subscription(sub hub.Subscription) hub.Subscription {

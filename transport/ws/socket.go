@@ -30,11 +30,15 @@ const (
 // errOver says that the connection is closed or closing.
 var errOver = errors.New("ws: the connection is over")
 
-// socket is a connection with two goroutines: the one that Serve was called on reads and handles what is read, the
-// other runs the stream. Both write, whole frames at a time.
+// errParked says that the hub has the connection now.
+var errParked = errors.New("ws: the connection is parked")
+
+// socket is a connection with two goroutines: one reads and handles what is read, the other runs the stream. Both write,
+// whole frames at a time. When the client has been silent for a while, both end and the hub parks the connection; what
+// the client says then starts them again (parked.go).
 type socket struct {
 	opts *Options
-	w    http.ResponseWriter
+	w    http.ResponseWriter // until the handshake is answered, as r
 	r    *http.Request
 	conn upgraded
 
@@ -45,45 +49,76 @@ type socket struct {
 	opened   bool      // conn is there
 	deadline time.Time // for writes, as the hub wants it
 	closing  bool      // only the client's close frame is waited for
+	yielded  bool      // nobody reads: the hub may have conn
+	parked   bool      // the hub has it
 
 	// Owned by the reading goroutine.
 	running *running
 	parser  parser
 	session session
+
+	left sync.Once
 }
 
 // running is a stream on its way.
 type running struct {
-	stop context.CancelFunc
-	done chan struct{} // closed when Subscribe has returned
-	err  error         // what it returned
+	stop   context.CancelFunc
+	halted bool          // by us; guarded by socket.mu
+	done   chan struct{} // closed when it is over
+	err    error         // what Subscribe returned
 }
 
-// Serve answers r, which Check let pass, with a socket for peer until that ends. An error, a *roxy.Problem, comes
-// before the first byte and is the caller's to answer; after it nil is returned, however the socket ended.
+// Serve answers r, which Check let pass, with a socket for peer until that ends, or is parked: peer.Ended tells when it is
+// over. An error, a *roxy.Problem, comes before the first byte and is the caller's to answer; after it nil is
+// returned, however the socket ended.
 func Serve(w http.ResponseWriter, r *http.Request, opts *Options, peer Peer) error {
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
+	ctx := context.WithoutCancel(r.Context())
 	s := &socket{opts: opts, w: w, r: r}
 	s.session = session{opts: opts, peer: peer, out: s, id: hub.NewConnectionID()}
-	if err := s.session.start(ctx); errors.Is(err, errOver) {
-		return nil // the handshake could not be answered
-	} else if err != nil {
+	if err := s.session.start(ctx); err != nil {
+		if errors.Is(err, errOver) { // the handshake could not be answered
+			s.leave()
+			return nil
+		}
 		return err
 	}
 	s.parser = parser{limit: opts.MaxMessage, deflate: s.conn.deflate}
-	s.farewell(s.read(func(m message) error { return s.handle(ctx, m) }))
-	cancel()
-	_ = s.conn.Close() // a stuck write ends by it
-	<-s.running.done
+	s.listen(ctx)
 	return nil
+}
+
+// listen handles what the client sends until the connection ends or is parked.
+func (s *socket) listen(ctx context.Context) {
+	err := s.read(func(m message) error { return s.handle(ctx, m) })
+	if errors.Is(err, errParked) {
+		return
+	}
+	s.farewell(err)
+	_ = s.conn.Close() // a stuck write ends by it
+	s.halt()
+	s.leave()
+}
+
+// halt ends the stream.
+func (s *socket) halt() {
+	s.mu.Lock()
+	s.running.halted = true
+	s.mu.Unlock()
+	s.running.stop()
+	<-s.running.done
+}
+
+// leave tells whom it concerns that the socket is over.
+func (s *socket) leave() {
+	if s.session.peer.Ended != nil {
+		s.left.Do(s.session.peer.Ended)
+	}
 }
 
 // stream implements outlet.
 func (s *socket) stream(ctx context.Context, sub hub.Subscription, answer []byte) error {
 	if s.running != nil {
-		s.running.stop()
-		<-s.running.done
+		s.halt()
 	}
 	ctx, stop := context.WithCancel(ctx)
 	out := &sink{socket: s, begun: make(chan struct{})}
@@ -92,11 +127,11 @@ func (s *socket) stream(ctx context.Context, sub hub.Subscription, answer []byte
 	}
 	run := &running{stop: stop, done: make(chan struct{})}
 	s.running = run
+	sub.Ended = func() { s.streamEnded(run) }
 	go func() {
-		defer close(run.done)
-		run.err = s.opts.Hub.Subscribe(ctx, sub, out)
-		if run.err == nil && ctx.Err() == nil && out.once {
-			s.ended()
+		if err := s.opts.Hub.Subscribe(ctx, sub, out); err != nil { // it never began
+			run.err = err
+			close(run.done)
 		}
 	}()
 	select {
@@ -105,6 +140,20 @@ func (s *socket) stream(ctx context.Context, sub hub.Subscription, answer []byte
 	case <-run.done:
 		return cmp.Or(run.err, errOver)
 	}
+}
+
+// streamEnded follows the end of a stream that began.
+func (s *socket) streamEnded(run *running) {
+	s.mu.Lock()
+	parked, halted := s.parked, run.halted
+	s.mu.Unlock()
+	switch {
+	case parked: // its socket is closed, and nobody is there to hear of it
+		s.leave()
+	case !halted:
+		s.ended()
+	}
+	close(run.done)
 }
 
 // ended begins the end of a socket whose stream the hub has ended: it has said so, or could not read its log.
@@ -146,7 +195,7 @@ func (s *socket) SetDeadline(t time.Time) {
 
 // open completes the handshake.
 func (s *socket) open() error {
-	conn, err := upgrade(s.w, s.r)
+	conn, err := upgrade(s.w, s.r, !s.opts.NoCompression)
 	if err != nil {
 		return err
 	}
@@ -193,36 +242,41 @@ func (o *sink) Write(p []byte) error {
 	return nil
 }
 
-// read handles what the client sends until the connection ends, and returns why.
+// read handles what the client sends until the connection ends or is parked, and returns why.
 func (s *socket) read(handle func(message) error) error {
 	if err := s.parser.feed(s.conn.early, handle); err != nil {
 		return err
 	}
 	s.conn.early = nil
-	every := s.opts.PingEvery
-	if every == 0 {
-		every = 30 * time.Second
-	}
+	every, parkAfter := cmp.Or(s.opts.PingEvery, 30*time.Second), cmp.Or(s.opts.ParkAfter, time.Second)
 	buf := make([]byte, readBuffer)
+	heard, patience := time.Now(), parkAfter
 	var asked bool      // a ping waits for a sign of life
 	var since time.Time // when the message in hand began
 	for {
-		s.wait(every)
+		s.wait(min(patience, every))
 		n, err := s.conn.Read(buf)
 		if n > 0 {
-			asked = false
+			heard, asked, patience = time.Now(), false, parkAfter
 			if err := s.parser.feed(buf[:n], handle); err != nil {
 				return err
 			}
 		}
+		silent := time.Since(heard)
+		if err != nil {
+			patience *= 2 // what could not be parked now can perhaps later, or never
+		}
 		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded) && !s.isClosing() && !asked:
-			asked = true
-			s.send(appendFrame(nil, ws.OpPing, nil), false)
-		case errors.Is(err, os.ErrDeadlineExceeded) && !s.isClosing():
-			return &closeError{codeSilent, "a ping was not answered"}
-		case err != nil:
+		case err == nil:
+		case !errors.Is(err, os.ErrDeadlineExceeded) || s.isClosing():
 			return err
+		case silent >= parkAfter && !asked && s.park():
+			return errParked
+		case !asked && silent >= every:
+			heard, asked = time.Now(), true
+			s.send(appendFrame(nil, ws.OpPing, nil), false)
+		case asked && silent >= every:
+			return &closeError{codeSilent, "a ping was not answered"}
 		}
 		switch {
 		case !s.parser.busy():

@@ -25,10 +25,19 @@ import (
 // site is a hub that serves sockets.
 type site struct {
 	*hub.Hub
+	who  roxy.Identity
 	addr string
 }
 
 func open(t *testing.T, change func(*roxy.Identity)) *site {
+	t.Helper()
+	return openWith(t, change, func(h *hub.Hub, who roxy.Identity) (*Options, Peer) {
+		return &Options{Hub: h, ParkAfter: time.Millisecond}, Peer{Identity: who}
+	})
+}
+
+// openWith serves sockets with what options says.
+func openWith(t *testing.T, change func(*roxy.Identity), options func(*hub.Hub, roxy.Identity) (*Options, Peer)) *site {
 	t.Helper()
 	engine, err := disk.Open("data", disk.Options{FS: vfs.NewMem()})
 	if err != nil {
@@ -49,7 +58,7 @@ func open(t *testing.T, change func(*roxy.Identity)) *site {
 	if change != nil {
 		change(&who)
 	}
-	server := httptest.NewServer(handler(h, who))
+	server := httptest.NewServer(serve(options(h, who)))
 	t.Cleanup(func() {
 		stop(t, h)
 		server.Close()
@@ -57,7 +66,7 @@ func open(t *testing.T, change func(*roxy.Identity)) *site {
 			t.Error(err)
 		}
 	})
-	return &site{h, server.Listener.Addr().String()}
+	return &site{h, who, server.Listener.Addr().String()}
 }
 
 func stop(t *testing.T, h *hub.Hub) {
@@ -358,7 +367,7 @@ func readAlone(t *testing.T) (far net.Conn, over <-chan error) {
 	t.Helper()
 	near, far := net.Pipe()
 	t.Cleanup(func() { _, _ = near.Close(), far.Close() })
-	k := &socket{opts: &Options{}, conn: upgraded{Conn: near}, opened: true, parser: parser{limit: limit}}
+	k := &socket{opts: &Options{ParkAfter: time.Hour}, conn: upgraded{Conn: near}, opened: true, parser: parser{limit: limit}}
 	ended := make(chan error, 1)
 	go func() { ended <- k.read(func(message) error { return nil }) }()
 	return far, ended

@@ -6,7 +6,7 @@
 //	encoding.go deflate.go frame.go   bytes on their way out: stateless, shared by all streams of a class
 //	parser.go inflate.go              bytes on their way in: pushed, never waited for
 //	request.go session.go             what the subscriber asks for, and the answers
-//	handshake.go socket.go            the socket: two goroutines
+//	handshake.go socket.go parked.go  the socket: two goroutines while its client talks, none while it is parked
 package ws
 
 import (
@@ -28,7 +28,10 @@ type Options struct {
 	Subscription transport.Options
 	MaxMessage   int // bytes of one message, inflated
 
+	NoCompression bool // offers of permessage-deflate are declined
+
 	PingEvery time.Duration // how long a silent client is left alone; 0 is 30 s. After as long again it counts as gone
+	ParkAfter time.Duration // how long a silent client keeps its goroutines, where it can do without; 0 is 1 s
 }
 
 // Host is the listener that sockets come from: what it decides for a request, it decides for a message too.
@@ -48,4 +51,5 @@ type Peer struct {
 	Identity roxy.Identity
 	Remote   string       // its address, for the operator
 	Attempt  func() error // counts what costs as much as a new connection; an error refuses it
+	Ended    func()       // called once when a socket that began is over, from any goroutine; nil for nobody
 }

@@ -35,13 +35,14 @@ func rooms() []room {
 
 		{"client", []string{""}, []string{"auth", "engine/disk", "httpapi", "hub", "internal/testkit", "limit"}, "for other people's programs: the wire contract and the values, nothing of the hub"},
 
+		{"internal/bench", []string{"internal/measure"}, nil, "measures any hub from outside: of ours it knows nothing but how to count"},
 		{"internal/testkit", []string{"", "auth", "client"}, nil, "starts the real binary for tests; what it knows of a hub is what anybody knows from outside"},
 		{"examples/bar", []string{"", "auth", "client"}, []string{"internal/testkit"}, "as a user's program would be written; auth signs its development tokens"},
 		{"examples/bar/evening", []string{"", "examples/bar"}, nil, "writes the evening"},
 		{"examples/bar/play", []string{"", "client", "examples/bar"}, nil, "plays it"},
 
 		{"internal/config", []string{"", "auth"}, nil, "a file's text made into values; the wiring turns them into options"},
-		{"cmd/roxy", []string{"", "admin", "auth", "client", "engine/disk", "httpapi", "hub", "internal/config", "internal/telemetry", "limit", "examples/bar"}, []string{"internal/testkit"}, "the wiring diagram, and the only room that knows them all"},
+		{"cmd/roxy", []string{"", "admin", "auth", "client", "engine/disk", "httpapi", "hub", "internal/bench", "internal/config", "internal/telemetry", "limit", "examples/bar"}, []string{"internal/testkit"}, "the wiring diagram, and the only room that knows them all"},
 
 		{"internal/archtest", nil, nil, "these rules"},
 		{"bench/replay", []string{"", "client"}, nil, "measures from outside"},

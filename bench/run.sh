@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures a hub from outside with a neutral load generator, beside the limit program, in one run, and prints tables for
-# docs/performance.md. Usage: bench/run.sh [publish|topics|fanout|idle|most|replay ...]; default: all.
+# docs/performance.md. Usage: bench/run.sh [publish|topics|fanout|idle|most|replay|classes ...]; default: all.
 # BENCH is the folder with loadgen/ and limit/raw/ (default ../shared/bench).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,6 +12,7 @@ mkdir -p "$OUT"
 OUT=$(cd "$OUT" && pwd)
 go build -o "$OUT/roxy" ./cmd/roxy
 go build -o "$OUT/replay" ./bench/replay
+go build -o "$OUT/classes" ./bench/classes
 (cd "$BENCH/loadgen" && go build -o "$OUT/loadgen" .)
 (cd "$BENCH/limit/raw" && go build -o "$OUT/raw" .)
 (cd "$BENCH/limit/nethttp" && go build -o "$OUT/nethttp" .)
@@ -127,5 +128,17 @@ replay() {
   echo "restart after kill -9 until ready: $(( ($(date +%s%N) - began) / 1000000 )) ms"
 }
 
-[ $# -gt 0 ] || set -- publish topics fanout idle most replay
+classes() {
+  echo "## one huge tenant, and many small ones"
+  for c in "1 5" "2000 2000" "400 400"; do
+    set -- $c
+    for gzip in false true; do
+      start_hub
+      "$OUT/classes" -pid "$pid" -secret "$OUT/bench.secret" -tenants "$1" -rate "$2" -gzip="$gzip"
+    done
+  done
+  stop
+}
+
+[ $# -gt 0 ] || set -- publish topics fanout idle most replay classes
 for part in "$@"; do "$part"; done

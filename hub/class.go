@@ -47,7 +47,11 @@ func (c *class) append(f *encoded, e *roxy.Event) {
 	if c.streams >= smallClass {
 		alone = f.pack()
 	}
-	c.gzip.end = c.log.AppendPacked(c.gzip.pack(f.text, alone, stamp), e.Offset, stamp)
+	frame := c.gzip.pack(f.behind[:0], f.text, alone, stamp)
+	if f.behind = frame.Behind; alone == nil {
+		f.behind = frame.Alone
+	}
+	c.gzip.end = c.log.AppendPacked(frame, e.Offset, stamp)
 }
 
 // give adds an event to the lane of one of the class's streams.

@@ -78,7 +78,6 @@ type gzipClass struct {
 	window []byte      // the newest text
 	frames []windowed  // of which the window holds something, oldest first
 	last   int64       // when the newest came, Unix ns
-	behind []byte      // kept for its memory
 }
 
 // windowed is an event in the window.
@@ -88,14 +87,13 @@ type windowed struct {
 }
 
 // pack returns text in the forms that the streams of a class can take. alone is its form for any of them, nil when
-// there are too few to compress for.
-func (g *gzipClass) pack(text, alone []byte, stamp int64) fanout.Packed {
+// there are too few to compress for. dst is memory for the other.
+func (g *gzipClass) pack(dst, text, alone []byte, stamp int64) fanout.Packed {
 	g.sum = g.sum.With(text)
 	frame := fanout.Packed{Alone: alone, From: g.end, Sum: g.sum}
 	if alone == nil {
-		g.window, g.frames = g.window[:0], g.frames[:0]
-		g.behind = deflate.AppendStored(g.behind[:0], text)
-		frame.Alone = g.behind
+		g.window, g.frames = nil, nil
+		frame.Alone = deflate.AppendStored(dst, text)
 		return frame
 	}
 	if stamp-g.last > int64(epochIdle) {
@@ -105,8 +103,7 @@ func (g *gzipClass) pack(text, alone []byte, stamp int64) fanout.Packed {
 	if len(g.frames) > 0 {
 		frame.From = g.frames[0].from
 	}
-	g.behind = deflate.Append(g.behind[:0], g.window, text)
-	frame.Behind = g.behind
+	frame.Behind = deflate.Append(dst, g.window, text)
 	g.remember(text)
 	return frame
 }

@@ -75,7 +75,7 @@ func TestGzipStreamIsWholeWhateverHappensToIt(t *testing.T) {
 					now += int64(2 * epochIdle)
 				}
 				now += int64(time.Millisecond)
-				class.end = log.AppendPacked(class.pack(text, alone, now), uint64(n), now)
+				class.end = log.AppendPacked(class.pack(nil, text, alone, now), uint64(n), now)
 				for _, z := range streams {
 					z.want = append(z.want, text...)
 				}
@@ -103,7 +103,7 @@ func TestWindowOfAClassMakesEventsSmall(t *testing.T) {
 	for n := range 40 {
 		text := fmt.Appendf(nil, "id: k3x9.%d\nevent: order:new\ndata: "+`{"topic":"orders/%d","time":"2026-11-23T18:00:%02d.%06dZ","by":"waiter-%d","data":{"table":%d,"status":"open","lines":[{"product":"p-%d","qty":%d,"price":%d.50,"note":""},{"product":"p-%d","qty":1,"price":12.00,"note":""}],"guests":%d}}`+"\n\n",
 			100000+n, n*37%500, n, n*7919, n%7, n*13%60, n*31%90, 1+n%3, n%17, n*53%90, n%5)
-		class.end = log.AppendPacked(class.pack(text, packAlone(nil, text), int64(n)), uint64(n+1), 0)
+		class.end = log.AppendPacked(class.pack(nil, text, packAlone(nil, text), int64(n)), uint64(n+1), 0)
 		batch, _ := r.Next()
 		plain, sent = append(plain, len(text)), append(sent, len(batch.Bytes))
 	}

@@ -54,6 +54,7 @@ type encoded struct {
 	text     []byte
 	fresh    bool   // for the event in hand, not a previous one
 	packed   []byte // text compressed; empty when that was not asked for
+	behind   []byte // a class's form of it, kept for its memory
 }
 
 // pack returns the text as a fragment for any gzip stream.

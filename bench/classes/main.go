@@ -19,7 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
+	"github.com/roxyhub/roxy/auth"
 )
 
 func main() {
@@ -55,8 +55,9 @@ func main() {
 	for i := range *streams {
 		slots <- struct{}{}
 		live.Add(1)
+		class := i / *tenants % *classes
 		open.Go(func() {
-			b.listen(b.tokens[i%*tenants], fmt.Sprintf("topic=load/*&topic=class/%d", i/ *tenants%*classes), encoding, func() { live.Done(); <-slots })
+			b.listen(b.tokens[i%*tenants], fmt.Sprintf("topic=load/*&topic=class/%d", class), encoding, func() { live.Done(); <-slots })
 		})
 	}
 	live.Wait()
@@ -82,9 +83,7 @@ type bench struct {
 }
 
 func token(key []byte, tenant string) string {
-	t, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
-		"sub": "bench", "tenant": tenant, "roles": []string{"bench"}, "exp": time.Now().Add(time.Hour).Unix(),
-	}).SignedString(key)
+	t, err := auth.SignDevelopment(key, auth.Claims{User: "bench", Tenant: tenant, Roles: []string{"bench"}, Expires: time.Now().Add(time.Hour)})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -152,14 +151,16 @@ func (b *bench) publish(rate float64, duration time.Duration) int {
 	return int(done.Load())
 }
 
+// order is an event like those of a bar, of its own for every n.
 func order(n int) string {
+	r := rand.New(rand.NewPCG(uint64(n), 7)) //nolint:gosec // the same orders in every run
 	var lines []string
-	for range 1 + rand.N(6) {
+	for range 1 + r.IntN(6) {
 		lines = append(lines, fmt.Sprintf(`{"product":"p-%d","name":"%s","quantity":%d,"price":%d.%02d,"note":""}`,
-			rand.N(400), []string{"Espresso", "Negroni", "Club Sandwich", "Beer 0.5", "Caesar salad"}[rand.N(5)], 1+rand.N(4), rand.N(20), rand.N(100)))
+			r.IntN(400), []string{"Espresso", "Negroni", "Club Sandwich", "Beer 0.5", "Caesar salad"}[r.IntN(5)], 1+r.IntN(4), r.IntN(20), r.IntN(100)))
 	}
 	return fmt.Sprintf(`{"topic":"load/%d","type":"order:new","data":{"id":"o-%d","table":%d,"status":"open","guests":%d,"lines":[%s]}}`,
-		n%500, rand.N(1_000_000), rand.N(60), rand.N(8), strings.Join(lines, ","))
+		n%500, r.IntN(1_000_000), r.IntN(60), r.IntN(8), strings.Join(lines, ","))
 }
 
 // metric returns the sum of the samples of a metric.

@@ -45,6 +45,7 @@ func rooms() []room {
 		{"cmd/roxy", []string{"", "admin", "auth", "client", "engine/disk", "httpapi", "hub", "internal/bench", "internal/config", "internal/telemetry", "limit", "examples/bar"}, []string{"internal/testkit"}, "the wiring diagram, and the only room that knows them all"},
 
 		{"internal/archtest", nil, nil, "these rules"},
+		{"bench/classes", []string{"auth"}, nil, "measures from outside, as users of many tenants"},
 		{"bench/replay", []string{"", "client"}, nil, "measures from outside"},
 		{"test/e2e", []string{"", "client"}, []string{"auth", "examples/bar", "internal/testkit"}, "proves the binary from outside"},
 	}

@@ -26,7 +26,17 @@ import (
 )
 
 // versions are those that a hub speaks.
-var versions = map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13}
+func versions() map[string]uint16 {
+	return map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13}
+}
+
+// tcp returns what a client's end runs over.
+func tcp(theirs net.Conn) *net.TCPConn {
+	if f, ok := theirs.(*far); ok {
+		return f.tcp
+	}
+	return theirs.(*net.TCPConn) //nolint:forcetypeassert // it is one
+}
 
 // far is the client's end of a TLS connection.
 type far struct {
@@ -66,13 +76,13 @@ func (u underneath) Read(p []byte) (int, error) {
 }
 
 // securePair returns both ends of a TLS connection after its handshake. With narrow the kernel holds little.
-func securePair(t testing.TB, version uint16, narrow bool) (ours net.Conn, theirs *far) {
+func securePair(t testing.TB, cert tls.Certificate, version uint16, narrow bool) (ours net.Conn, theirs *far) {
 	t.Helper()
 	inner, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it answers at once
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := NewTLSListener(inner, &tls.Config{Certificates: []tls.Certificate{certificate(t)}, MinVersion: tls.VersionTLS12})
+	l := NewTLSListener(inner, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
 	defer func() { _ = l.Close() }()
 	d := net.Dialer{}
 	if narrow {

@@ -19,14 +19,14 @@ func limits() Limits { return Limits{Bytes: 64 << 20, Frames: 1 << 20} }
 
 // Records that leave in pieces, because the far end has room for a few hundred bytes only, come whole and in order.
 func TestSecureStreamGetsEveryFrameInOrderThroughANarrowSocket(t *testing.T) {
-	for name, version := range versions {
+	for name, version := range versions() {
 		t.Run(name, func(t *testing.T) {
 			p := startParker(t)
 			l := NewLog(limits())
-			ours, theirs := securePair(t, version, true)
+			ours, theirs := securePair(t, certificate(t), version, true)
 			o := newOwner()
 			r := l.Join()
-			parked := p.Park(detach(t, ours), r, o, time.Now().Add(time.Hour))
+			parked := p.Park(detach(t, ours), r, o, nil, time.Now().Add(time.Hour))
 			var want bytes.Buffer
 			for n := range 400 {
 				frame := fmt.Appendf(nil, "<%d:%s>", n, bytes.Repeat([]byte("x"), n*n%40_000))
@@ -64,9 +64,9 @@ func TestSecureStreamGoesOnUnderNewKeys(t *testing.T) {
 		t.Run(fmt.Sprintf("narrow=%t", narrow), func(t *testing.T) {
 			p := startParker(t)
 			l := NewLog(limits())
-			ours, theirs := securePair(t, tls.VersionTLS13, narrow)
+			ours, theirs := securePair(t, certificate(t), tls.VersionTLS13, narrow)
 			o := newOwner()
-			p.Park(detach(t, ours), l.Join(), o, time.Now().Add(time.Hour))
+			p.Park(detach(t, ours), l.Join(), o, nil, time.Now().Add(time.Hour))
 			client := theirs.craft(t, 0)
 			var want bytes.Buffer
 			for n := range 60 {
@@ -110,9 +110,9 @@ func TestSecureStreamGoesOnUnderNewKeys(t *testing.T) {
 func TestSecureClientThatAsksAndDoesNotReadIsClosed(t *testing.T) {
 	p := startParker(t)
 	l := NewLog(limits())
-	ours, theirs := securePair(t, tls.VersionTLS13, true)
+	ours, theirs := securePair(t, certificate(t), tls.VersionTLS13, true)
 	o := newOwner()
-	p.Park(detach(t, ours), l.Join(), o, time.Now().Add(time.Hour))
+	p.Park(detach(t, ours), l.Join(), o, nil, time.Now().Add(time.Hour))
 	l.Append(make([]byte, 1<<20), 1, 0)
 	l.Wake(false)
 	client := theirs.craft(t, 0)
@@ -150,11 +150,11 @@ func TestSecurePeerThatLeavesInAnyWayIsClosed(t *testing.T) {
 		"talks no TLS":       func(f *far) { _, _ = f.tcp.Write([]byte("GET / HTTP/1.1\r\n\r\n")) },
 		"sends a bad record": func(f *far) { _, _ = f.tcp.Write([]byte("\x17\x03\x03\x00\x20 this is thirty-two bytes long...")) },
 	} {
-		for version, number := range versions {
+		for version, number := range versions() {
 			t.Run(name+", "+version, func(t *testing.T) {
-				ours, theirs := securePair(t, number, false)
+				ours, theirs := securePair(t, certificate(t), number, false)
 				o := newOwner()
-				p.Park(detach(t, ours), l.Join(), o, time.Now().Add(time.Hour))
+				p.Park(detach(t, ours), l.Join(), o, nil, time.Now().Add(time.Hour))
 				leave(theirs)
 				if why := receive(t, "close", o.closed); why != Peer {
 					t.Errorf("closed because %d", why)
@@ -168,28 +168,28 @@ func TestSecurePeerThatLeavesInAnyWayIsClosed(t *testing.T) {
 func TestGoodbyeThatWasReadBeforeParkingIsHeard(t *testing.T) {
 	p := startParker(t)
 	l := NewLog(limits())
-	ours, theirs := securePair(t, tls.VersionTLS13, false)
+	ours, theirs := securePair(t, certificate(t), tls.VersionTLS13, false)
 	client := theirs.craft(t, 0)
 	client.send(t, client.record(t, applicationData, []byte("GET")), client.closeNotify(t))
 	if n, err := ours.Read(make([]byte, 10)); n != 3 || err != nil {
 		t.Fatal(n, err)
 	}
 	o := newOwner()
-	p.Park(detach(t, ours), l.Join(), o, time.Now().Add(time.Hour))
+	p.Park(detach(t, ours), l.Join(), o, nil, time.Now().Add(time.Hour))
 	if why := receive(t, "close", o.closed); why != Peer {
 		t.Errorf("closed because %d", why)
 	}
 }
 
 func TestSecureStreamEndsWithAGoodbyeOfTLS(t *testing.T) {
-	for name, version := range versions {
+	for name, version := range versions() {
 		t.Run(name, func(t *testing.T) {
 			p := startParker(t)
 			l := NewLog(limits())
-			ours, theirs := securePair(t, version, false)
+			ours, theirs := securePair(t, certificate(t), version, false)
 			o := newOwner()
 			o.when(func(now time.Time, _ bool) ([]byte, time.Time, bool) { return []byte("bye\n"), now, true })
-			p.Park(detach(t, ours), l.Join(), o, time.Now().Add(time.Hour)).Poke()
+			p.Park(detach(t, ours), l.Join(), o, nil, time.Now().Add(time.Hour)).Poke()
 			text, err := io.ReadAll(theirs)
 			if err != nil || string(text) != "bye\n" {
 				t.Errorf("%q, %v", text, err)
@@ -206,13 +206,13 @@ func TestSecureStreamEndsWithAGoodbyeOfTLS(t *testing.T) {
 
 // A reader that takes nothing costs one record. Released, it goes on where it was, and can be parked again.
 func TestSecureReaderThatTakesNothingIsReleasedWithTheRestOfItsFrame(t *testing.T) {
-	for name, version := range versions {
+	for name, version := range versions() {
 		t.Run(name, func(t *testing.T) {
 			p := startParker(t)
 			l := NewLog(Limits{Bytes: 256 << 10, Frames: 1 << 20})
-			ours, theirs := securePair(t, version, false)
+			ours, theirs := securePair(t, certificate(t), version, false)
 			o := newOwner()
-			p.Park(detach(t, ours), l.Join(), o, time.Now().Add(time.Hour))
+			p.Park(detach(t, ours), l.Join(), o, nil, time.Now().Add(time.Hour))
 			frame := append(bytes.Repeat([]byte("x"), 9_999), '\n')
 			var back released
 			for n, waiting := 0, true; waiting; {
@@ -230,8 +230,8 @@ func TestSecureReaderThatTakesNothingIsReleasedWithTheRestOfItsFrame(t *testing.
 			if rest := len(back.socket.tls.rest); rest == 0 || rest > maxRecord+256 {
 				t.Errorf("%d bytes are sealed and wait", rest)
 			}
-			if back.blocked.IsZero() || len(back.pending) < back.socket.tls.sealed {
-				t.Errorf("released at %s with %d pending of which %d are sealed", back.blocked, len(back.pending), back.socket.tls.sealed)
+			if back.Blocked.IsZero() || len(back.Pending) < back.socket.tls.sealed {
+				t.Errorf("released at %s with %d pending of which %d are sealed", back.Blocked, len(back.Pending), back.socket.tls.sealed)
 			}
 			c, err := back.socket.Conn()
 			if err != nil {
@@ -240,11 +240,11 @@ func TestSecureReaderThatTakesNothingIsReleasedWithTheRestOfItsFrame(t *testing.
 			o = newOwner()
 			var writing sync.WaitGroup
 			writing.Go(func() {
-				if _, err := c.Write(back.pending); err != nil {
+				if _, err := c.Write(back.Pending); err != nil {
 					t.Error(err)
 				}
 				o.when(func(now time.Time, _ bool) ([]byte, time.Time, bool) { return []byte("bye"), now, true })
-				p.Park(detach(t, c), l.Join(), o, time.Now())
+				p.Park(detach(t, c), l.Join(), o, nil, time.Now())
 			})
 			text, err := io.ReadAll(theirs)
 			if err != nil {
@@ -283,7 +283,7 @@ func TestServerBehindTheListenerSpeaksHTTP2AndHandsStreamsOver(t *testing.T) {
 			return
 		}
 		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
-		p.Park(detach(t, c), l.Join(), o, time.Now().Add(time.Hour))
+		p.Park(detach(t, c), l.Join(), o, nil, time.Now().Add(time.Hour))
 		l.Append([]byte("event"), 1, 0)
 		l.Wake(false)
 	})}

@@ -315,6 +315,20 @@ func TestReaderThatTakesNothingIsReleasedWithTheRestOfItsFrame(t *testing.T) {
 
 // Streams that come and go in every way leave no descriptor and no goroutine.
 func TestChurnLeavesNothingBehind(t *testing.T) {
+	t.Run("cleartext", func(t *testing.T) { churn(t, pair) })
+	for name, version := range versions() {
+		t.Run(name, func(t *testing.T) {
+			secret := certificate(t)
+			churn(t, func(t *testing.T) (ours, theirs net.Conn) {
+				t.Helper()
+				return securePair(t, secret, version, false)
+			})
+		})
+	}
+}
+
+func churn(t *testing.T, pair func(*testing.T) (ours, theirs net.Conn)) {
+	t.Helper()
 	p := startParker(t)
 	l := NewLog(Limits{Bytes: 64 << 10, Frames: 100})
 	before, goroutines := descriptors(t), runtime.NumGoroutine()
@@ -334,9 +348,9 @@ func TestChurnLeavesNothingBehind(t *testing.T) {
 			}
 		}
 	})
-	var churn sync.WaitGroup
+	var going sync.WaitGroup
 	for range 8 {
-		churn.Go(func() {
+		going.Go(func() {
 			for i := range 60 {
 				ours, theirs := pair(t)
 				o, r := newOwner(), l.Join()
@@ -347,7 +361,7 @@ func TestChurnLeavesNothingBehind(t *testing.T) {
 					_ = theirs.SetReadDeadline(time.Now().Add(time.Second))
 					_, _ = io.CopyN(io.Discard, theirs, 2000)
 				case 1:
-					_ = theirs.(*net.TCPConn).SetLinger(0) //nolint:forcetypeassert // it is one
+					_ = tcp(theirs).SetLinger(0)
 				case 2:
 					o.when(func(now time.Time, _ bool) ([]byte, time.Time, bool) { return nil, now, true })
 					parked.Poke()
@@ -369,7 +383,7 @@ func TestChurnLeavesNothingBehind(t *testing.T) {
 			}
 		})
 	}
-	churn.Wait()
+	going.Wait()
 	close(stop)
 	publishing.Wait()
 	if n := l.Readers(); n != 0 {

@@ -111,7 +111,7 @@ func (s *Shard) add(a arrival) {
 	p.index = len(p.group.members)
 	p.group.members = append(p.group.members, p)
 	s.schedule(p, a.first)
-	s.send(p)
+	s.react(p, ready{readable: p.socket.tls != nil}) // crypto/tls may have read more than it was asked for
 }
 
 // send writes to p until nothing is left or its socket takes no more.
@@ -176,7 +176,7 @@ func (s *Shard) react(p *Parked, e ready) {
 	if e.readable && !s.receive(p) {
 		return
 	}
-	if e.closed {
+	if err := p.socket.flush(); e.closed || err != nil {
 		s.shut(p, Peer)
 		return
 	}

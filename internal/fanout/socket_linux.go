@@ -13,7 +13,10 @@ import (
 )
 
 // Socket is a descriptor of our own for a connected TCP socket, which nothing else knows.
-type Socket struct{ fd int }
+type Socket struct {
+	fd  int
+	tls *wire // nil for cleartext
+}
 
 // Limits of a parked socket, measured in docs/performance.md.
 const (
@@ -27,6 +30,9 @@ const (
 // Detach takes c's socket out of Go's hands: c is closed, the connection is not. Where that is not possible ok is false
 // and c is as before.
 func Detach(c net.Conn) (s Socket, ok bool, err error) {
+	if w := wireOf(c); w != nil {
+		return w.park()
+	}
 	tcp, isTCP := c.(*net.TCPConn)
 	if !isTCP {
 		return Socket{}, false, nil
@@ -57,18 +63,24 @@ func Detach(c net.Conn) (s Socket, ok bool, err error) {
 		}
 	}
 	_ = c.Close() // our descriptor keeps the connection open
-	return Socket{fd}, true, nil
+	return Socket{fd: fd}, true, nil
 }
 
 // Conn returns the socket as a connection of Go's, and closes s.
 func (s Socket) Conn() (net.Conn, error) {
 	file := os.NewFile(uintptr(s.fd), "stream")
 	c, err := net.FileConn(file)
-	return c, errors.Join(err, file.Close())
+	if err = errors.Join(err, file.Close()); err == nil && s.tls != nil {
+		c = s.tls.resume(c)
+	}
+	return c, err
 }
 
 // write sends what the kernel takes at once; full says that it takes no more.
 func (s Socket) write(p []byte) (n int, full bool, err error) {
+	if s.tls != nil {
+		return s.tls.send(p)
+	}
 	// RawSyscall: the call never blocks, so the scheduler need not know of it; that saves a tenth of a delivery.
 	written, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(s.fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p))) //nolint:gosec // p outlives the call
 	if errno == 0 {
@@ -85,6 +97,9 @@ func (s Socket) write(p []byte) (n int, full bool, err error) {
 
 // read takes what the client has sent: nothing when there is nothing now, io.EOF when it has closed.
 func (s Socket) read(p []byte) (int, error) {
+	if s.tls != nil {
+		return s.tls.receive(p)
+	}
 	for {
 		n, err := unix.Read(s.fd, p)
 		switch {
@@ -101,7 +116,13 @@ func (s Socket) read(p []byte) (int, error) {
 	}
 }
 
-func (s Socket) close() { _ = unix.Close(s.fd) }
+func (s Socket) close() {
+	if s.tls != nil {
+		_ = s.tls.over.Close() // says so to the peer, and comes back for the descriptor
+		return
+	}
+	_ = unix.Close(s.fd)
+}
 
 // poll waits for many sockets at once. It is an epoll that itself is waited for through Go's poller: no thread sits in
 // epoll_wait holding a processor.

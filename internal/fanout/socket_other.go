@@ -8,7 +8,7 @@ import (
 )
 
 // Socket is nothing here: sockets are parked on Linux alone, elsewhere each stream keeps its goroutine.
-type Socket struct{}
+type Socket struct{ tls *wire }
 
 // Detach leaves c as it is.
 func Detach(net.Conn) (s Socket, ok bool, err error) { return Socket{}, false, nil }

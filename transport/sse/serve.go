@@ -44,8 +44,8 @@ func head(h http.Header, gzip bool) {
 	}
 }
 
-// response is the way out. On a cleartext HTTP/1 connection it takes the connection from the server, so that the hub can
-// park it; elsewhere a goroutine writes to the http.ResponseWriter.
+// response is the way out. On an HTTP/1 connection it takes the connection from the server, so that the hub can park it;
+// elsewhere a goroutine writes to the http.ResponseWriter.
 type response struct {
 	w       http.ResponseWriter
 	r       *http.Request
@@ -87,7 +87,7 @@ func (s *response) Write(p []byte) error {
 func (s *response) begin() error {
 	h := s.w.Header()
 	head(h, s.gzip)
-	if s.r.TLS != nil || s.r.ProtoMajor != 1 {
+	if s.r.ProtoMajor != 1 {
 		s.w.WriteHeader(http.StatusOK)
 		return nil
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,6 +22,7 @@ import (
 	"github.com/roxyhub/roxy/httpapi"
 	"github.com/roxyhub/roxy/hub"
 	"github.com/roxyhub/roxy/internal/config"
+	"github.com/roxyhub/roxy/internal/fanout"
 	"github.com/roxyhub/roxy/internal/telemetry"
 	"github.com/roxyhub/roxy/limit"
 )
@@ -125,18 +127,26 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 		Hub: h, Auth: verifier, Metrics: telemetry.Handler(h, store, limits, verifier), Logger: log,
 	})
 
+	certificates, err := certificatesOf(c, log)
+	if err != nil {
+		return err
+	}
+	defer certificates.stop()
 	servers := &servers{log: log}
 	defer func() { err = errors.Join(err, servers.stop(context.WithoutCancel(ctx), h, c.Drain.Over+stopTime)) }()
 	for _, address := range c.Listen {
-		if err := servers.start(ctx, "public", string(address), public); err != nil {
+		if err := servers.start(ctx, "public", string(address), certificates.config, public); err != nil {
 			return err
 		}
 	}
-	if err := servers.start(ctx, "admin", string(c.Admin.Listen), operator); err != nil {
+	if err := servers.start(ctx, "admin", string(c.Admin.Listen), nil, operator); err != nil {
 		return err
 	}
 	if started != nil {
 		started()
+	}
+	if err := certificates.start(ctx); err != nil {
+		return err
 	}
 	for {
 		select {
@@ -145,7 +155,13 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 			return nil
 		case err := <-servers.failed():
 			return err
+		case <-certificates.changed:
+			certificates.files.Reload(ctx)
+			continue
 		case <-again.hangup:
+			if certificates.files != nil {
+				certificates.files.Reload(ctx)
+			}
 		case <-again.changed:
 		}
 		reloadPolicy(ctx, from, verifier, limits, h, log)
@@ -192,9 +208,9 @@ type servers struct {
 
 func (s *servers) failed() <-chan error { return s.errs }
 
-// start listens on address and serves handler there. The read timeouts bound the head of a request alone: a stream
-// lives as long as its client.
-func (s *servers) start(ctx context.Context, name, address string, handler http.Handler) error {
+// start listens on address, with secure unless that is nil, and serves handler there. The read timeouts bound the head of
+// a request alone: a stream lives as long as its client.
+func (s *servers) start(ctx context.Context, name, address string, secure *tls.Config, handler http.Handler) error {
 	if s.errs == nil {
 		s.errs = make(chan error, 16)
 	}
@@ -203,7 +219,17 @@ func (s *servers) start(ctx context.Context, name, address string, handler http.
 	if err != nil {
 		return fmt.Errorf("%s listener: %w: stop what listens there, or choose another address", name, err)
 	}
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(secure != nil)
+	protocols.SetUnencryptedHTTP2(secure == nil)
+	if secure != nil {
+		listener = fanout.NewTLSListener(listener, secure)
+	}
 	server := &http.Server{
+		Protocols: &protocols,
+		// A page's streams share one connection. A peer that vanished is found by pings, one that takes nothing by its writes.
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 1000, SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second, WriteByteTimeout: 30 * time.Second},
 		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
@@ -213,7 +239,7 @@ func (s *servers) start(ctx context.Context, name, address string, handler http.
 			s.errs <- fmt.Errorf("%s listener: %w", name, err)
 		}
 	})
-	s.log.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("listener", name), slog.String("address", listener.Addr().String()))
+	s.log.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("listener", name), slog.String("address", listener.Addr().String()), slog.Bool("tls", secure != nil))
 	return nil
 }
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -47,11 +48,48 @@ func (c *checker) all() {
 	if l.Data == "" {
 		c.fail("data", "no folder for the events")
 	}
+	c.tls()
 	c.keys()
 	c.cookie()
 	c.origins()
 	c.policy()
 	c.ranges()
+}
+
+func (c *checker) tls() {
+	t := &c.loaded.TLS
+	switch {
+	case len(t.Domains) > 0 && (t.Certificate != "" || t.Key != ""):
+		c.fail("tls.domains", "certificates are either in files or automatic: remove tls.certificate and tls.key, or this")
+	case (t.Certificate == "") != (t.Key == ""):
+		c.fail("tls.certificate", "a certificate needs its key and the key its certificate: set both tls.certificate and tls.key")
+	case t.Certificate != "":
+		if _, err := tls.LoadX509KeyPair(string(t.Certificate), string(t.Key)); err != nil {
+			c.fail("tls.certificate", "%v", err)
+		}
+		c.private("tls.key", t.Key)
+	}
+	for i, d := range t.Domains {
+		if at := fmt.Sprintf("tls.domains[%d]", i); strings.Contains(d, "*") {
+			c.fail(at, "%q: the challenge that the listener can answer proves no wildcards: name each domain", d)
+		} else if u, err := url.Parse("//" + d + "/"); err != nil || u.Host != d || u.Port() != "" || d == "" {
+			c.fail(at, "%q is no domain, such as hub.bar.example", d)
+		}
+	}
+	if len(t.Domains) == 0 && (t.Email != "" || t.Authority != "") {
+		c.fail("tls.domains", "tls.email and tls.authority are for automatic certificates: name the domains")
+	}
+	if u, err := url.Parse(t.Authority); t.Authority != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
+		c.fail("tls.authority", "%q is no https URL", t.Authority)
+	}
+}
+
+// private warns of a secret file that everybody can read.
+func (c *checker) private(at string, file Path) {
+	if info, err := os.Stat(string(file)); err == nil && info.Mode().Perm()&0o007 != 0 {
+		c.loaded.Warnings = append(c.loaded.Warnings, fmt.Sprintf(
+			"%s: %s: %s is open to every user of this machine: chmod 600 it, or 640 for a group of the hub's own", c.place(at), at, file))
+	}
 }
 
 func (c *checker) keys() {
@@ -93,10 +131,7 @@ func (c *checker) key(k Key, at string) (auth.Key, error) {
 		if err != nil {
 			return key, fmt.Errorf("secretFile: %w", err)
 		}
-		if info, err := os.Stat(string(k.SecretFile)); err == nil && info.Mode().Perm()&0o007 != 0 {
-			c.loaded.Warnings = append(c.loaded.Warnings, fmt.Sprintf(
-				"%s: %s: secretFile %s is open to every user of this machine: chmod 600 it, or 640 for a group of the hub's own", c.place(at), at, k.SecretFile))
-		}
+		c.private(at, k.SecretFile)
 		key.Secret = []byte(strings.TrimSpace(string(text)))
 	case k.PublicKeyFile != "":
 		text, err := os.ReadFile(string(k.PublicKeyFile))

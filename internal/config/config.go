@@ -13,6 +13,7 @@ import (
 // Config is every key. The yaml tag names it, the doc tag explains it in docs/configuration.md.
 type Config struct {
 	Listen         []Address  `yaml:"listen" doc:"addresses of the public listener"`
+	TLS            TLS        `yaml:"tls"`
 	Admin          Admin      `yaml:"admin"`
 	Data           Path       `yaml:"data" doc:"the embedded engine's folder; one hub at a time uses it"`
 	Engine         EngineName `yaml:"engine" doc:"where events are kept: disk"`
@@ -26,6 +27,18 @@ type Config struct {
 	TrustedProxies []Network  `yaml:"trustedProxies" doc:"networks of reverse proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8"`
 	Log            Log        `yaml:"log"`
 }
+
+// TLS encrypts the public listener, with a certificate of its own or an automatic one.
+type TLS struct {
+	Certificate Path     `yaml:"certificate" doc:"PEM file of the certificate and its chain, read again when it changes; the public listener then speaks TLS"`
+	Key         Path     `yaml:"key" doc:"PEM file of its private key"`
+	Domains     []string `yaml:"domains" doc:"instead of files: names for which certificates are obtained and renewed by themselves (ACME); port 443 of them must lead to the first public listener"`
+	Email       string   `yaml:"email" doc:"where the authority of automatic certificates may write to"`
+	Authority   string   `yaml:"authority" doc:"ACME directory of the authority; empty for Let's Encrypt"`
+}
+
+// On reports whether the public listener speaks TLS.
+func (t *TLS) On() bool { return t.Certificate != "" || len(t.Domains) > 0 }
 
 // Admin is the operator's listener.
 type Admin struct {

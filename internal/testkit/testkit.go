@@ -40,6 +40,8 @@ type Config struct {
 	YAML string
 	// Roles replaces the common policy.roles: lines indented by four.
 	Roles string
+	// TLS gives the public listener a certificate (Hub.Roots).
+	TLS bool
 	// TightLimits keeps the default limits, which one machine in place of many clients runs into at once.
 	TightLimits bool
 }
@@ -50,6 +52,7 @@ type Claims = auth.Claims
 // Hub is a running hub.
 type Hub struct {
 	URL, AdminURL string
+	Roots         string // PEM file with the certificate that vouches for a hub with TLS
 
 	dir    string
 	secret []byte
@@ -67,6 +70,10 @@ func Start(t testing.TB, c Config) *Hub {
 		secret: []byte(rand.Text() + rand.Text()), log: &output{},
 	}
 	h.write(t, "secret", string(h.secret))
+	if c.TLS {
+		h.URL, h.Roots = "https://"+public, filepath.Join(h.dir, "certificate.pem")
+		h.Certify(t)
+	}
 	h.Configure(t, c)
 	h.Restart(t)
 	t.Cleanup(func() {
@@ -85,8 +92,9 @@ func (h *Hub) Configure(t testing.TB, c Config) {
 	if roles == "" {
 		roles = policy
 	}
+	_, address, _ := strings.Cut(h.URL, "//")
 	text := fmt.Sprintf("listen: %s\nadmin:\n  listen: %s\ndata: data\nauth:\n  keys:\n    - { alg: HS256, secretFile: secret }\npolicy:\n  roles:\n%s\n",
-		strings.TrimPrefix(h.URL, "http://"), strings.TrimPrefix(h.AdminURL, "http://"), strings.Trim(roles, "\n"))
+		address, strings.TrimPrefix(h.AdminURL, "http://"), strings.Trim(roles, "\n"))
 	if !c.TightLimits && !strings.Contains(c.YAML, "limits:") {
 		text += `
 limits:
@@ -94,6 +102,9 @@ limits:
   publish: { rate: 10000000, burst: 10000000 }
   publishTenant: { rate: 10000000, burst: 10000000 }
 `
+	}
+	if c.TLS {
+		text += "tls: { certificate: certificate.pem, key: key.pem }\n"
 	}
 	h.write(t, "roxy.yaml", text+c.YAML)
 }

@@ -18,6 +18,12 @@ import (
 // Certify writes a new certificate for loopback and its key; a running hub notices within a second.
 func (h *Hub) Certify(t testing.TB) {
 	t.Helper()
+	Certify(t, h.Roots, h.KeyFile())
+}
+
+// Certify writes a certificate for loopback, which vouches for itself, and its key into the files.
+func Certify(t testing.TB, certificateFile, keyFile string) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -34,8 +40,13 @@ func (h *Hub) Certify(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.write(t, "certificate.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})))
-	h.write(t, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})))
+	for file, block := range map[string]*pem.Block{
+		certificateFile: {Type: "CERTIFICATE", Bytes: certificate}, keyFile: {Type: "PRIVATE KEY", Bytes: private},
+	} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // KeyFile returns the path of the key of a hub with TLS.
@@ -48,9 +59,15 @@ func (h *Hub) Trust(t testing.TB) *tls.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return Trust(t, text)
+}
+
+// Trust returns how a client trusts what a certificate in PEM vouches for.
+func Trust(t testing.TB, text []byte) *tls.Config {
+	t.Helper()
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
-		t.Fatalf("%s holds no certificate", h.Roots)
+		t.Fatalf("no certificate in %.100s", text)
 	}
 	return &tls.Config{RootCAs: pool}
 }

@@ -64,7 +64,7 @@ type Hub struct {
 // Start runs a hub until the test ends.
 func Start(t testing.TB, c Config) *Hub {
 	t.Helper()
-	public, admin := freeAddress(t), freeAddress(t)
+	public, admin := FreeAddress(t), FreeAddress(t)
 	h := &Hub{
 		URL: "http://" + public, AdminURL: "http://" + admin, dir: t.TempDir(),
 		secret: []byte(rand.Text() + rand.Text()), log: &output{},
@@ -217,8 +217,8 @@ func (h *Hub) write(t testing.TB, name, text string) {
 	}
 }
 
-// freeAddress returns a loopback address where nothing listens now.
-func freeAddress(t testing.TB) string {
+// FreeAddress returns a loopback address where nothing listens now.
+func FreeAddress(t testing.TB) string {
 	t.Helper()
 	var listen net.ListenConfig
 	l, err := listen.Listen(context.Background(), "tcp", "127.0.0.1:0")

@@ -19,7 +19,7 @@ import (
 )
 
 // httpOver returns a client of one version of HTTP, and how many connections it opened.
-func httpOver(hub *testkit.Hub, secure *tls.Config, set func(*http.Protocols)) (*http.Client, *atomic.Int64) {
+func httpOver(secure *tls.Config, set func(*http.Protocols)) (*http.Client, *atomic.Int64) {
 	var protocols http.Protocols
 	set(&protocols)
 	var dialled atomic.Int64
@@ -58,7 +58,7 @@ func TestStreamsOverEveryVersionOfHTTP(t *testing.T) {
 			if tt.tls {
 				trust = hub.Trust(t)
 			}
-			client, dialled := httpOver(hub, trust, tt.protocols)
+			client, dialled := httpOver(trust, tt.protocols)
 			defer client.CloseIdleConnections()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
@@ -79,7 +79,7 @@ func TestStreamsOverEveryVersionOfHTTP(t *testing.T) {
 			if n := dialled.Load(); n > tt.connections {
 				t.Errorf("%d connections for %d streams", n, tt.streams)
 			}
-			publisher, _ := httpOver(hub, trust, tt.protocols)
+			publisher, _ := httpOver(trust, tt.protocols)
 			defer publisher.CloseIdleConnections()
 			for i := range 10 {
 				if _, err := publishWith(ctx, publisher, hub.URL, token, fmt.Sprintf(`{"topic":"orders/%d","type":"order:new","data":%d}`, i, i)); err != nil {
@@ -110,7 +110,7 @@ func TestCertificateIsReloadedUnderLiveStreams(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	token := hub.Token(t, testkit.Claims{User: "boss", Roles: []string{"everything"}})
-	old, _ := httpOver(hub, hub.Trust(t), http1)
+	old, _ := httpOver(hub.Trust(t), http1)
 	live, err := tryOpenWith(ctx, old, hub.URL, token, url.Values{"topic": {"orders/*"}}, "")
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func TestCertificateIsReloadedUnderLiveStreams(t *testing.T) {
 		}
 	}
 	await("certificate reloaded")
-	renewed, _ := httpOver(hub, hub.Trust(t), http1)
+	renewed, _ := httpOver(hub.Trust(t), http1)
 	if _, err := publishWith(ctx, renewed, hub.URL, token, `{"topic":"orders/1","type":"order:new","data":1}`); err != nil {
 		t.Fatal(err)
 	}
@@ -142,14 +142,14 @@ func TestCertificateIsReloadedUnderLiveStreams(t *testing.T) {
 	if strings.Contains(hub.Log(), "no key") {
 		t.Error("the log shows what the key file holds")
 	}
-	again, _ := httpOver(hub, hub.Trust(t), http2)
+	again, _ := httpOver(hub.Trust(t), http2)
 	if _, err := publishWith(ctx, again, hub.URL, token, `{"topic":"orders/1","type":"order:new","data":2}`); err != nil {
 		t.Fatal(err)
 	}
 	live.until(t, "order:new")
 
 	ancient := hub.Trust(t)
-	ancient.MinVersion, ancient.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 //nolint:gosec // what is to be refused
+	ancient.MinVersion, ancient.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
 	d := tls.Dialer{Config: ancient}
 	if c, err := d.DialContext(ctx, "tcp", strings.TrimPrefix(hub.URL, "https://")); err == nil {
 		_ = c.Close()

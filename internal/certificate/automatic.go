@@ -6,7 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/caddyserver/certmagic"
-	"go.uber.org/zap" //nolint:depguard // certmagic logs with it; see bridge
+	"go.uber.org/zap"         //nolint:depguard // certmagic logs with it; see bridge
 	"go.uber.org/zap/zapcore" //nolint:depguard // as above
 )
 

@@ -19,23 +19,30 @@ type tablet struct {
 	ended chan struct{}
 }
 
-// dial opens a stream over a real connection and waits until it is live, and so parked.
-func (f fixture) dial(t *testing.T, sub Subscription) *tablet {
+// connected returns both ends of a connection.
+func connected(t *testing.T) (ours, theirs net.Conn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it answers at once
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = l.Close() }()
-	theirs, err := net.Dial("tcp", l.Addr().String()) //nolint:noctx // as does this
+	theirs, err = net.Dial("tcp", l.Addr().String()) //nolint:noctx // as does this
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours, err := l.Accept()
+	ours, err = l.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = theirs.Close() })
+	return ours, theirs
+}
+
+// dial opens a stream over a real connection and waits until it is live, and so parked.
+func (f fixture) dial(t *testing.T, sub Subscription) *tablet {
+	t.Helper()
+	ours, theirs := connected(t)
 	tab := &tablet{Conn: theirs, lines: bufio.NewScanner(theirs), ended: make(chan struct{})}
 	tab.lines.Buffer(nil, 1<<20)
 	sub.Encoding, sub.Transport, sub.Ended = lineEncoding{}, "test", func() { close(tab.ended) }
@@ -50,6 +57,40 @@ func (f fixture) dial(t *testing.T, sub Subscription) *tablet {
 	cancel()
 	tab.await(t, "C roxy:live")
 	return tab
+}
+
+// talker is a Conversation whose listener would give up its connection at any time.
+type talker struct{ plainConnection }
+
+func (talker) Received([]byte) (reply []byte, wake bool) { return nil, false }
+
+func (talker) Resume(net.Conn) context.Context { return context.Background() }
+
+func (talker) Listen([]byte) {}
+
+// What the listener has not been told of it goes on reading.
+func TestConversationIsParkedWhenItsListenerAsksAndNotBefore(t *testing.T) {
+	f := startHub(t, Options{})
+	ours, theirs := connected(t)
+	ended := make(chan struct{})
+	sub := Subscription{
+		Identity: all(t, "bar", "u1"), Patterns: []roxy.Pattern{pattern(t, "a")}, Connection: "c1", Heartbeat: time.Minute,
+		Encoding: lineEncoding{}, Transport: "test", Ended: func() { close(ended) },
+	}
+	left := make(chan error, 1)
+	go func() { left <- f.Subscribe(t.Context(), sub, talker{plainConnection{ours}}) }()
+	tab := &tablet{Conn: theirs, lines: bufio.NewScanner(theirs), ended: ended}
+	tab.await(t, "C roxy:live")
+	for until := time.Now().Add(20 * time.Second); !f.Park("c1"); time.Sleep(time.Millisecond) { // not while it is busy
+		if time.Now().After(until) {
+			t.Fatal("the stream was never there to be parked")
+		}
+	}
+	if err := <-left; err != nil {
+		t.Error(err)
+	}
+	f.publish(t, sub.Identity, event(t, "a", "1"))
+	tab.await(t, "E 1 ")
 }
 
 // await reads until a line that begins with prefix, and returns it.

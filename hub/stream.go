@@ -199,8 +199,10 @@ func (st *stream) hello(from start) error {
 // tail follows the class's log until the stream ends (errEnded), falls behind (errLagging) or its socket fails; or it
 // leaves that to a shard of the fan-out (errParked).
 func (st *stream) tail(ctx context.Context) error {
-	if parked, err := st.park(); parked || err != nil {
-		return cmp.Or(err, errParked)
+	if _, talks := st.sink.(Conversation); !talks { // else its listener has to know: Hub.Park
+		if parked, err := st.park(); parked || err != nil {
+			return cmp.Or(err, errParked)
+		}
 	}
 	timer := time.NewTimer(st.untilDue())
 	defer timer.Stop()

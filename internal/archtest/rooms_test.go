@@ -26,7 +26,7 @@ func rooms() []room {
 		{"hub", []string{"", "engine", "internal/deflate", "internal/fanout", "internal/measure"}, []string{"engine/disk", "transport/sse"}, "dispatch; it is told identities and takes any engine and transport"},
 
 		{"transport", []string{"", "hub"}, nil, "what all transports share"},
-		{"transport/transporttest", []string{"", "engine/disk", "hub"}, nil, "what every transport must do, as tests over a real log; it knows none of them"},
+		{"transport/transporttest", []string{"", "engine/disk", "hub", "internal/fanout"}, nil, "what every transport must do, as tests over a real log; it knows none of them"},
 		{"transport/sse", []string{"", "hub", "transport"}, []string{"transport/transporttest"}, "one transport; it knows no other, and no listener"},
 		{"transport/ws", []string{"", "hub", "internal/deflate", "transport"}, []string{"engine/disk", "transport/transporttest"}, "as above; what a listener decides it is handed"},
 		{"httpapi", []string{"", "auth", "hub", "limit", "transport", "transport/sse", "transport/ws"}, []string{"engine/disk"}, "the public listener; the engine is behind the hub"},

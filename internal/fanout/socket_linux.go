@@ -118,8 +118,7 @@ func (s Socket) read(p []byte) (int, error) {
 
 func (s Socket) close() {
 	if s.tls != nil {
-		_ = s.tls.over.Close() // says so to the peer, and comes back for the descriptor
-		return
+		s.tls.bye()
 	}
 	_ = unix.Close(s.fd)
 }

@@ -162,6 +162,12 @@ func (w *wire) flush() (full bool, err error) {
 	return false, nil
 }
 
+// bye tells the peer that nothing follows, if there is room for that.
+func (w *wire) bye() {
+	_ = w.over.Close()
+	_, _ = w.flush()
+}
+
 // settle waits until all of the rest has left.
 func (w *wire) settle() error {
 	if len(w.rest) == 0 {
@@ -217,12 +223,10 @@ func (w *wire) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// Close closes the connection; a parked one's goodbye leaves before it if there is room.
+// Close closes the connection, unless it is parked: then the descriptor is the shard's to close.
 func (w *wire) Close() error {
 	if w.Conn != nil {
 		return w.Conn.Close()
 	}
-	_, _ = w.flush()
-	w.socket.close()
 	return nil
 }

@@ -3,6 +3,7 @@ package sse
 import (
 	"bufio"
 	"compress/gzip"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -31,6 +32,16 @@ func TestSSEStreamsAsEveryTransportDoes(t *testing.T) {
 				}})
 			})
 		}
+	}
+}
+
+func TestSSEOverTLSStreamsAsEveryTransportDoes(t *testing.T) {
+	for name, version := range map[string]uint16{"identity": tls.VersionTLS12, "gzip": tls.VersionTLS13} {
+		t.Run(name+", "+tls.VersionName(version), func(t *testing.T) {
+			transporttest.Run(t, transporttest.Secure(transporttest.Transport{Handler: handler, Subscribe: func(conn net.Conn, query url.Values) (func() (transporttest.Event, error), error) {
+				return subscribe(conn, query, name)
+			}}, version))
+		})
 	}
 }
 

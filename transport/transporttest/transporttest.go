@@ -4,6 +4,7 @@ package transporttest
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 	"github.com/roxyhub/roxy"
 	"github.com/roxyhub/roxy/engine/disk"
 	"github.com/roxyhub/roxy/hub"
+	"github.com/roxyhub/roxy/internal/fanout"
 )
 
 // Transport is one way of subscribing, seen from both of its ends.
@@ -31,6 +33,21 @@ type Transport struct {
 	// Subscribe asks for a stream over conn, by the parameters of docs/protocol.md §4, and returns what reads its events.
 	// When the stream has ended as the transport's rules want it, next returns io.EOF.
 	Subscribe func(conn net.Conn, query url.Values) (next func() (Event, error), err error)
+
+	listen func(net.Listener) net.Listener // nil in cleartext
+}
+
+// Secure returns tr over TLS of the version, served by a hub's listener.
+func Secure(tr Transport, version uint16) Transport {
+	lent := httptest.NewTLSServer(nil) // it has a certificate
+	defer lent.Close()
+	config := lent.TLS.Clone()
+	tr.listen = func(l net.Listener) net.Listener { return fanout.NewTLSListener(l, config) }
+	subscribe := tr.Subscribe
+	tr.Subscribe = func(conn net.Conn, query url.Values) (func() (Event, error), error) {
+		return subscribe(tls.Client(conn, &tls.Config{MinVersion: version, MaxVersion: version, InsecureSkipVerify: true}), query) //nolint:gosec // a test's own server
+	}
+	return tr
 }
 
 // Event is one event as a client has it.
@@ -83,7 +100,11 @@ func open(t *testing.T, tr Transport, change func(*roxy.Identity)) *site {
 	if change != nil {
 		change(&s.who)
 	}
-	server := httptest.NewServer(tr.Handler(h, s.who))
+	server := httptest.NewUnstartedServer(tr.Handler(h, s.who))
+	if tr.listen != nil {
+		server.Listener = tr.listen(server.Listener)
+	}
+	server.Start()
 	s.addr = server.Listener.Addr().String()
 	t.Cleanup(func() {
 		s.stop(t)

@@ -3,6 +3,7 @@ package ws
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,6 +33,12 @@ func TestWebSocketStreamsAsEveryTransportDoes(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestWebSocketOverTLSStreamsAsEveryTransportDoes(t *testing.T) {
+	transporttest.Run(t, transporttest.Secure(transporttest.Transport{Handler: handler, Subscribe: func(conn net.Conn, query url.Values) (func() (transporttest.Event, error), error) {
+		return subscribe(conn, query, true)
+	}}, tls.VersionTLS13))
 }
 
 // handler serves sockets that are parked whenever they can be.

@@ -105,10 +105,13 @@ func (h *Hub) follow(ctx context.Context, s *shard) {
 // thousand do not come back at once.
 const drainRate = 200
 
-// Close admits no more streams, says goodbye to those that are live, one after the other over Options.DrainOver (sooner
-// when they are few, all at once when ctx ends), waits for them until ctx ends, and stops the dispatch. Calling it again is
-// harmless.
-func (h *Hub) Close(ctx context.Context) error {
+// Close is Drain over Options.DrainOver.
+func (h *Hub) Close(ctx context.Context) error { return h.Drain(ctx, h.opts.DrainOver) }
+
+// Drain admits no more streams, says goodbye to the streams that are live, one after the other over so long
+// (sooner when they are few, all at once when ctx ends), waits for them until ctx ends, and stops the dispatch. Calling it
+// again is harmless.
+func (h *Hub) Drain(ctx context.Context, over time.Duration) error {
 	h.mu.Lock()
 	if !h.closing {
 		h.closing = true
@@ -118,7 +121,7 @@ func (h *Hub) Close(ctx context.Context) error {
 	}
 	live := slices.Collect(maps.Values(h.streams))
 	h.mu.Unlock()
-	h.drain(ctx, live)
+	h.dismiss(ctx, live, over)
 	left := len(live)
 	var err error
 	select {
@@ -133,9 +136,16 @@ func (h *Hub) Close(ctx context.Context) error {
 	return err
 }
 
-// drain tells the streams to go.
-func (h *Hub) drain(ctx context.Context, live []*stream) {
-	over := min(h.opts.DrainOver, time.Duration(len(live))*time.Second/drainRate)
+// Leaving reports whether the hub drains, and how many streams it has.
+func (h *Hub) Leaving() (streams int, leaving bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.streams), h.closing
+}
+
+// dismiss tells the streams to go.
+func (h *Hub) dismiss(ctx context.Context, live []*stream, over time.Duration) {
+	over = min(over, time.Duration(len(live))*time.Second/drainRate)
 	began := time.Now()
 	for i, st := range live {
 		if wait := time.Until(began.Add(over * time.Duration(i) / time.Duration(len(live)))); wait > time.Millisecond {

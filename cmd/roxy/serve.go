@@ -123,8 +123,16 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 	if err != nil {
 		return err
 	}
+	asked := make(chan time.Duration, 1) // for a drain, and over how long
 	operator := admin.New(admin.Options{
-		Hub: h, Auth: verifier, Metrics: telemetry.Handler(h, store, limits, verifier), Logger: log,
+		Drain: func(over time.Duration) {
+			select {
+			case asked <- over:
+			default: // it was asked for before
+			}
+		},
+		DrainOver: c.Drain.Over,
+		Hub:       h, Auth: verifier, Metrics: telemetry.Handler(h, store, limits, verifier), Logger: log,
 	})
 
 	certificates, err := certificatesOf(c, log)
@@ -132,8 +140,8 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 		return err
 	}
 	defer certificates.stop()
-	servers := &servers{log: log}
-	defer func() { err = errors.Join(err, servers.stop(context.WithoutCancel(ctx), h, c.Drain.Over+stopTime)) }()
+	servers, over := &servers{log: log}, c.Drain.Over
+	defer func() { err = errors.Join(err, servers.stop(context.WithoutCancel(ctx), h, over)) }()
 	for _, address := range c.Listen {
 		if err := servers.start(ctx, "public", string(address), certificates.config, public); err != nil {
 			return err
@@ -152,6 +160,8 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 		select {
 		case <-ctx.Done():
 			log.LogAttrs(context.WithoutCancel(ctx), slog.LevelInfo, "stopping")
+			return nil
+		case over = <-asked:
 			return nil
 		case err := <-servers.failed():
 			return err
@@ -243,17 +253,21 @@ func (s *servers) start(ctx context.Context, name, address string, secure *tls.C
 	return nil
 }
 
-// stop accepts nothing more, ends the streams and waits for the requests in progress.
-func (s *servers) stop(ctx context.Context, h *hub.Hub, within time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, within)
+// stop accepts nothing more, ends the streams over so long, and waits for the requests in progress. The operator's
+// listener, which was started last, stays until then, so that what is left can be seen.
+func (s *servers) stop(ctx context.Context, h *hub.Hub, over time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, over+stopTime)
 	defer cancel()
 	errs := make([]error, len(s.all)+1)
 	var stopping sync.WaitGroup
-	for i, server := range s.all {
+	for i, server := range s.all[:max(0, len(s.all)-1)] {
 		stopping.Go(func() { errs[i] = server.Shutdown(ctx) })
 	}
-	errs[len(s.all)] = h.Close(ctx)
+	errs[len(s.all)] = h.Drain(ctx, over)
 	stopping.Wait()
+	if last := len(s.all) - 1; last >= 0 {
+		errs[last] = s.all[last].Shutdown(ctx)
+	}
 	s.running.Wait()
 	return errors.Join(errs...)
 }

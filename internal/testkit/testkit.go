@@ -171,6 +171,17 @@ func (h *Hub) Stop(t testing.TB) {
 	h.signal(t, syscall.SIGTERM)
 }
 
+// Ended waits for a hub that leaves by itself, and reports whether it did so with status 0.
+func (h *Hub) Ended(t testing.TB) bool {
+	t.Helper()
+	select {
+	case <-h.done:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("the hub did not leave within 30 s:\n%s", h.log)
+	}
+	return h.cmd.ProcessState.Success()
+}
+
 // Reload sends SIGHUP.
 func (h *Hub) Reload(t testing.TB) {
 	t.Helper()

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/roxyhub/roxy"
 	"github.com/roxyhub/roxy/engine"
 	"github.com/roxyhub/roxy/internal/fanout"
@@ -28,6 +30,8 @@ type Options struct {
 	QueueBytes    int           // what a class keeps for its slowest stream; 0 is 1 MiB
 	QueueEvents   int           // the same in events; 0 is 1,000
 	Coalesce      []Coalesce    // what may wait; the shortest that fits counts
+	ReplayRate    float64       // events per second that are looked through for streams that catch up, all together; 0 is 500,000
+	ReplayBurst   int           // the same at once; 0 is 250,000
 	DrainOver     time.Duration // over which Close spreads its goodbyes; 0 is 30 s
 	Logger        *slog.Logger  // what an operator should know; nil discards
 }
@@ -48,6 +52,9 @@ type Hub struct {
 	shards []*shard
 
 	revocations revocations
+	chunks      *chunks
+	replays     *rate.Limiter
+	replayWait  time.Duration
 
 	mu      sync.Mutex
 	streams map[string]*stream // by connection id
@@ -66,9 +73,11 @@ type Hub struct {
 func Start(ctx context.Context, log engine.Log, opts Options) (*Hub, error) {
 	opts.fill()
 	h := &Hub{
+		chunks: newChunks(log), replays: rate.NewLimiter(0, 0), replayWait: maxReplayWait,
 		log: log, opts: opts, logger: opts.Logger, stats: newCounters(), seed: maphash.MakeSeed(),
 		streams: make(map[string]*stream), idle: make(chan struct{}),
 	}
+	h.LimitReplays(opts.ReplayRate, opts.ReplayBurst)
 	for range runtime.GOMAXPROCS(0) {
 		h.shards = append(h.shards, &shard{hub: h, tail: log.Tail(), tenants: make(map[string]*tenant)})
 	}
@@ -168,6 +177,10 @@ func (o *Options) fill() {
 	def(&o.MaxBatch, 1000)
 	def(&o.QueueBytes, 1<<20)
 	def(&o.QueueEvents, 1000)
+	def(&o.ReplayBurst, 250_000)
+	if o.ReplayRate == 0 {
+		o.ReplayRate = 500_000
+	}
 	if o.CommitTimeout == 0 {
 		o.CommitTimeout = 5 * time.Second
 	}

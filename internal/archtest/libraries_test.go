@@ -26,7 +26,7 @@ func libraries() []library {
 		{"github.com/cockroachdb/pebble/v2", []string{"engine/disk"}, false, "the store is the engine's own business"},
 		{"github.com/golang-jwt/jwt/v5", []string{"auth"}, true, "identities are made in one place; tests make tokens that it must refuse"},
 		{"github.com/MicahParks/", []string{"auth"}, true, "signing keys, as above"},
-		{"golang.org/x/time/rate", []string{"limit"}, false, "limits are counted in one place"},
+		{"golang.org/x/time/rate", []string{"limit", "hub"}, false, "limits of clients are counted in one place; that of replays is the hub's own"},
 		{"github.com/cloudevents/sdk-go/v2", []string{"httpapi"}, true, "a format of the public listener"},
 		{"github.com/gobwas/", []string{"transport/ws"}, true, "handshake and frames of WebSocket; tests are clients"},
 		{"github.com/klauspost/compress/flate", []string{"internal/deflate", "transport/ws"}, true, "the compressor can begin behind a window, and inflating has a limit"},

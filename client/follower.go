@@ -113,7 +113,6 @@ func (f *follower) open(ctx context.Context, cancel context.CancelCauseFunc) (*h
 		return nil, nil, fmt.Errorf("client: subscribe: %w", err)
 	}
 	req.Header.Set("Accept", "text/event-stream")
-	req.Header.Set("Accept-Encoding", "identity") // net/http would ask for gzip, and proxies hold back what they pack
 	req.Header.Set("Cache-Control", "no-store")
 	if f.position.Epoch != "" {
 		req.Header.Set("Last-Event-ID", f.position.String())

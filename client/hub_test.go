@@ -17,7 +17,7 @@ import (
 func TestSubscribeThroughACableThatIsCut(t *testing.T) {
 	const events = 5000
 	hub := testkit.Start(t, testkit.Config{})
-	cut := newCable(t, strings.TrimPrefix(hub.URL, "http://"), 60<<10)
+	cut := newCable(t, strings.TrimPrefix(hub.URL, "http://"), 6<<10)
 	follower := newClient(t, hub, "http://"+cut.address)
 	published := publish(t, newClient(t, hub, hub.URL), events)
 	follow(t, follower, events, func(int) {})

@@ -19,6 +19,8 @@ command -v go >/dev/null || die "go is missing: install Go 1.26 from https://go.
 need gcc "the race detector" gcc libc6-dev
 need curl "the end-to-end tests, which paste what README says" curl ca-certificates
 need chromium "the end-to-end tests with a real EventSource" chromium
+PATH=$PATH:/usr/sbin need nginx "the end-to-end tests through a reverse proxy" nginx-light
+need node "the end-to-end tests with Node's fetch" nodejs
 ((${#packages[@]} > 0)) || exit 0
 
 command -v apt-get >/dev/null || die "this is not Debian: install ${packages[*]} yourself"

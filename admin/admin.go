@@ -20,7 +20,10 @@ type Options struct {
 	Hub     *hub.Hub
 	Auth    *auth.Verifier
 	Metrics http.Handler // answers /metrics
-	Logger  *slog.Logger // readiness when it changes, revocations, failures; requests at debug. Nil discards
+	// Drain lets the hub leave, its goodbyes spread over at most so long. It returns at once and may be called again.
+	Drain     func(over time.Duration)
+	DrainOver time.Duration // when a drain does not say
+	Logger    *slog.Logger  // readiness when it changes, revocations, failures; requests at debug. Nil discards
 }
 
 // api answers requests by its Options.

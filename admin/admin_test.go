@@ -57,6 +57,7 @@ func TestWhateverElseIsAskedIsAProblem(t *testing.T) {
 		{"POST", "/healthz", 405, "method-not-allowed", "GET, HEAD, OPTIONS"},
 		{"DELETE", "/v1/admin/connections", 405, "method-not-allowed", "GET, HEAD, OPTIONS"},
 		{"GET", "/v1/admin/revocations", 405, "method-not-allowed", "POST, OPTIONS"},
+		{"GET", "/v1/admin/drain", 405, "method-not-allowed", "POST, OPTIONS"},
 	} {
 		got := s.ask(t, tt.method, tt.path, manager, "")
 		if code, _, _ := got.code(t); got.status != tt.status || code != tt.code || got.header.Get("Allow") != tt.allow {

@@ -20,6 +20,9 @@ const (
 
 // readyz answers GET /readyz: an event went through the engine, its tail and the fan-out to a stream just now.
 func (a *api) readyz(w http.ResponseWriter, r *http.Request) error {
+	if _, leaving := a.Hub.Leaving(); leaving {
+		return &roxy.Problem{Code: roxy.NotReady, Detail: "the hub drains and takes no more streams"}
+	}
 	if err := a.ready.check(r.Context()); err != nil {
 		return err
 	}

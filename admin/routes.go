@@ -28,6 +28,7 @@ func (a *api) routes() []route {
 		{http.MethodGet, "/v1/admin/stats", a.forAdministrators(a.stats)},
 		{http.MethodGet, "/v1/admin/connections", a.forAdministrators(a.connections)},
 		{http.MethodPost, "/v1/admin/revocations", a.forAdministrators(a.revoke)},
+		{http.MethodPost, "/v1/admin/drain", a.forAdministrators(a.drain)},
 	}
 }
 

@@ -32,6 +32,8 @@ type site struct {
 	public, admin *httptest.Server
 	engine        *disk.Engine
 	verifier      *auth.Verifier
+	hub           *hub.Hub
+	drains        chan time.Duration // that were asked for
 }
 
 func open(t *testing.T) *site {
@@ -56,7 +58,10 @@ func open(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	scrape := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a scrape\n") })
-	operator := New(Options{Hub: h, Auth: s.verifier, Metrics: scrape})
+	s.hub, s.drains = h, make(chan time.Duration, 10)
+	operator := New(Options{
+		Hub: h, Auth: s.verifier, Metrics: scrape, DrainOver: 30 * time.Second, Drain: func(over time.Duration) { s.drains <- over },
+	})
 	s.public, s.admin = httptest.NewServer(public), httptest.NewServer(operator)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)

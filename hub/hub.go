@@ -15,6 +15,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/roxyhub/roxy"
 	"github.com/roxyhub/roxy/engine"
 	"github.com/roxyhub/roxy/internal/fanout"
@@ -28,6 +30,8 @@ type Options struct {
 	QueueBytes    int           // what a class keeps for its slowest stream; 0 is 1 MiB
 	QueueEvents   int           // the same in events; 0 is 1,000
 	Coalesce      []Coalesce    // what may wait; the shortest that fits counts
+	ReplayRate    float64       // events per second that are looked through for streams that catch up, all together; 0 is 500,000
+	ReplayBurst   int           // the same at once; 0 is 250,000
 	DrainOver     time.Duration // over which Close spreads its goodbyes; 0 is 30 s
 	Logger        *slog.Logger  // what an operator should know; nil discards
 }
@@ -48,6 +52,9 @@ type Hub struct {
 	shards []*shard
 
 	revocations revocations
+	chunks      *chunks
+	replays     *rate.Limiter
+	replayWait  time.Duration
 
 	mu      sync.Mutex
 	streams map[string]*stream // by connection id
@@ -66,9 +73,11 @@ type Hub struct {
 func Start(ctx context.Context, log engine.Log, opts Options) (*Hub, error) {
 	opts.fill()
 	h := &Hub{
+		chunks: newChunks(log), replays: rate.NewLimiter(0, 0), replayWait: maxReplayWait,
 		log: log, opts: opts, logger: opts.Logger, stats: newCounters(), seed: maphash.MakeSeed(),
 		streams: make(map[string]*stream), idle: make(chan struct{}),
 	}
+	h.LimitReplays(opts.ReplayRate, opts.ReplayBurst)
 	for range runtime.GOMAXPROCS(0) {
 		h.shards = append(h.shards, &shard{hub: h, tail: log.Tail(), tenants: make(map[string]*tenant)})
 	}
@@ -105,10 +114,13 @@ func (h *Hub) follow(ctx context.Context, s *shard) {
 // thousand do not come back at once.
 const drainRate = 200
 
-// Close admits no more streams, says goodbye to those that are live, one after the other over Options.DrainOver (sooner
-// when they are few, all at once when ctx ends), waits for them until ctx ends, and stops the dispatch. Calling it again is
-// harmless.
-func (h *Hub) Close(ctx context.Context) error {
+// Close is Drain over Options.DrainOver.
+func (h *Hub) Close(ctx context.Context) error { return h.Drain(ctx, h.opts.DrainOver) }
+
+// Drain admits no more streams, says goodbye to the streams that are live, one after the other over so long
+// (sooner when they are few, all at once when ctx ends), waits for them until ctx ends, and stops the dispatch. Calling it
+// again is harmless.
+func (h *Hub) Drain(ctx context.Context, over time.Duration) error {
 	h.mu.Lock()
 	if !h.closing {
 		h.closing = true
@@ -118,7 +130,7 @@ func (h *Hub) Close(ctx context.Context) error {
 	}
 	live := slices.Collect(maps.Values(h.streams))
 	h.mu.Unlock()
-	h.drain(ctx, live)
+	h.dismiss(ctx, live, over)
 	left := len(live)
 	var err error
 	select {
@@ -133,9 +145,16 @@ func (h *Hub) Close(ctx context.Context) error {
 	return err
 }
 
-// drain tells the streams to go.
-func (h *Hub) drain(ctx context.Context, live []*stream) {
-	over := min(h.opts.DrainOver, time.Duration(len(live))*time.Second/drainRate)
+// Leaving reports whether the hub drains, and how many streams it has.
+func (h *Hub) Leaving() (streams int, leaving bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.streams), h.closing
+}
+
+// dismiss tells the streams to go.
+func (h *Hub) dismiss(ctx context.Context, live []*stream, over time.Duration) {
+	over = min(over, time.Duration(len(live))*time.Second/drainRate)
 	began := time.Now()
 	for i, st := range live {
 		if wait := time.Until(began.Add(over * time.Duration(i) / time.Duration(len(live)))); wait > time.Millisecond {
@@ -158,6 +177,10 @@ func (o *Options) fill() {
 	def(&o.MaxBatch, 1000)
 	def(&o.QueueBytes, 1<<20)
 	def(&o.QueueEvents, 1000)
+	def(&o.ReplayBurst, 250_000)
+	if o.ReplayRate == 0 {
+		o.ReplayRate = 500_000
+	}
 	if o.CommitTimeout == 0 {
 		o.CommitTimeout = 5 * time.Second
 	}

@@ -54,22 +54,35 @@ func (st *stream) replay(ctx context.Context, until uint64) (given uint64, err e
 		return st.due()
 	}
 	now := time.Now()
-	for e, err := range st.hub.log.Read(ctx, st.sub.Identity.Tenant, query) {
+	cost := until - st.sent
+	if len(query.Topics) > 0 {
+		cost = indexStep
+	}
+	if err := st.afford(ctx, cost); err != nil {
+		return 0, err
+	}
+	for e, err := range st.hub.chunks.events(ctx, st.sub.Identity.Tenant, query) {
 		if err != nil {
 			return given, err
 		}
-		if st.sub.takes(&e) && !e.Expired(now) {
-			envelope = appendEnvelope(envelope[:0], &e)
+		if st.sub.takes(e) && !e.Expired(now) {
+			envelope = appendEnvelope(envelope[:0], e)
 			pending = st.sub.Encoding.AppendEvent(pending, st.cursor(e.Offset), e.Type, envelope)
 			events++
 			given++
 		}
 		// A long run of events that are not for the stream still has to hear of its end and to beat.
-		if scanned++; len(pending) >= replayWrite || scanned%1024 == 0 {
+		scanned++
+		if len(pending) >= replayWrite || scanned%replayStep == 0 {
 			if err := flush(e.Offset); err != nil {
 				return given, err
 			}
 			now = time.Now()
+		}
+		if scanned%replayStep == 0 && e.Offset < until {
+			if err := st.afford(ctx, until-e.Offset); err != nil {
+				return given, err
+			}
 		}
 	}
 	st.hub.stats.eventsReplayed.Add(given)

@@ -21,6 +21,10 @@ type Stats struct {
 	EventsReplayed uint64
 	BytesIn        uint64
 	BytesOut       uint64
+	ReplaysDelayed uint64 // steps of a replay that waited for their turn
+	ReplaysRefused uint64 // streams sent away because too many caught up
+	ChunksRead     uint64 // stretches of a log read for replays
+	ChunksShared   uint64 // and given to another replay too
 	Lagged         uint64 // times that a stream fell out of its class's queue and went back to the log
 	Tenants        int64  // with live streams
 	Classes        int64
@@ -46,6 +50,8 @@ type counters struct {
 	bytesIn        atomic.Uint64
 	bytesOut       atomic.Uint64
 	lagged         atomic.Uint64
+	replaysDelayed atomic.Uint64
+	replaysRefused atomic.Uint64
 
 	commitLatency   *measure.Histogram
 	deliveryLatency *measure.Histogram
@@ -68,6 +74,8 @@ func (h *Hub) Stats() Stats {
 		EventsIn: c.eventsIn.Load(), Duplicates: c.duplicates.Load(), Ephemeral: c.ephemeral.Load(),
 		EventsOut: c.eventsOut.Load(), EventsReplayed: c.eventsReplayed.Load(),
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(), Lagged: c.lagged.Load(),
+		ReplaysDelayed: c.replaysDelayed.Load(), ReplaysRefused: c.replaysRefused.Load(),
+		ChunksRead: h.chunks.read.Load(), ChunksShared: h.chunks.shared.Load(),
 		CommitLatency: c.commitLatency.Snapshot(), DeliveryLatency: c.deliveryLatency.Snapshot(), ReplayDepth: c.replayDepth.Snapshot(),
 	}
 	for _, sh := range h.shards {

@@ -59,13 +59,18 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription, sink Sink) error 
 	}
 	st.epoch = bounds.Epoch
 	st.shard.settle(st.tenant, bounds.Head)
+	from := st.start(bounds)
+	if err := h.admit(bounds.Head - from.offset); err != nil {
+		st.shard.close(st.tenant)
+		return err
+	}
 	if err := h.register(st); err != nil {
 		st.shard.close(st.tenant)
 		return err
 	}
 
 	h.logger.LogAttrs(ctx, st.level(), "stream opened", st.names(slog.String("transport", sub.Transport))...)
-	if err := st.run(ctx, st.start(bounds)); !errors.Is(err, errParked) {
+	if err := st.run(ctx, from); !errors.Is(err, errParked) {
 		st.conclude(ctx, err)
 	}
 	return nil

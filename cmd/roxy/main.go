@@ -18,6 +18,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	err := newRoot().ExecuteContext(ctx)
 	stop()
 	if err != nil {
@@ -53,7 +54,7 @@ Exit status: 0 when all went well, 1 when not; what to do next is in the message
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newServe(), newCheck(), newToken(), newPublish(), newTail(), newBench())
+	root.AddCommand(newServe(), newCheck(), newToken(), newPublish(), newTail(), newDrain(), newBench())
 	return root
 }
 

@@ -56,6 +56,7 @@ func reloadPolicy(ctx context.Context, from config.Sources, v *auth.Verifier, li
 	}
 	v.SetPolicy(auth.Policy{Roles: fresh.Grants()})
 	limits.Set(limitOptions(fresh))
+	h.LimitReplays(fresh.Limits.Replay.Rate, fresh.Limits.Replay.Burst)
 	h.Regrant(v.Grant)
 	log.LogAttrs(ctx, slog.LevelInfo, "policy and limits reloaded")
 }

@@ -97,7 +97,7 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 	h, err := hub.Start(ctx, store, hub.Options{
 		MaxEventBytes: int(c.Limits.Event), MaxBatch: c.Limits.Batch,
 		QueueBytes: int(c.Stream.Queue.Bytes), QueueEvents: c.Stream.Queue.Events,
-		Coalesce: coalesce(c), DrainOver: c.Drain.Over, Logger: log,
+		Coalesce: coalesce(c), ReplayRate: c.Limits.Replay.Rate, ReplayBurst: c.Limits.Replay.Burst, DrainOver: c.Drain.Over, Logger: log,
 	})
 	if err != nil {
 		return err
@@ -123,8 +123,16 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 	if err != nil {
 		return err
 	}
+	asked := make(chan time.Duration, 1) // for a drain, and over how long
 	operator := admin.New(admin.Options{
-		Hub: h, Auth: verifier, Metrics: telemetry.Handler(h, store, limits, verifier), Logger: log,
+		Drain: func(over time.Duration) {
+			select {
+			case asked <- over:
+			default: // it was asked for before
+			}
+		},
+		DrainOver: c.Drain.Over,
+		Hub:       h, Auth: verifier, Metrics: telemetry.Handler(h, store, limits, verifier), Logger: log,
 	})
 
 	certificates, err := certificatesOf(c, log)
@@ -132,8 +140,8 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 		return err
 	}
 	defer certificates.stop()
-	servers := &servers{log: log}
-	defer func() { err = errors.Join(err, servers.stop(context.WithoutCancel(ctx), h, c.Drain.Over+stopTime)) }()
+	servers, over := &servers{log: log}, c.Drain.Over
+	defer func() { err = errors.Join(err, servers.stop(context.WithoutCancel(ctx), h, over)) }()
 	for _, address := range c.Listen {
 		if err := servers.start(ctx, "public", string(address), certificates.config, public); err != nil {
 			return err
@@ -152,6 +160,8 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 		select {
 		case <-ctx.Done():
 			log.LogAttrs(context.WithoutCancel(ctx), slog.LevelInfo, "stopping")
+			return nil
+		case over = <-asked:
 			return nil
 		case err := <-servers.failed():
 			return err
@@ -229,7 +239,7 @@ func (s *servers) start(ctx context.Context, name, address string, secure *tls.C
 	server := &http.Server{
 		Protocols: &protocols,
 		// A page's streams share one connection. A peer that vanished is found by pings, one that takes nothing by its writes.
-		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 1000, SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second, WriteByteTimeout: 30 * time.Second},
+		HTTP2:   &http.HTTP2Config{MaxConcurrentStreams: 1000, SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second, WriteByteTimeout: 30 * time.Second},
 		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
@@ -243,17 +253,21 @@ func (s *servers) start(ctx context.Context, name, address string, secure *tls.C
 	return nil
 }
 
-// stop accepts nothing more, ends the streams and waits for the requests in progress.
-func (s *servers) stop(ctx context.Context, h *hub.Hub, within time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, within)
+// stop accepts nothing more, ends the streams over so long, and waits for the requests in progress. The operator's
+// listener, which was started last, stays until then, so that what is left can be seen.
+func (s *servers) stop(ctx context.Context, h *hub.Hub, over time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, over+stopTime)
 	defer cancel()
 	errs := make([]error, len(s.all)+1)
 	var stopping sync.WaitGroup
-	for i, server := range s.all {
+	for i, server := range s.all[:max(0, len(s.all)-1)] {
 		stopping.Go(func() { errs[i] = server.Shutdown(ctx) })
 	}
-	errs[len(s.all)] = h.Close(ctx)
+	errs[len(s.all)] = h.Drain(ctx, over)
 	stopping.Wait()
+	if last := len(s.all) - 1; last >= 0 {
+		errs[last] = s.all[last].Shutdown(ctx)
+	}
 	s.running.Wait()
 	return errors.Join(errs...)
 }

@@ -26,7 +26,7 @@ func libraries() []library {
 		{"github.com/cockroachdb/pebble/v2", []string{"engine/disk"}, false, "the store is the engine's own business"},
 		{"github.com/golang-jwt/jwt/v5", []string{"auth"}, true, "identities are made in one place; tests make tokens that it must refuse"},
 		{"github.com/MicahParks/", []string{"auth"}, true, "signing keys, as above"},
-		{"golang.org/x/time/rate", []string{"limit"}, false, "limits are counted in one place"},
+		{"golang.org/x/time/rate", []string{"limit", "hub"}, false, "limits of clients are counted in one place; that of replays is the hub's own"},
 		{"github.com/cloudevents/sdk-go/v2", []string{"httpapi"}, true, "a format of the public listener"},
 		{"github.com/gobwas/", []string{"transport/ws"}, true, "handshake and frames of WebSocket; tests are clients"},
 		{"github.com/klauspost/compress/flate", []string{"internal/deflate", "transport/ws"}, true, "the compressor can begin behind a window, and inflating has a limit"},
@@ -39,6 +39,9 @@ func libraries() []library {
 		{"github.com/go-json-experiment/json", []string{
 			"transport/ws", "httpapi", "admin", "client", "cmd/roxy", "examples/bar", "examples/bar/evening", "internal/testkit",
 		}, true, "strict JSON, wherever bytes come from outside"},
+		{"github.com/caddyserver/certmagic", []string{"internal/certificate"}, false, "certificates that an authority issues"},
+		{"go.uber.org/zap", []string{"internal/certificate"}, false, "what certmagic logs with"},
+		{"golang.org/x/net/dns/dnsmessage", []string{"test/e2e"}, true, "the names that an authority looks up in a test"},
 		{"golang.org/x/sys/unix", []string{"engine/disk", "internal/fanout"}, true, "what the file system can tell; sockets of our own"},
 
 		{"go.uber.org/goleak", nil, true, "tests"},

@@ -6,8 +6,8 @@ import (
 	"log/slog"
 
 	"github.com/caddyserver/certmagic"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap"         //nolint:depguard // certmagic logs with it; see bridge
+	"go.uber.org/zap/zapcore" //nolint:depguard // as above
 )
 
 // Options of Automatic. Domains and Folder are required.
@@ -89,7 +89,7 @@ func (b bridge) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.C
 
 // Write implements zapcore.Core.
 func (b bridge) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	b.log.LogAttrs(context.Background(), levelOf(e.Level), "certificates", append([]slog.Attr{slog.String("what", e.Message)}, attributes(fields)...)...)
+	b.log.LogAttrs(context.Background(), levelOf(e.Level), "certificates", append([]slog.Attr{slog.String("did", e.Message)}, attributes(fields)...)...)
 	return nil
 }
 

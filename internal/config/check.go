@@ -223,7 +223,7 @@ func (c *checker) ranges() {
 		"stream.queue.bytes": int(l.Stream.Queue.Bytes), "stream.queue.events": l.Stream.Queue.Events,
 		"limits.connections.perIP": l.Limits.Connections.PerIP, "limits.connections.perUser": l.Limits.Connections.PerUser,
 		"limits.connections.perTenant": l.Limits.Connections.PerTenant, "limits.connections.attemptsPerIP": l.Limits.Connections.AttemptsPerIP,
-		"limits.publish.burst": l.Limits.Publish.Burst, "limits.publishTenant.burst": l.Limits.PublishTenant.Burst,
+		"limits.publish.burst": l.Limits.Publish.Burst, "limits.replay.burst": l.Limits.Replay.Burst, "limits.publishTenant.burst": l.Limits.PublishTenant.Burst,
 		"limits.event": int(l.Limits.Event), "limits.batch": l.Limits.Batch, "limits.topicsPerStream": l.Limits.TopicsPerStream,
 	} {
 		if n == 0 {
@@ -232,6 +232,9 @@ func (c *checker) ranges() {
 	}
 	if l.Limits.Event > 16<<20 {
 		c.fail("limits.event", "%s is more than 16MiB: events are messages, not files", l.Limits.Event)
+	}
+	if l.Limits.Replay.Rate == 0 {
+		c.fail("limits.replay.rate", "0 would let nothing through")
 	}
 	if l.Limits.Publish.Rate == 0 {
 		c.fail("limits.publish.rate", "0 would let nothing through")

@@ -155,7 +155,7 @@ func (f *far) craft(t *testing.T, written uint64) *crafted {
 func (c *crafted) expand(t *testing.T, label string, length int) []byte {
 	t.Helper()
 	label = "tls13 " + label
-	info := append(binary.BigEndian.AppendUint16(nil, uint16(length)), byte(len(label))) //nolint:gosec // small
+	info := append(binary.BigEndian.AppendUint16(nil, uint16(length)), byte(len(label)))
 	out, err := hkdf.Expand(sha256.New, c.secret, string(append(append(info, label...), 0)), length)
 	if err != nil {
 		t.Fatal(err)
@@ -180,7 +180,7 @@ func (c *crafted) record(t *testing.T, recordType byte, p []byte) []byte {
 	}
 	c.sent++
 	inner := append(bytes.Clone(p), recordType)
-	head := binary.BigEndian.AppendUint16([]byte{23, 3, 3}, uint16(len(inner)+aead.Overhead())) //nolint:gosec // small
+	head := binary.BigEndian.AppendUint16([]byte{23, 3, 3}, uint16(len(inner)+aead.Overhead()))
 	return aead.Seal(head, nonce, inner, head)
 }
 

@@ -271,7 +271,7 @@ func TestServerBehindTheListenerSpeaksHTTP2AndHandsStreamsOver(t *testing.T) {
 	o := newOwner()
 	server := &http.Server{TLSConfig: config, ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor == 2 {
-			_, _ = io.WriteString(w, r.Proto)
+			_, _ = io.WriteString(w, r.Proto) //nolint:gosec // a version of HTTP
 			return
 		}
 		c, _, err := http.NewResponseController(w).Hijack()

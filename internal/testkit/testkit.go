@@ -40,6 +40,8 @@ type Config struct {
 	YAML string
 	// Roles replaces the common policy.roles: lines indented by four.
 	Roles string
+	// TLS gives the public listener a certificate (Hub.Roots).
+	TLS bool
 	// TightLimits keeps the default limits, which one machine in place of many clients runs into at once.
 	TightLimits bool
 }
@@ -50,6 +52,7 @@ type Claims = auth.Claims
 // Hub is a running hub.
 type Hub struct {
 	URL, AdminURL string
+	Roots         string // PEM file with the certificate that vouches for a hub with TLS
 
 	dir    string
 	secret []byte
@@ -61,12 +64,16 @@ type Hub struct {
 // Start runs a hub until the test ends.
 func Start(t testing.TB, c Config) *Hub {
 	t.Helper()
-	public, admin := freeAddress(t), freeAddress(t)
+	public, admin := FreeAddress(t), FreeAddress(t)
 	h := &Hub{
 		URL: "http://" + public, AdminURL: "http://" + admin, dir: t.TempDir(),
 		secret: []byte(rand.Text() + rand.Text()), log: &output{},
 	}
 	h.write(t, "secret", string(h.secret))
+	if c.TLS {
+		h.URL, h.Roots = "https://"+public, filepath.Join(h.dir, "certificate.pem")
+		h.Certify(t)
+	}
 	h.Configure(t, c)
 	h.Restart(t)
 	t.Cleanup(func() {
@@ -85,8 +92,9 @@ func (h *Hub) Configure(t testing.TB, c Config) {
 	if roles == "" {
 		roles = policy
 	}
+	_, address, _ := strings.Cut(h.URL, "//")
 	text := fmt.Sprintf("listen: %s\nadmin:\n  listen: %s\ndata: data\nauth:\n  keys:\n    - { alg: HS256, secretFile: secret }\npolicy:\n  roles:\n%s\n",
-		strings.TrimPrefix(h.URL, "http://"), strings.TrimPrefix(h.AdminURL, "http://"), strings.Trim(roles, "\n"))
+		address, strings.TrimPrefix(h.AdminURL, "http://"), strings.Trim(roles, "\n"))
 	if !c.TightLimits && !strings.Contains(c.YAML, "limits:") {
 		text += `
 limits:
@@ -94,6 +102,9 @@ limits:
   publish: { rate: 10000000, burst: 10000000 }
   publishTenant: { rate: 10000000, burst: 10000000 }
 `
+	}
+	if c.TLS {
+		text += "tls: { certificate: certificate.pem, key: key.pem }\n"
 	}
 	h.write(t, "roxy.yaml", text+c.YAML)
 }
@@ -160,6 +171,17 @@ func (h *Hub) Stop(t testing.TB) {
 	h.signal(t, syscall.SIGTERM)
 }
 
+// Ended waits for a hub that leaves by itself, and reports whether it did so with status 0.
+func (h *Hub) Ended(t testing.TB) bool {
+	t.Helper()
+	select {
+	case <-h.done:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("the hub did not leave within 30 s:\n%s", h.log)
+	}
+	return h.cmd.ProcessState.Success()
+}
+
 // Reload sends SIGHUP.
 func (h *Hub) Reload(t testing.TB) {
 	t.Helper()
@@ -206,8 +228,8 @@ func (h *Hub) write(t testing.TB, name, text string) {
 	}
 }
 
-// freeAddress returns a loopback address where nothing listens now.
-func freeAddress(t testing.TB) string {
+// FreeAddress returns a loopback address where nothing listens now.
+func FreeAddress(t testing.TB) string {
 	t.Helper()
 	var listen net.ListenConfig
 	l, err := listen.Listen(context.Background(), "tcp", "127.0.0.1:0")

@@ -23,6 +23,7 @@ type stream struct {
 	body  io.ReadCloser
 	lines *bufio.Reader
 	last  string // the last id seen
+	major int    // of HTTP
 }
 
 // open subscribes with the query and fails the test on anything but 200.
@@ -37,6 +38,10 @@ func open(t testing.TB, ctx context.Context, hubURL, token string, query url.Val
 }
 
 func tryOpen(ctx context.Context, hubURL, token string, query url.Values, lastEventID string) (*stream, error) {
+	return tryOpenWith(ctx, http.DefaultClient, hubURL, token, query, lastEventID)
+}
+
+func tryOpenWith(ctx context.Context, client *http.Client, hubURL, token string, query url.Values, lastEventID string) (*stream, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, hubURL+"/v1/stream?"+query.Encode(), nil)
 	if err != nil {
 		return nil, err
@@ -46,7 +51,7 @@ func tryOpen(ctx context.Context, hubURL, token string, query url.Values, lastEv
 	if lastEventID != "" {
 		req.Header.Set("Last-Event-ID", lastEventID)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +60,7 @@ func tryOpen(ctx context.Context, hubURL, token string, query url.Values, lastEv
 		_ = resp.Body.Close()
 		return nil, fmt.Errorf("%s: %s", resp.Status, problem)
 	}
-	return &stream{body: resp.Body, lines: bufio.NewReaderSize(resp.Body, 64<<10)}, nil
+	return &stream{body: resp.Body, lines: bufio.NewReader(resp.Body), major: resp.ProtoMajor}, nil
 }
 
 // next returns the next event.
@@ -84,6 +89,20 @@ func (s *stream) next() (frame, error) {
 			f.Event = value
 		case "data":
 			f.Data = value
+		}
+	}
+}
+
+// until returns the next event of the type.
+func (s *stream) until(t testing.TB, event string) frame {
+	t.Helper()
+	for {
+		f, err := s.next()
+		if err != nil {
+			t.Fatalf("stream ended before %s: %v", event, err)
+		}
+		if f.Event == event {
+			return f
 		}
 	}
 }
@@ -140,6 +159,10 @@ type result struct {
 
 // publish posts body, one event or an array, and returns the answer, or an error when there was none or a refusal.
 func publish(ctx context.Context, hubURL, token, body string) (result, error) {
+	return publishWith(ctx, http.DefaultClient, hubURL, token, body)
+}
+
+func publishWith(ctx context.Context, client *http.Client, hubURL, token, body string) (result, error) {
 	var r result
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, hubURL+"/v1/events", strings.NewReader(body))
 	if err != nil {
@@ -147,7 +170,7 @@ func publish(ctx context.Context, hubURL, token, body string) (result, error) {
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return r, err
 	}

@@ -1,0 +1,63 @@
+package hub
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/roxyhub/roxy"
+)
+
+const (
+	// replayStep is how many events a stream looks through before it asks for more.
+	replayStep = 512
+	// maxReplayWait is how long a stream may have to wait before its first event. Beyond that it is sent away, so that its
+	// connection does not wait with it.
+	maxReplayWait = 5 * time.Second
+	// indexStep is what looking up topics in their index counts for at least, however few events there are.
+	indexStep = 32
+)
+
+// LimitReplays bounds how many events a second are looked through for streams that catch up, all together, and how many
+// at once, from now on.
+func (h *Hub) LimitReplays(perSecond float64, burst int) {
+	h.replays.SetLimit(rate.Limit(perSecond))
+	h.replays.SetBurst(max(burst, replayStep))
+}
+
+// admit refuses a stream that has so many events to catch up with while those before it have too many.
+func (h *Hub) admit(behind uint64) error {
+	if behind == 0 {
+		return nil
+	}
+	r := h.replays.ReserveN(time.Now(), int(min(behind, replayStep)))
+	wait := r.Delay()
+	r.Cancel() // it pays when it reads
+	if wait <= h.replayWait {
+		return nil
+	}
+	h.stats.replaysRefused.Add(1)
+	return &roxy.Problem{
+		Code: roxy.Overloaded, RetryAfter: wait, Detail: "too many streams catch up at the same time: come back behind the same cursor",
+	}
+}
+
+// afford waits until n more events may be looked through for the stream.
+func (st *stream) afford(ctx context.Context, n uint64) error {
+	wait := st.hub.replays.ReserveN(time.Now(), int(min(n, replayStep))).Delay()
+	if wait == 0 {
+		return nil
+	}
+	st.hub.stats.replaysDelayed.Add(1)
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-st.awake.ended:
+		return errEnded
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,158 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/roxyhub/roxy"
+	"github.com/roxyhub/roxy/engine"
+)
+
+// A storm of streams that come back resumes at much the same place. What one of them reads of the log is kept for a
+// moment, and who wants the same meanwhile waits for that or is given it.
+const (
+	chunkEvents = 256 // of one tenant, from a multiple of it on
+	chunkLife   = 2 * time.Second
+	chunksKept  = 16 << 20 // bytes of payload; beyond it a chunk is for those alone who wait for it
+)
+
+// chunks reads logs, each stretch once for all who want it at the same time.
+type chunks struct {
+	log    engine.Log
+	read   atomic.Uint64
+	shared atomic.Uint64
+
+	mu    sync.Mutex
+	known map[chunkKey]*chunk
+	bytes int // of those known
+}
+
+type chunkKey struct {
+	tenant string
+	index  uint64
+}
+
+// chunk is the events of one stretch, up to an offset. All but until is there when ready is closed.
+type chunk struct {
+	ready  chan struct{}
+	until  uint64
+	events []roxy.Event
+	err    error
+	size   int
+}
+
+func newChunks(log engine.Log) *chunks { return &chunks{log: log, known: make(map[chunkKey]*chunk)} }
+
+// events yields what query selects, as engine.Log.Read. Query.Until is required. The events are shared: not to be changed.
+func (c *chunks) events(ctx context.Context, tenant string, query engine.Query) iter.Seq2[*roxy.Event, error] {
+	return func(yield func(*roxy.Event, error) bool) {
+		for len(query.Topics) == 0 && query.After < query.Until {
+			ch, err := c.get(ctx, chunkKey{tenant, query.After / chunkEvents}, query.Until)
+			if errors.Is(err, engine.ErrTrimmed) { // of the stretch, perhaps not of what is wanted of it
+				break
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for i := range ch.events {
+				if e := &ch.events[i]; e.Offset > query.After && e.Offset <= query.Until && !yield(e, nil) {
+					return
+				}
+			}
+			query.After = min(ch.until, query.Until)
+		}
+		if query.After >= query.Until {
+			return
+		}
+		for e, err := range c.log.Read(ctx, tenant, query) {
+			if !yield(&e, err) {
+				return
+			}
+		}
+	}
+}
+
+// get returns a stretch at least up to until, or to its end.
+func (c *chunks) get(ctx context.Context, key chunkKey, until uint64) (*chunk, error) {
+	until = min(until, (key.index+1)*chunkEvents)
+	c.mu.Lock()
+	ch := c.known[key]
+	if ch != nil && ch.until >= until {
+		c.mu.Unlock()
+		c.shared.Add(1)
+	} else {
+		fresh := &chunk{ready: make(chan struct{}), until: until}
+		c.forget(key, ch)
+		c.known[key] = fresh
+		c.mu.Unlock()
+		c.fill(context.WithoutCancel(ctx), key, fresh, ch) // others wait for it
+		ch = fresh
+	}
+	select {
+	case <-ch.ready:
+		return ch, ch.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// fill reads a stretch behind what is known of it already.
+func (c *chunks) fill(ctx context.Context, key chunkKey, ch, before *chunk) {
+	after := key.index * chunkEvents
+	if before != nil && before.done() {
+		after, ch.events = before.until, slices.Clip(before.events)
+	}
+	c.read.Add(1)
+	for e, err := range c.log.Read(ctx, key.tenant, engine.Query{After: after, Until: ch.until}) {
+		if err != nil {
+			ch.err = err
+			break
+		}
+		ch.events = append(ch.events, e)
+	}
+	for i := range ch.events {
+		ch.size += ch.events[i].Size()
+	}
+	close(ch.ready)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known[key] != ch {
+		return // one that holds more took its place
+	}
+	if c.bytes += ch.size; ch.err != nil || c.bytes > chunksKept {
+		c.forget(key, ch)
+		return
+	}
+	time.AfterFunc(chunkLife, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.forget(key, ch)
+	})
+}
+
+// forget lets go of ch when it is what is known.
+func (c *chunks) forget(key chunkKey, ch *chunk) {
+	if ch == nil || c.known[key] != ch {
+		return
+	}
+	delete(c.known, key)
+	if ch.done() {
+		c.bytes -= ch.size
+	}
+}
+
+// done reports whether the stretch was read, without an error.
+func (ch *chunk) done() bool {
+	select {
+	case <-ch.ready:
+		return ch.err == nil
+	default:
+		return false
+	}
+}

@@ -134,7 +134,7 @@ func BenchmarkParked(b *testing.B) {
 					p.Park(s, l.Join(), tally{&left}, nil, time.Now().Add(time.Hour))
 					ours[i] = nil
 				}
-				kept := int64(heap()) - int64(before) //nolint:gosec // far from the edge
+				kept := int64(heap()) - int64(before)
 				frame := make([]byte, 256)
 				want, used := int64(0), time.Duration(0)
 				b.ResetTimer()

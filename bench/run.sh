@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures a hub from outside with a neutral load generator, beside the limit program, in one run, and prints tables for
-# docs/performance.md. Usage: bench/run.sh [publish|topics|fanout|idle|most|replay|classes ...]; default: all.
+# docs/performance.md. Usage: bench/run.sh [publish|topics|fanout|idle|most|replay|classes|tls|stuck ...]; default: all.
 # BENCH is the folder with loadgen/ and limit/raw/ (default ../shared/bench).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,6 +13,7 @@ OUT=$(cd "$OUT" && pwd)
 go build -o "$OUT/roxy" ./cmd/roxy
 go build -o "$OUT/replay" ./bench/replay
 go build -o "$OUT/classes" ./bench/classes
+go build -o "$OUT/stuck" ./bench/stuck
 (cd "$BENCH/loadgen" && go build -o "$OUT/loadgen" .)
 (cd "$BENCH/limit/raw" && go build -o "$OUT/raw" .)
 (cd "$BENCH/limit/nethttp" && go build -o "$OUT/nethttp" .)
@@ -22,13 +23,13 @@ pid=""
 stop() { [ -z "$pid" ] || { kill "$pid" 2>/dev/null; wait "$pid" 2>/dev/null || true; pid=""; }; }
 trap stop EXIT
 
-# start_hub begins with an empty log.
+# start_hub FLAGS... begins with an empty log.
 start_hub() {
   stop
   rm -rf "$OUT/data"
   cp bench/roxy.yaml "$OUT/roxy.yaml"
   [ -s "$OUT/bench.secret" ] || { head -c 48 /dev/urandom | base64 | tr -d '\n' > "$OUT/bench.secret"; chmod 600 "$OUT/bench.secret"; }
-  "$OUT/roxy" serve --config "$OUT/roxy.yaml" --data "$OUT/data" 2> "$OUT/hub.log" &
+  "$OUT/roxy" serve --config "$OUT/roxy.yaml" --data "$OUT/data" "$@" 2> "$OUT/hub.log" &
   pid=$!
   for _ in $(seq 100); do curl -fsS http://127.0.0.1:9081/readyz > /dev/null 2>&1 && break; sleep 0.1; done
   TOKEN=$("$OUT/roxy" token --config "$OUT/roxy.yaml" --sub bench --roles bench --expires 8h)
@@ -128,6 +129,44 @@ replay() {
   echo "restart after kill -9 until ready: $(( ($(date +%s%N) - began) / 1000000 )) ms"
 }
 
+tls() {
+  echo "## TLS beside cleartext, HTTP/1.1"
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=bench -addext subjectAltName=IP:127.0.0.1 \
+    -keyout "$OUT/key.pem" -out "$OUT/certificate.pem" 2> /dev/null
+  chmod 600 "$OUT/key.pem"
+  for load in "--streams 10000 --idle" "--streams 3000 --rate 5" "--streams 1000 --rate 50"; do
+    for scheme in http https; do
+      echo "$load over $scheme"
+      if [ $scheme = https ]; then start_hub --tls-certificate "$OUT/certificate.pem" --tls-key "$OUT/key.pem"; else start_hub; fi
+      # shellcheck disable=SC2086 # several words
+      SSL_CERT_FILE="$OUT/certificate.pem" ROXY_TOKEN=$TOKEN "$OUT/roxy" bench --url $scheme://127.0.0.1:9080 --pid "$pid" --duration "${SECONDS_EACH}s" $load
+      stop
+    done
+  done
+}
+
+stuck() {
+  echo "## 8,000 streams, 8 KB five times a second, without and with 100 that read nothing"
+  for n in 0 100; do
+    for round in 1 2 3; do
+      start_hub
+      if [ "$n" -gt 0 ]; then
+        grep TCP: /proc/net/sockstat
+        ROXY_TOKEN=$TOKEN "$OUT/stuck" -n "$n" -hold 25s &
+        holds=$!
+        sleep 1
+      fi
+      load "stuck-$n-$round" -mode run -conns $((8000 - n)) -rate 5 -size 8192 -url 'http://127.0.0.1:9080/v1/stream?topic=shared' -topic shared
+      row "stuck-$n-$round"
+      if [ "$n" -gt 0 ]; then
+        wait "$holds"
+        curl -fsS http://127.0.0.1:9081/metrics | grep -E 'roxy_streams_ended_total|roxy_streams_lagged'
+      fi
+      stop
+    done
+  done
+}
+
 classes() {
   echo "## one huge tenant, and many small ones"
   for c in "1 5" "2000 2000" "400 400"; do
@@ -140,5 +179,5 @@ classes() {
   stop
 }
 
-[ $# -gt 0 ] || set -- publish topics fanout idle most replay classes
+[ $# -gt 0 ] || set -- publish topics fanout idle most replay classes tls stuck
 for part in "$@"; do "$part"; done

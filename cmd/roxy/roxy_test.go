@@ -312,8 +312,9 @@ func TestDevelopmentHubTeachesAndItsTokenWorks(t *testing.T) {
 	for !strings.Contains(out.String(), "For production") && ctx.Err() == nil {
 		time.Sleep(5 * time.Millisecond)
 	}
-	_, address, _ := strings.Cut(out.String(), "listener=public address=")
-	address, _, _ = strings.Cut(address, "\n")
+	_, line, _ := strings.Cut(out.String(), "listener=public ")
+	line, _, _ = strings.Cut(line, "\n")
+	_, address, _ := strings.Cut(line, "address=")
 	_, token, _ := strings.Cut(out.String(), "export ROXY_TOKEN=")
 	token, _, _ = strings.Cut(token, "\n")
 	env := []string{"ROXY_TOKEN=" + token, "ROXY_URL=http://" + address}

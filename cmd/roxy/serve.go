@@ -249,7 +249,7 @@ func (s *servers) start(ctx context.Context, name, address string, secure *tls.C
 			s.errs <- fmt.Errorf("%s listener: %w", name, err)
 		}
 	})
-	s.log.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("listener", name), slog.String("address", listener.Addr().String()), slog.Bool("tls", secure != nil))
+	s.log.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("listener", name), slog.Bool("tls", secure != nil), slog.String("address", listener.Addr().String()))
 	return nil
 }
 

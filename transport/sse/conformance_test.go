@@ -3,6 +3,7 @@ package sse
 import (
 	"bufio"
 	"compress/gzip"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -45,6 +46,33 @@ func TestSSEOverTLSStreamsAsEveryTransportDoes(t *testing.T) {
 	}
 }
 
+func TestSSEOverHTTP2StreamsAsEveryTransportDoes(t *testing.T) {
+	for _, encoding := range []string{"identity", "gzip"} {
+		t.Run(encoding, func(t *testing.T) {
+			transporttest.Run(t, transporttest.Transport{Handler: handler, Subscribe: func(conn net.Conn, query url.Values) (func() (transporttest.Event, error), error) {
+				var protocols http.Protocols
+				protocols.SetUnencryptedHTTP2(true)
+				over := &http.Transport{Protocols: &protocols, DisableCompression: true, DialContext: func(context.Context, string, string) (net.Conn, error) {
+					return conn, nil // closed by who gave it
+				}}
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://hub/?"+query.Encode(), nil)
+				if err != nil {
+					return nil, err
+				}
+				req.Header.Set("Accept-Encoding", encoding)
+				resp, err := over.RoundTrip(req) //nolint:bodyclose // ends with conn
+				if err != nil {
+					return nil, err
+				}
+				if resp.ProtoMajor != 2 {
+					return nil, fmt.Errorf("%s was spoken", resp.Proto)
+				}
+				return events(resp, encoding)
+			}})
+		})
+	}
+}
+
 // portable serves streams where a connection cannot be taken from the server: through other people's middleware, say.
 func portable(h *hub.Hub, who roxy.Identity) http.Handler {
 	next := handler(h, who)
@@ -83,6 +111,12 @@ func subscribe(conn net.Conn, query url.Values, encoding string) (func() (transp
 	if err != nil {
 		return nil, err
 	}
+	return events(resp, encoding)
+}
+
+// events returns what reads the events of an answer.
+func events(resp *http.Response, encoding string) (func() (transporttest.Event, error), error) {
+	var err error
 	if resp.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(resp.Body)
 		return nil, fmt.Errorf("%s: %s", resp.Status, text)

@@ -60,7 +60,10 @@ type Event struct {
 func Run(t *testing.T, tr Transport) {
 	t.Helper()
 	for _, law := range laws() {
-		t.Run(law.name, func(t *testing.T) { law.holds(t, tr) })
+		t.Run(law.name, func(t *testing.T) {
+			t.Parallel() // they wait more than they work
+			law.holds(t, tr)
+		})
 	}
 }
 
@@ -101,6 +104,9 @@ func open(t *testing.T, tr Transport, change func(*roxy.Identity)) *site {
 		change(&s.who)
 	}
 	server := httptest.NewUnstartedServer(tr.Handler(h, s.who))
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetHTTP1(true)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
 	if tr.listen != nil {
 		server.Listener = tr.listen(server.Listener)
 	}

@@ -26,6 +26,7 @@ func libraries() []library {
 		{"github.com/cockroachdb/pebble/v2", []string{"engine/disk"}, false, "the store is the engine's own business"},
 		{"github.com/golang-jwt/jwt/v5", []string{"auth"}, true, "identities are made in one place; tests make tokens that it must refuse"},
 		{"github.com/MicahParks/", []string{"auth"}, true, "signing keys, as above"},
+		{"github.com/KimMachineGun/automemlimit/", []string{"cmd/roxy"}, false, "what a container may have is read at the start"},
 		{"golang.org/x/time/rate", []string{"limit"}, false, "limits are counted in one place"},
 		{"github.com/cloudevents/sdk-go/v2", []string{"httpapi"}, true, "a format of the public listener"},
 		{"github.com/gobwas/", []string{"transport/ws"}, true, "handshake and frames of WebSocket; tests are clients"},

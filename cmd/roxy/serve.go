@@ -86,11 +86,11 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 	if err != nil {
 		return err
 	}
-	gate := fanout.NewGate(share.clients, share.surplus)
+	gate := fanout.NewGate(share.clients, share.surplus, log)
 	limitMemory(ctx, log)
 
 	store, err := disk.Open(string(c.Data), disk.Options{
-		Retention: disk.Retention{Age: c.Retention.Age, Events: c.Retention.Events, Bytes: uint64(c.Retention.Bytes)}, //nolint:gosec // a size is never negative
+		Retention:    disk.Retention{Age: c.Retention.Age, Events: c.Retention.Events, Bytes: uint64(c.Retention.Bytes)}, //nolint:gosec // a size is never negative
 		MaxOpenFiles: share.store, Logger: log,
 	})
 	if errors.Is(err, syscall.EAGAIN) {
@@ -154,7 +154,7 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 			return err
 		}
 	}
-	if err := servers.start(ctx, "admin", string(c.Admin.Listen), fanout.NewGate(share.admin, 0), nil, operator); err != nil {
+	if err := servers.start(ctx, "admin", string(c.Admin.Listen), fanout.NewGate(share.admin, 0, log), nil, operator); err != nil {
 		return err
 	}
 	if started != nil {

@@ -2,9 +2,12 @@ package fanout
 
 import (
 	"crypto/tls"
+	"errors"
+	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Gate counts the clients' sockets and bounds them, parked ones included: a process has only so many descriptors, and
@@ -12,11 +15,19 @@ import (
 type Gate struct {
 	taken chan struct{} // one for each socket
 	spare int
+	log   *slog.Logger
+
+	failures atomic.Uint64
+	told     atomic.Int64 // when the log was told of one, in seconds
 }
 
-// NewGate returns a Gate for that many sockets. The last spare of them are Surplus: for what is over soon.
-func NewGate(sockets, spare int) *Gate {
-	return &Gate{taken: make(chan struct{}, sockets), spare: spare}
+// tellAgain is how often the log is told that the system has no sockets, in seconds.
+const tellAgain = 60
+
+// NewGate returns a Gate for that many sockets. The last spare of them are Surplus: for what is over soon. log is told when
+// the system has none to give.
+func NewGate(sockets, spare int, log *slog.Logger) *Gate {
+	return &Gate{taken: make(chan struct{}, sockets), spare: spare, log: log}
 }
 
 // Open returns how many sockets are open.
@@ -24,6 +35,17 @@ func (g *Gate) Open() int { return len(g.taken) }
 
 // Max returns how many sockets there may be.
 func (g *Gate) Max() int { return cap(g.taken) }
+
+// Failures returns how often the system had no socket for a client that was there: no descriptor, or no memory.
+func (g *Gate) Failures() uint64 { return g.failures.Load() }
+
+func (g *Gate) failed(err error) {
+	g.failures.Add(1)
+	now, told := time.Now().Unix(), g.told.Load()
+	if now-told >= tellAgain && g.told.CompareAndSwap(told, now) {
+		g.log.Error("clients wait: the system has no socket for them", "error", err)
+	}
+}
 
 // Listen returns inner behind the gate: while all sockets are taken it accepts none, and clients wait in the kernel's
 // queue.
@@ -42,6 +64,9 @@ type gatedListener struct {
 func (l *gatedListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
+		if !errors.Is(err, net.ErrClosed) {
+			l.gate.failed(err)
+		}
 		return nil, err
 	}
 	select {

@@ -3,6 +3,7 @@ package fanout
 import (
 	"crypto/tls"
 	"errors"
+	"log/slog"
 	"net"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ func openGate(t *testing.T, sockets, spare int, secret *tls.Certificate) *gatewa
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gateway{Gate: NewGate(sockets, spare), secret: secret}
+	g := &gateway{Gate: NewGate(sockets, spare, slog.New(slog.DiscardHandler)), secret: secret}
 	g.Listener = g.Gate.Listen(inner)
 	if secret != nil {
 		g.Listener = NewTLSListener(g.Listener, &tls.Config{Certificates: []tls.Certificate{*secret}}) //nolint:gosec // the default version

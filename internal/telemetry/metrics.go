@@ -64,6 +64,7 @@ func metrics() []metric {
 
 		gauge("roxy_sockets", "Sockets of clients, parked ones included.", func(s *stats) int64 { return int64(s.gate.Open()) }),
 		gauge("roxy_sockets_max", "Sockets that clients may have: what the system's limit on open files leaves for them.", func(s *stats) int64 { return int64(s.gate.Max()) }),
+		counter("roxy_accept_failures_total", "Times that the system had no socket for a client that was there.", func(s *stats) uint64 { return s.gate.Failures() }),
 		unsigned("roxy_memory_bytes", "Memory in use, garbage left out, as the limit counts it.", func(s *stats) uint64 { return s.limits.MemoryUsed }),
 		unsigned("roxy_memory_max_bytes", "Memory beyond which new streams and publishes are refused; 0 without a limit.", func(s *stats) uint64 { return s.limits.MemoryBound }),
 

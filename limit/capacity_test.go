@@ -43,7 +43,6 @@ func TestMemoryIsRefusedNearTheLimitAndFreeAgainWhenOthersHaveLeft(t *testing.T)
 			overloaded(t, l.Memory())
 		}
 		runtime.KeepAlive(streams)
-		streams = nil
 		overloaded(t, l.Memory()) // looked at a moment ago
 		time.Sleep(collectAgain)
 		if err := l.Memory(); err != nil {

@@ -25,7 +25,7 @@ func openGate(t *testing.T, sockets, spare int, secret *tls.Certificate) *gatewa
 	g := &gateway{Gate: NewGate(sockets, spare, slog.New(slog.DiscardHandler)), secret: secret}
 	g.Listener = g.Gate.Listen(inner)
 	if secret != nil {
-		g.Listener = NewTLSListener(g.Listener, &tls.Config{Certificates: []tls.Certificate{*secret}}) //nolint:gosec // the default version
+		g.Listener = NewTLSListener(g.Listener, &tls.Config{Certificates: []tls.Certificate{*secret}})
 	}
 	t.Cleanup(func() { _ = g.Close() })
 	return g
@@ -52,12 +52,12 @@ func (g *gateway) accept(t *testing.T) net.Conn {
 	return c
 }
 
-func (g *gateway) connect(t *testing.T) (ours, theirs net.Conn) {
+func (g *gateway) connect(t *testing.T) (ours net.Conn) {
 	t.Helper()
-	theirs = g.dial(t)
+	theirs := g.dial(t)
 	ours = g.accept(t)
 	if g.secret == nil {
-		return ours, theirs
+		return ours
 	}
 	over := tls.Client(theirs, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // whose it is, is not what is tested
 	done := make(chan error, 1)
@@ -65,7 +65,7 @@ func (g *gateway) connect(t *testing.T) (ours, theirs net.Conn) {
 	if err := errors.Join(ours.(*tls.Conn).HandshakeContext(t.Context()), <-done); err != nil {
 		t.Fatal(err)
 	}
-	return ours, over
+	return ours
 }
 
 func (g *gateway) want(t *testing.T, open int) {
@@ -77,9 +77,9 @@ func (g *gateway) want(t *testing.T, open int) {
 
 func TestGateLetsNoMoreInThanItHasRoomFor(t *testing.T) {
 	g := openGate(t, 3, 1, nil)
-	one, _ := g.connect(t)
-	two, _ := g.connect(t)
-	three, _ := g.connect(t)
+	one := g.connect(t)
+	two := g.connect(t)
+	three := g.connect(t)
 	if Surplus(one) || Surplus(two) || !Surplus(three) {
 		t.Error("the last of three is the one to spare")
 	}
@@ -132,7 +132,7 @@ func TestGateCountsParkedSockets(t *testing.T) {
 	for name, secret := range map[string]*tls.Certificate{"cleartext": nil, "TLS": &secret} {
 		t.Run(name, func(t *testing.T) {
 			g := openGate(t, 10, 5, secret)
-			ours, _ := g.connect(t)
+			ours := g.connect(t)
 			parked := detach(t, ours)
 			g.want(t, 1)
 			if secret == nil {
@@ -142,7 +142,7 @@ func TestGateCountsParkedSockets(t *testing.T) {
 			parked.close()
 			g.want(t, 0)
 
-			ours, _ = g.connect(t)
+			ours = g.connect(t)
 			resumed, err := detach(t, ours).Conn()
 			if err != nil {
 				t.Fatal(err)

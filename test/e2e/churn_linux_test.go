@@ -37,6 +37,7 @@ const (
 
 // ROXY_CHURN=30m makes it last.
 func TestChurnLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
 	lasting := 3 * time.Second
 	if s := os.Getenv("ROXY_CHURN"); s != "" {
 		d, err := time.ParseDuration(s)
@@ -253,9 +254,9 @@ func (c *crowd) dial(buffer int) net.Conn {
 		if buffer == 0 {
 			return nil
 		}
-		return raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, buffer) }) //nolint:gosec // a descriptor
+		return raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, buffer) })
 	}}
-	conn, err := dialer.Dial("tcp", c.address) //nolint:noctx // bounded by the timeout
+	conn, err := dialer.Dial("tcp", c.address)
 	if err != nil {
 		c.t.Errorf("dial: %v", err)
 		return nil
@@ -332,7 +333,7 @@ func (c *crowd) vanish() {
 	if raw, err := conn.(*net.TCPConn).SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) {
 			nothing := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K}}
-			if err := unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &nothing[0]}); err != nil { //nolint:gosec // a descriptor
+			if err := unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &nothing[0]}); err != nil {
 				c.t.Errorf("cut the cable: %v", err)
 			}
 		})

@@ -10,17 +10,18 @@ import (
 )
 
 const (
-	// replayStep is how many events a stream looks through before it asks for more.
+	// replayStep is how many events a stream reads of the log, or is given, before it asks for more. What others have just
+	// read and it only looks through costs next to nothing.
 	replayStep = 512
 	// maxReplayWait is how long a stream may have to wait before its first event. Beyond that it is sent away, so that its
 	// connection does not wait with it.
 	maxReplayWait = 5 * time.Second
-	// indexStep is what looking up topics in their index counts for at least, however few events there are.
-	indexStep = 32
+	// replayBegin is what a replay counts for at least: a look at the log, and a goroutine.
+	replayBegin = 32
 )
 
-// LimitReplays bounds how many events a second are looked through for streams that catch up, all together, and how many
-// at once, from now on.
+// LimitReplays bounds how many events a second are read for streams that catch up, and given to them, all together, and
+// how many at once, from now on.
 func (h *Hub) LimitReplays(perSecond float64, burst int) {
 	h.replays.SetLimit(rate.Limit(perSecond))
 	h.replays.SetBurst(max(burst, replayStep))
@@ -31,7 +32,7 @@ func (h *Hub) admit(behind uint64) error {
 	if behind == 0 {
 		return nil
 	}
-	r := h.replays.ReserveN(time.Now(), int(min(behind, replayStep)))
+	r := h.replays.ReserveN(time.Now(), replayBegin)
 	wait := r.Delay()
 	r.Cancel() // it pays when it reads
 	if wait <= h.replayWait {
@@ -43,9 +44,9 @@ func (h *Hub) admit(behind uint64) error {
 	}
 }
 
-// afford waits until n more events may be looked through for the stream.
-func (st *stream) afford(ctx context.Context, n uint64) error {
-	wait := st.hub.replays.ReserveN(time.Now(), int(min(n, replayStep))).Delay()
+// afford waits until n more events, at most replayStep, may be read for the stream or given to it.
+func (st *stream) afford(ctx context.Context, n int) error {
+	wait := st.hub.replays.ReserveN(time.Now(), n).Delay()
 	if wait == 0 {
 		return nil
 	}

@@ -49,10 +49,11 @@ type chunk struct {
 func newChunks(log engine.Log) *chunks { return &chunks{log: log, known: make(map[chunkKey]*chunk)} }
 
 // events yields what query selects, as engine.Log.Read. Query.Until is required. The events are shared: not to be changed.
-func (c *chunks) events(ctx context.Context, tenant string, query engine.Query) iter.Seq2[*roxy.Event, error] {
+// read counts those that were read for this caller.
+func (c *chunks) events(ctx context.Context, tenant string, query engine.Query, read *int) iter.Seq2[*roxy.Event, error] {
 	return func(yield func(*roxy.Event, error) bool) {
 		for len(query.Topics) == 0 && query.After < query.Until {
-			ch, err := c.get(ctx, chunkKey{tenant, query.After / chunkEvents}, query.Until)
+			ch, err := c.get(ctx, chunkKey{tenant, query.After / chunkEvents}, query.Until, read)
 			if errors.Is(err, engine.ErrTrimmed) { // of the stretch, perhaps not of what is wanted of it
 				break
 			}
@@ -71,6 +72,7 @@ func (c *chunks) events(ctx context.Context, tenant string, query engine.Query) 
 			return
 		}
 		for e, err := range c.log.Read(ctx, tenant, query) {
+			*read++
 			if !yield(&e, err) {
 				return
 			}
@@ -79,7 +81,7 @@ func (c *chunks) events(ctx context.Context, tenant string, query engine.Query) 
 }
 
 // get returns a stretch at least up to until, or to its end.
-func (c *chunks) get(ctx context.Context, key chunkKey, until uint64) (*chunk, error) {
+func (c *chunks) get(ctx context.Context, key chunkKey, until uint64, read *int) (*chunk, error) {
 	until = min(until, (key.index+1)*chunkEvents)
 	c.mu.Lock()
 	ch := c.known[key]
@@ -91,7 +93,7 @@ func (c *chunks) get(ctx context.Context, key chunkKey, until uint64) (*chunk, e
 		c.forget(key, ch)
 		c.known[key] = fresh
 		c.mu.Unlock()
-		c.fill(context.WithoutCancel(ctx), key, fresh, ch) // others wait for it
+		*read += c.fill(context.WithoutCancel(ctx), key, fresh, ch) // others wait for it
 		ch = fresh
 	}
 	select {
@@ -102,8 +104,8 @@ func (c *chunks) get(ctx context.Context, key chunkKey, until uint64) (*chunk, e
 	}
 }
 
-// fill reads a stretch behind what is known of it already.
-func (c *chunks) fill(ctx context.Context, key chunkKey, ch, before *chunk) {
+// fill reads a stretch behind what is known of it already, and returns how many events it read.
+func (c *chunks) fill(ctx context.Context, key chunkKey, ch, before *chunk) (read int) {
 	after := key.index * chunkEvents
 	if before != nil && before.done() {
 		after, ch.events = before.until, slices.Clip(before.events)
@@ -115,6 +117,7 @@ func (c *chunks) fill(ctx context.Context, key chunkKey, ch, before *chunk) {
 			break
 		}
 		ch.events = append(ch.events, e)
+		read++
 	}
 	for i := range ch.events {
 		ch.size += ch.events[i].Size()
@@ -123,17 +126,18 @@ func (c *chunks) fill(ctx context.Context, key chunkKey, ch, before *chunk) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.known[key] != ch {
-		return // one that holds more took its place
+		return read // one that holds more took its place
 	}
 	if c.bytes += ch.size; ch.err != nil || c.bytes > chunksKept {
 		c.forget(key, ch)
-		return
+		return read
 	}
 	time.AfterFunc(chunkLife, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.forget(key, ch)
 	})
+	return read
 }
 
 // forget lets go of ch when it is what is known.

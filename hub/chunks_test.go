@@ -49,7 +49,8 @@ func TestSharedReadsYieldWhatALogHolds(t *testing.T) {
 				after := rapid.Uint64Range(0, until).Draw(t, "after")
 				readers.Go(func() {
 					var got, want []uint64
-					for ev, err := range c.events(context.Background(), "bar", engine.Query{After: after, Until: until}) {
+					read := 0
+					for ev, err := range c.events(context.Background(), "bar", engine.Query{After: after, Until: until}, &read) {
 						if errors.Is(err, engine.ErrTrimmed) && after+1 < first {
 							return
 						}

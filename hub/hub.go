@@ -30,8 +30,8 @@ type Options struct {
 	QueueBytes    int           // what a class keeps for its slowest stream; 0 is 1 MiB
 	QueueEvents   int           // the same in events; 0 is 1,000
 	Coalesce      []Coalesce    // what may wait; the shortest that fits counts
-	ReplayRate    float64       // events per second that are looked through for streams that catch up, all together; 0 is 500,000
-	ReplayBurst   int           // the same at once; 0 is 250,000
+	ReplayRate    float64       // events per second that are read for streams that catch up, and given to them, all together; 0 is a million
+	ReplayBurst   int           // the same at once; 0 is 500,000
 	DrainOver     time.Duration // over which Close spreads its goodbyes; 0 is 30 s
 	Logger        *slog.Logger  // what an operator should know; nil discards
 }
@@ -177,9 +177,9 @@ func (o *Options) fill() {
 	def(&o.MaxBatch, 1000)
 	def(&o.QueueBytes, 1<<20)
 	def(&o.QueueEvents, 1000)
-	def(&o.ReplayBurst, 250_000)
+	def(&o.ReplayBurst, 500_000)
 	if o.ReplayRate == 0 {
-		o.ReplayRate = 500_000
+		o.ReplayRate = 1_000_000
 	}
 	if o.CommitTimeout == 0 {
 		o.CommitTimeout = 5 * time.Second

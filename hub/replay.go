@@ -54,14 +54,11 @@ func (st *stream) replay(ctx context.Context, until uint64) (given uint64, err e
 		return st.due()
 	}
 	now := time.Now()
-	cost := until - st.sent
-	if len(query.Topics) > 0 {
-		cost = indexStep
-	}
-	if err := st.afford(ctx, cost); err != nil {
+	if err := st.afford(ctx, replayBegin); err != nil {
 		return 0, err
 	}
-	for e, err := range st.hub.chunks.events(ctx, st.sub.Identity.Tenant, query) {
+	cost := 0
+	for e, err := range st.hub.chunks.events(ctx, st.sub.Identity.Tenant, query, &cost) {
 		if err != nil {
 			return given, err
 		}
@@ -70,6 +67,7 @@ func (st *stream) replay(ctx context.Context, until uint64) (given uint64, err e
 			pending = st.sub.Encoding.AppendEvent(pending, st.cursor(e.Offset), e.Type, envelope)
 			events++
 			given++
+			cost++
 		}
 		// A long run of events that are not for the stream still has to hear of its end and to beat.
 		scanned++
@@ -79,8 +77,8 @@ func (st *stream) replay(ctx context.Context, until uint64) (given uint64, err e
 			}
 			now = time.Now()
 		}
-		if scanned%replayStep == 0 && e.Offset < until {
-			if err := st.afford(ctx, until-e.Offset); err != nil {
+		for ; cost >= replayStep; cost -= replayStep {
+			if err := st.afford(ctx, replayStep); err != nil {
 				return given, err
 			}
 		}

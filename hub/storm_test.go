@@ -16,8 +16,8 @@ import (
 // Streams that come back at once, more than may catch up: some wait, some are sent away and come again, in the
 // end all have everything, and the log was read far less often than it was given.
 func TestStormIsServedInItsTurnAndLosesNothing(t *testing.T) {
-	f := startHub(t, Options{ReplayRate: 200_000, ReplayBurst: replayStep})
-	f.replayWait = 200 * time.Millisecond
+	f := startHub(t, Options{ReplayRate: 300_000, ReplayBurst: replayStep})
+	f.replayWait = 5 * time.Millisecond
 	me := all(t, "bar", "u1")
 	const n, streams = 1000, 300
 	var batch []roxy.Event

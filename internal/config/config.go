@@ -122,7 +122,7 @@ type Limits struct {
 	Connections     Connections `yaml:"connections"`
 	Publish         Rate        `yaml:"publish" doc:"of one user"`
 	PublishTenant   Rate        `yaml:"publishTenant" doc:"of all users of one tenant"`
-	Replay          Rate        `yaml:"replay" doc:"events that are looked through for streams that catch up, all together"`
+	Replay          Rate        `yaml:"replay" doc:"events that are read for streams that catch up, and given to them, all together"`
 	Event           Size        `yaml:"event" doc:"bytes of one event"`
 	Batch           int         `yaml:"batch" doc:"events of one publish"`
 	TopicsPerStream int         `yaml:"topicsPerStream" doc:"patterns of one stream"`
@@ -164,7 +164,7 @@ func Default() *Config {
 			Connections:   Connections{PerIP: 100, PerUser: 20, PerTenant: 10_000, AttemptsPerIP: 50},
 			Publish:       Rate{Rate: 100, Burst: 200},
 			PublishTenant: Rate{Rate: 10_000, Burst: 20_000},
-			Replay:        Rate{Rate: 500_000, Burst: 250_000},
+			Replay:        Rate{Rate: 1_000_000, Burst: 500_000},
 			Event:         64 << 10, Batch: 1000, TopicsPerStream: 64,
 		},
 		Log: Log{Level: LogLevel(slog.LevelInfo), Format: "json"},

@@ -82,7 +82,7 @@ func startNginx(t *testing.T, hub *testkit.Hub, site string) *nginx {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(n.config, []byte(strings.Replace(string(text), "SITE", site, 1)), 0o600); err != nil {
+	if err := os.WriteFile(n.config, []byte(strings.Replace(string(text), "SITE", site, 1)), 0o600); err != nil { //nolint:gosec // a temporary folder of the test
 		t.Fatal(err)
 	}
 	n.start(t)
@@ -99,7 +99,7 @@ func (n *nginx) start(t *testing.T) {
 		path = "/usr/sbin/nginx" // not in everybody's path
 	}
 	var said bytes.Buffer
-	n.cmd = exec.Command(path, "-p", n.dir, "-c", n.config, "-e", filepath.Join(n.dir, "error.log")) //nolint:gosec,noctx // kill ends it
+	n.cmd = exec.Command(path, "-p", n.dir, "-c", n.config, "-e", filepath.Join(n.dir, "error.log")) //nolint:noctx // kill ends it
 	n.cmd.Stderr, n.cmd.SysProcAttr = &said, &syscall.SysProcAttr{Setpgid: true}
 	if err := n.cmd.Start(); err != nil {
 		t.Fatalf("%v: install it with test/install.sh", err)

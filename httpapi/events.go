@@ -42,6 +42,9 @@ func (a *api) publish(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := a.Limits.Memory(); err != nil { //nolint:contextcheck // before the body takes some of it; what is logged is the process's
+		return err
+	}
 	body, err := a.readBody(x, r)
 	if err != nil {
 		return err

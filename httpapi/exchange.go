@@ -67,6 +67,9 @@ func (a *api) serve(h handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		x := &exchange{ResponseWriter: w}
+		if isSurplus(r) {
+			w.Header().Set("Connection", "close")
+		}
 		if r.Body != http.NoBody {
 			x.readUntil(began.Add(bodyTimeout))
 		}

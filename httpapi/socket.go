@@ -22,6 +22,9 @@ func (a *api) socket(x *exchange, r *http.Request) error {
 		x.Header().Set("Sec-WebSocket-Version", "13")
 		return err
 	}
+	if err := a.admit(r); err != nil { // so is this
+		return err
+	}
 	who, err := a.authenticate(x, r)
 	if err != nil {
 		return err
@@ -69,6 +72,9 @@ func (h *host) Verify(ctx context.Context, token string) (roxy.Identity, error) 
 
 // Publish implements ws.Host: what POST /v1/events does with a body of JSON.
 func (h *host) Publish(ctx context.Context, who roxy.Identity, events []byte) ([]byte, error) {
+	if err := h.a.Limits.Memory(); err != nil { //nolint:contextcheck // what is logged is the process's
+		return nil, err
+	}
 	p, err := readEvents(h.a, nil, events)
 	if err != nil {
 		return nil, err

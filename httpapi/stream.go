@@ -39,6 +39,9 @@ func (a *api) subscribe(x *exchange, r *http.Request) error {
 	if err := a.Limits.Attempt(ip); err != nil {
 		return err
 	}
+	if err := a.admit(r); err != nil { // before a ticket is spent on it
+		return err
+	}
 	who, err := a.authenticate(x, r)
 	if err != nil {
 		return err

@@ -192,17 +192,25 @@ func (st *stream) resume(socket fanout.Socket, rest fanout.Rest) {
 	}
 }
 
-// flush sends the rest of a frame. The socket of a reader that was cut is too slow when it had taken nothing for too long
-// by then.
+// flush sends the rest of a frame, of a stream that has been ended too: its goodbye would be the middle of an event. The
+// socket of a reader that was cut is too slow when it had taken nothing for too long by then.
 func (st *stream) flush(rest fanout.Rest, cut bool) error {
 	if len(rest.Pending) == 0 {
 		return nil
 	}
-	if err := st.send(rest.Pending, rest.Batch.Frames); err != nil {
+	err := st.send(rest.Pending, rest.Batch.Frames)
+	ended := errors.Is(err, errEnded)
+	if ended {
+		err = st.sink.Write(rest.Pending) // within the time for a goodbye
+	}
+	if err != nil {
 		return err
 	}
 	if rest.Batch.Bytes != nil {
 		st.gave(&rest.Batch)
+	}
+	if ended {
+		return errEnded
 	}
 	if cut && !rest.Blocked.IsZero() && time.Since(rest.Blocked) > stuckWrite {
 		st.end(Slow)

@@ -3,13 +3,16 @@ package hub
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/roxyhub/roxy"
+	"github.com/roxyhub/roxy/internal/fanout"
 )
 
 // tablet is the far end of a parked stream.
@@ -205,6 +208,24 @@ func TestParkedStreamThatIsStuckIsToldThatItIsSlow(t *testing.T) {
 	<-tab.ended
 	if s := f.Stats(); s.Ended["slow"] != 1 {
 		t.Errorf("ended: %v", s.Ended)
+	}
+}
+
+// A stream that is ended while its socket comes back in the middle of an event says the event's end before goodbye.
+func TestGoodbyeIsNeverInTheMiddleOfAnEvent(t *testing.T) {
+	f := startHub(t, Options{})
+	ours, theirs := connected(t)
+	st := &stream{hub: f.Hub, sub: Subscription{Encoding: lineEncoding{}}}
+	st.unpark(t.Context(), ours)
+	st.end(Drain)
+	if err := st.flush(fanout.Rest{Pending: []byte("of an event\n")}, true); !errors.Is(err, errEnded) {
+		t.Errorf("it goes on: %v", err)
+	}
+	st.bye()
+	_ = ours.Close()
+	text, err := io.ReadAll(theirs)
+	if err != nil || !strings.HasPrefix(string(text), "of an event\nC roxy:bye ") {
+		t.Errorf("%q, %v", text, err)
 	}
 }
 

@@ -1,8 +1,10 @@
 // Package limit says how much somebody may: connection attempts and connections by address, connections by user and by
-// tenant, publishes by user and by tenant. It counts on this node only and in memory; who asks is auth's business.
+// tenant, publishes by user and by tenant, and what this process can hold of all together. It counts on this node only and
+// in memory; who asks is auth's business.
 package limit
 
 import (
+	"log/slog"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -16,6 +18,8 @@ const (
 	ConnectionsPerTenant = "connections-per-tenant"
 	PublishPerUser       = "publish"
 	PublishPerTenant     = "publish-per-tenant"
+	Descriptors          = "descriptors"
+	Memory               = "memory"
 )
 
 // Defaults, docs/protocol.md §8.
@@ -42,6 +46,8 @@ type Options struct {
 	PublishBurst       int
 	PublishTenantRate  float64 // events per second of all users of one tenant
 	PublishTenantBurst int
+
+	Logger *slog.Logger // is told when the process can hold no more; nil discards. Set does not change it
 }
 
 // withDefaults returns o with every zero replaced.
@@ -75,6 +81,7 @@ type Limits struct {
 	attempts    attempts
 	connections connections
 	publishes   publishes
+	capacity    capacity
 }
 
 // New returns Limits that hold to opts.
@@ -87,6 +94,7 @@ func New(opts Options) *Limits {
 			tenants: newBuckets[string](maxBuckets),
 		},
 	}
+	l.capacity.init(opts.Logger)
 	l.Set(opts)
 	return l
 }
@@ -110,6 +118,9 @@ type Stats struct {
 	Buckets     int    // addresses, users and tenants whose rate is remembered
 	Forgotten   uint64 // buckets that were given up before they were full again, because too many were remembered
 
+	MemoryUsed  uint64 // bytes, as Memory judges it
+	MemoryBound uint64 // bytes beyond which it refuses; 0 for no bound
+
 	Refused map[string]uint64 // since the start, by the limit's name
 }
 
@@ -119,6 +130,7 @@ func (l *Limits) Stats() Stats {
 	l.connections.stats(&s)
 	l.attempts.stats(&s)
 	l.publishes.stats(&s)
+	l.capacity.stats(&s)
 	s.Refused = map[string]uint64{
 		Attempts:             l.attempts.refused.Load(),
 		ConnectionsPerIP:     l.connections.refused.ip.Load(),
@@ -126,6 +138,8 @@ func (l *Limits) Stats() Stats {
 		ConnectionsPerTenant: l.connections.refused.tenant.Load(),
 		PublishPerUser:       l.publishes.refused.user.Load(),
 		PublishPerTenant:     l.publishes.refused.tenant.Load(),
+		Descriptors:          l.capacity.refused.descriptors.Load(),
+		Memory:               l.capacity.refused.memory.Load(),
 	}
 	return s
 }

@@ -134,7 +134,7 @@ func TestNobodyExceedsTheRateOverTime(t *testing.T) {
 }
 
 func TestNegativeMeansNoLimit(t *testing.T) {
-	l := New(Options{-1, -1, -1, -1, -1, 0, 0, -1})
+	l := New(Options{-1, -1, -1, -1, -1, 0, 0, -1, nil})
 	ip := netip.MustParseAddr("192.0.2.1")
 	for range 300 {
 		if err := l.Attempt(ip); err != nil {

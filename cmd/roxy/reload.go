@@ -55,7 +55,7 @@ func reloadPolicy(ctx context.Context, from config.Sources, v *auth.Verifier, li
 		return
 	}
 	v.SetPolicy(auth.Policy{Roles: fresh.Grants()})
-	limits.Set(limitOptions(fresh))
+	limits.Set(limitOptions(fresh, log))
 	h.LimitReplays(fresh.Limits.Replay.Rate, fresh.Limits.Replay.Burst)
 	h.Regrant(v.Grant)
 	log.LogAttrs(ctx, slog.LevelInfo, "policy and limits reloaded")

@@ -82,9 +82,16 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 		log.LogAttrs(ctx, slog.LevelWarn, "configuration", slog.String("warning", w))
 	}
 
+	share, err := descriptorsOf()
+	if err != nil {
+		return err
+	}
+	gate := fanout.NewGate(share.clients, share.surplus, log)
+	limitMemory(ctx, log)
+
 	store, err := disk.Open(string(c.Data), disk.Options{
-		Retention: disk.Retention{Age: c.Retention.Age, Events: c.Retention.Events, Bytes: uint64(c.Retention.Bytes)}, //nolint:gosec // a size is never negative
-		Logger:    log,
+		Retention:    disk.Retention{Age: c.Retention.Age, Events: c.Retention.Events, Bytes: uint64(c.Retention.Bytes)}, //nolint:gosec // a size is never negative
+		MaxOpenFiles: share.store, Logger: log,
 	})
 	if errors.Is(err, syscall.EAGAIN) {
 		return fmt.Errorf("the folder %s is in use by another hub: stop that one, or choose another with --data", c.Data)
@@ -113,7 +120,7 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 		return err
 	}
 	defer verifier.Close()
-	limits := limit.New(limitOptions(c))
+	limits := limit.New(limitOptions(c, log))
 
 	public, err := httpapi.New(httpapi.Options{
 		Hub: h, Auth: verifier, Limits: limits, CORS: httpapi.CORS{Origins: c.CORS.Origins, Credentials: c.CORS.Credentials},
@@ -132,7 +139,7 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 			}
 		},
 		DrainOver: c.Drain.Over,
-		Hub:       h, Auth: verifier, Metrics: telemetry.Handler(h, store, limits, verifier), Logger: log,
+		Hub:       h, Auth: verifier, Metrics: telemetry.Handler(h, store, limits, verifier, gate), Logger: log,
 	})
 
 	certificates, err := certificatesOf(c, log)
@@ -143,11 +150,11 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 	servers, over := &servers{log: log}, c.Drain.Over
 	defer func() { err = errors.Join(err, servers.stop(context.WithoutCancel(ctx), h, over)) }()
 	for _, address := range c.Listen {
-		if err := servers.start(ctx, "public", string(address), certificates.config, public); err != nil {
+		if err := servers.start(ctx, "public", string(address), gate, certificates.config, public); err != nil {
 			return err
 		}
 	}
-	if err := servers.start(ctx, "admin", string(c.Admin.Listen), nil, operator); err != nil {
+	if err := servers.start(ctx, "admin", string(c.Admin.Listen), fanout.NewGate(share.admin, 0, log), nil, operator); err != nil {
 		return err
 	}
 	if started != nil {
@@ -199,12 +206,13 @@ func coalesce(c *config.Loaded) (all []hub.Coalesce) {
 	return all
 }
 
-func limitOptions(c *config.Loaded) limit.Options {
+func limitOptions(c *config.Loaded, log *slog.Logger) limit.Options {
 	return limit.Options{
 		ConnectionsPerIP: c.Limits.Connections.PerIP, ConnectionsPerUser: c.Limits.Connections.PerUser,
 		ConnectionsPerTenant: c.Limits.Connections.PerTenant, AttemptsPerIP: c.Limits.Connections.AttemptsPerIP,
 		PublishRate: c.Limits.Publish.Rate, PublishBurst: c.Limits.Publish.Burst,
 		PublishTenantRate: c.Limits.PublishTenant.Rate, PublishTenantBurst: c.Limits.PublishTenant.Burst,
+		Logger: log,
 	}
 }
 
@@ -218,9 +226,9 @@ type servers struct {
 
 func (s *servers) failed() <-chan error { return s.errs }
 
-// start listens on address, with secure unless that is nil, and serves handler there. The read timeouts bound the head of
+// start listens on address behind gate, with secure unless that is nil, and serves handler there. The read timeouts bound the head of
 // a request alone: a stream lives as long as its client.
-func (s *servers) start(ctx context.Context, name, address string, secure *tls.Config, handler http.Handler) error {
+func (s *servers) start(ctx context.Context, name, address string, gate *fanout.Gate, secure *tls.Config, handler http.Handler) error {
 	if s.errs == nil {
 		s.errs = make(chan error, 16)
 	}
@@ -229,6 +237,7 @@ func (s *servers) start(ctx context.Context, name, address string, secure *tls.C
 	if err != nil {
 		return fmt.Errorf("%s listener: %w: stop what listens there, or choose another address", name, err)
 	}
+	listener = gate.Listen(listener)
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(secure != nil)
@@ -241,6 +250,12 @@ func (s *servers) start(ctx context.Context, name, address string, secure *tls.C
 		// A page's streams share one connection. A peer that vanished is found by pings, one that takes nothing by its writes.
 		HTTP2:   &http.HTTP2Config{MaxConcurrentStreams: 1000, SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second, WriteByteTimeout: 30 * time.Second},
 		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if fanout.Surplus(c) {
+				return httpapi.Surplus(ctx)
+			}
+			return ctx
+		},
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	s.all = append(s.all, server)

@@ -51,6 +51,8 @@ type Options struct {
 	MinFree uint64
 	// IdempotencyTTL is how long a repeated key finds its first receipt. Zero means DefaultIdempotencyTTL.
 	IdempotencyTTL time.Duration
+	// MaxOpenFiles bounds the descriptors of the store's tables, of which it keeps 64 at least. Zero means Pebble's 1,000.
+	MaxOpenFiles int
 	// Logger gets what an operator should act on. Nil discards.
 	Logger *slog.Logger
 
@@ -149,6 +151,7 @@ func openStore(dir string, e *Engine) (*pebble.DB, error) {
 		L0StopWritesThreshold:       32,
 		LBaseMaxBytes:               128 << 20,
 		BytesPerSync:                512 << 10,
+		MaxOpenFiles:                e.opts.MaxOpenFiles,
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) { e.log.Error("store works in vain", "err", storeError(err)) },
 			DataCorruption: func(info pebble.DataCorruptionInfo) {

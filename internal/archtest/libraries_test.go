@@ -27,6 +27,7 @@ func libraries() []library {
 		{"github.com/golang-jwt/jwt/v5", []string{"auth"}, true, "identities are made in one place; tests make tokens that it must refuse"},
 		{"github.com/MicahParks/", []string{"auth"}, true, "signing keys, as above"},
 		{"golang.org/x/time/rate", []string{"limit", "hub"}, false, "limits of clients are counted in one place; that of replays is the hub's own"},
+		{"github.com/KimMachineGun/automemlimit/", []string{"cmd/roxy"}, false, "what a container may have is read at the start"},
 		{"github.com/cloudevents/sdk-go/v2", []string{"httpapi"}, true, "a format of the public listener"},
 		{"github.com/gobwas/", []string{"transport/ws"}, true, "handshake and frames of WebSocket; tests are clients"},
 		{"github.com/klauspost/compress/flate", []string{"internal/deflate", "transport/ws"}, true, "the compressor can begin behind a window, and inflating has a limit"},

@@ -31,7 +31,7 @@ func rooms() []room {
 		{"transport/ws", []string{"", "hub", "internal/deflate", "transport"}, []string{"engine/disk", "transport/transporttest"}, "as above; what a listener decides it is handed"},
 		{"httpapi", []string{"", "auth", "hub", "limit", "transport", "transport/sse", "transport/ws"}, []string{"engine/disk"}, "the public listener; the engine is behind the hub"},
 		{"admin", []string{"", "auth", "hub", "httpapi", "internal/measure"}, []string{"engine/disk", "limit"}, "the operator's listener; httpapi for its table of problems, so that both listeners refuse in the same words"},
-		{"internal/telemetry", []string{"", "auth", "engine/disk", "hub", "internal/measure", "limit"}, []string{"transport/sse"}, "reads everybody's Stats, so nobody but cmd may import it"},
+		{"internal/telemetry", []string{"", "auth", "engine/disk", "hub", "internal/fanout", "internal/measure", "limit"}, []string{"transport/sse"}, "reads everybody's Stats, so nobody but cmd may import it"},
 
 		{"client", []string{""}, []string{"auth", "engine/disk", "httpapi", "hub", "internal/testkit", "limit"}, "for other people's programs: the wire contract and the values, nothing of the hub"},
 

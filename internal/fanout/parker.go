@@ -82,13 +82,13 @@ type Parked struct {
 	replies []byte    // to be sent behind the frame in hand
 	pending []byte    // the rest of what the socket did not take at once
 	batch   Batch     // what pending is the end of
-	written int       // bytes of it that have left
+	written int32     // bytes of it that have left
 	blocked time.Time // since when the socket takes nothing; zero while it does
-	last    bool      // close when pending has left
 	group   *group
-	index   int // in group.members
-	slot    int // in Shard.wheel, -1 for none
-	place   int // in that slot
+	index   int32 // in group.members
+	slot    int32 // in Shard.wheel, -1 for none
+	place   int32 // in that slot
+	last    bool  // close when pending has left
 }
 
 // Poke lets the owner be asked soon.

@@ -108,7 +108,7 @@ func (s *Shard) add(a arrival) {
 		return
 	}
 	s.parked[p.id] = p
-	p.index = len(p.group.members)
+	p.index = int32(len(p.group.members)) //nolint:gosec // fewer streams than that
 	p.group.members = append(p.group.members, p)
 	s.schedule(p, a.first)
 	s.react(p, ready{readable: p.socket.tls != nil}) // crypto/tls may have read more than it was asked for
@@ -131,7 +131,7 @@ func (s *Shard) send(p *Parked) {
 			s.shut(p, Peer)
 			return
 		}
-		p.pending, p.written = p.pending[n:], p.written+n
+		p.pending, p.written = p.pending[n:], p.written+int32(n) //nolint:gosec // fewer bytes than that
 		if len(p.pending) == 0 {
 			s.wrote(p)
 		}
@@ -165,10 +165,10 @@ func (s *Shard) wrote(p *Parked) {
 	batch := p.batch
 	p.batch, p.pending = Batch{}, nil
 	if batch.Bytes == nil {
-		p.owner.Wrote(nil, p.written, s.now)
+		p.owner.Wrote(nil, int(p.written), s.now)
 		return
 	}
-	p.owner.Wrote(&batch, p.written, time.Now())
+	p.owner.Wrote(&batch, int(p.written), time.Now())
 }
 
 // react follows what the kernel says: gone, something to read, or room again.
@@ -283,7 +283,7 @@ func (s *Shard) schedule(p *Parked, next time.Time) {
 		next = soon
 	}
 	slot := s.slotFor(next)
-	p.slot, p.place = slot, len(s.wheel[slot])
+	p.slot, p.place = int32(slot), int32(len(s.wheel[slot])) //nolint:gosec // fewer streams than that
 	s.wheel[slot] = append(s.wheel[slot], p)
 }
 

@@ -14,8 +14,9 @@ import (
 
 // Socket is a descriptor of our own for a connected TCP socket, which nothing else knows.
 type Socket struct {
-	fd  int
-	tls *wire // nil for cleartext
+	fd   int
+	tls  *wire // nil for cleartext
+	gate *Gate // that counts it, or nil
 }
 
 // Limits of a parked socket, measured in docs/performance.md.
@@ -27,11 +28,18 @@ const (
 	userTimeout = 30_000 // ms
 )
 
-// Detach takes c's socket out of Go's hands: c is closed, the connection is not. Where that is not possible ok is false
-// and c is as before.
+// Detach takes c's socket out of Go's hands: c is closed, the connection is not. Where that is not possible, for want of a
+// descriptor for instance, ok is false and c is as before.
 func Detach(c net.Conn) (s Socket, ok bool, err error) {
 	if w := wireOf(c); w != nil {
 		return w.park()
+	}
+	if g, isGated := c.(*gated); isGated {
+		if s, ok, err = Detach(g.Conn); ok {
+			s.gate = g.gate
+			g.left.Store(true) // the socket has not
+		}
+		return s, ok, err
 	}
 	tcp, isTCP := c.(*net.TCPConn)
 	if !isTCP {
@@ -47,6 +55,9 @@ func Detach(c net.Conn) (s Socket, ok bool, err error) {
 		fd, dupErr = unix.FcntlInt(original, unix.F_DUPFD_CLOEXEC, 0)
 	}); err != nil {
 		return Socket{}, false, err
+	}
+	if errors.Is(dupErr, unix.EMFILE) || errors.Is(dupErr, unix.ENFILE) {
+		return Socket{}, false, nil
 	}
 	if dupErr != nil {
 		return Socket{}, false, fmt.Errorf("duplicate a socket: %w", dupErr)
@@ -70,10 +81,17 @@ func Detach(c net.Conn) (s Socket, ok bool, err error) {
 func (s Socket) Conn() (net.Conn, error) {
 	file := os.NewFile(uintptr(s.fd), "stream")
 	c, err := net.FileConn(file)
-	if err = errors.Join(err, file.Close()); err == nil && s.tls != nil {
+	if err = errors.Join(err, file.Close()); err != nil {
+		s.gate.leave()
+		return nil, err
+	}
+	if s.gate != nil {
+		c = &gated{Conn: c, gate: s.gate}
+	}
+	if s.tls != nil {
 		c = s.tls.resume(c)
 	}
-	return c, err
+	return c, nil
 }
 
 // write sends what the kernel takes at once; full says that it takes no more.
@@ -121,6 +139,7 @@ func (s Socket) close() {
 		s.tls.bye()
 	}
 	_ = unix.Close(s.fd)
+	s.gate.leave()
 }
 
 // poll waits for many sockets at once. It is an epoll that itself is waited for through Go's poller: no thread sits in

@@ -223,6 +223,22 @@ func (w *wire) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
+// SetReadDeadline fails on a parked connection: whoever calls it does not know that it is the shard's.
+func (w *wire) SetReadDeadline(t time.Time) error {
+	if w.Conn != nil {
+		return w.Conn.SetReadDeadline(t)
+	}
+	return net.ErrClosed
+}
+
+// SetDeadline is SetReadDeadline for both directions.
+func (w *wire) SetDeadline(t time.Time) error {
+	if w.Conn != nil {
+		return w.Conn.SetDeadline(t)
+	}
+	return net.ErrClosed
+}
+
 // Close closes the connection, unless it is parked: then the descriptor is the shard's to close.
 func (w *wire) Close() error {
 	if w.Conn != nil {

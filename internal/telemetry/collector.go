@@ -6,6 +6,7 @@ import (
 	"github.com/roxyhub/roxy/auth"
 	"github.com/roxyhub/roxy/engine/disk"
 	"github.com/roxyhub/roxy/hub"
+	"github.com/roxyhub/roxy/internal/fanout"
 	"github.com/roxyhub/roxy/internal/measure"
 	"github.com/roxyhub/roxy/limit"
 )
@@ -16,6 +17,7 @@ type stats struct {
 	disk   disk.Stats
 	limits limit.Stats
 	auth   auth.Stats
+	gate   *fanout.Gate
 }
 
 // metric is one line of metrics.go.

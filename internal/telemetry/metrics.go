@@ -17,7 +17,7 @@ func metrics() []metric {
 	refusals := []string{string(roxy.Overloaded), string(roxy.KeyReused)}
 	limits := []string{
 		limit.Attempts, limit.ConnectionsPerIP, limit.ConnectionsPerUser, limit.ConnectionsPerTenant, limit.PublishPerUser,
-		limit.PublishPerTenant,
+		limit.PublishPerTenant, limit.Descriptors, limit.Memory,
 	}
 	return []metric{
 		gauges("roxy_connections", "Live streams.", "transport", transports, func(s *stats) map[string]int64 { return s.hub.Connections }),
@@ -65,6 +65,12 @@ func metrics() []metric {
 		gauge("roxy_limit_tenants", "Tenants with a connection.", func(s *stats) int64 { return int64(s.limits.Tenants) }),
 		gauge("roxy_limit_buckets", "Addresses, users and tenants whose rate is remembered.", func(s *stats) int64 { return int64(s.limits.Buckets) }),
 		counter("roxy_limit_forgotten_buckets_total", "Rates forgotten early because too many were remembered.", func(s *stats) uint64 { return s.limits.Forgotten }),
+
+		gauge("roxy_sockets", "Sockets of clients, parked ones included.", func(s *stats) int64 { return int64(s.gate.Open()) }),
+		gauge("roxy_sockets_max", "Sockets that clients may have: what the system's limit on open files leaves for them.", func(s *stats) int64 { return int64(s.gate.Max()) }),
+		counter("roxy_accept_failures_total", "Times that the system had no socket for a client that was there.", func(s *stats) uint64 { return s.gate.Failures() }),
+		unsigned("roxy_memory_bytes", "Memory in use, garbage left out, as the limit counts it.", func(s *stats) uint64 { return s.limits.MemoryUsed }),
+		unsigned("roxy_memory_max_bytes", "Memory beyond which new streams and publishes are refused; 0 without a limit.", func(s *stats) uint64 { return s.limits.MemoryBound }),
 
 		counter("roxy_auth_accepted_total", "Tokens and tickets that were good.", func(s *stats) uint64 { return s.auth.Accepted }),
 		counter("roxy_auth_refused_total", "Tokens and tickets that were not good, and requests without one.", func(s *stats) uint64 { return s.auth.Refused }),

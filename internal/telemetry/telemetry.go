@@ -14,15 +14,16 @@ import (
 	"github.com/roxyhub/roxy/auth"
 	"github.com/roxyhub/roxy/engine/disk"
 	"github.com/roxyhub/roxy/hub"
+	"github.com/roxyhub/roxy/internal/fanout"
 	"github.com/roxyhub/roxy/limit"
 )
 
-// Handler answers /metrics with the counts of these parts, the Go runtime's, the process's and the build's.
-func Handler(h *hub.Hub, store *disk.Engine, limits *limit.Limits, verifier *auth.Verifier) http.Handler {
+// Handler answers /metrics with the counts of these parts, gate being that of the public listeners, the Go runtime's, the process's and the build's.
+func Handler(h *hub.Hub, store *disk.Engine, limits *limit.Limits, verifier *auth.Verifier, gate *fanout.Gate) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		newCollector(func() *stats {
-			return &stats{hub: h.Stats(), disk: store.Stats(), limits: limits.Stats(), auth: verifier.Stats()}
+			return &stats{hub: h.Stats(), disk: store.Stats(), limits: limits.Stats(), auth: verifier.Stats(), gate: gate}
 		}),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -22,6 +23,7 @@ import (
 	"github.com/roxyhub/roxy/auth"
 	"github.com/roxyhub/roxy/engine/disk"
 	"github.com/roxyhub/roxy/hub"
+	"github.com/roxyhub/roxy/internal/fanout"
 	"github.com/roxyhub/roxy/limit"
 	"github.com/roxyhub/roxy/transport/sse"
 )
@@ -51,7 +53,7 @@ func open(t *testing.T) *site {
 	}
 	s := &site{hub: h, limits: limit.New(limit.Options{})}
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", Handler(h, engine, s.limits, verifier))
+	mux.Handle("/metrics", Handler(h, engine, s.limits, verifier, fanout.NewGate(10, 1, slog.New(slog.DiscardHandler))))
 	mux.HandleFunc("/stream", func(w http.ResponseWriter, r *http.Request) {
 		if err := sse.Serve(w, r, h, hub.Subscription{Identity: who(t, "bar", "u7"), Patterns: everything(t), Heartbeat: time.Minute}); err != nil {
 			t.Error(err)

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -44,6 +45,13 @@ type Config struct {
 	TLS bool
 	// TightLimits keeps the default limits, which one machine in place of many clients runs into at once.
 	TightLimits bool
+
+	// Race runs a hub that was built with the race detector: it says what it found in its Log.
+	Race bool
+	// Env is added to the environment: NAME=value.
+	Env []string
+	// OpenFiles is the limit on open files that the hub starts with; 0 for the test's.
+	OpenFiles int
 }
 
 // Claims are what a token says.
@@ -54,6 +62,7 @@ type Hub struct {
 	URL, AdminURL string
 	Roots         string // PEM file with the certificate that vouches for a hub with TLS
 
+	config Config
 	dir    string
 	secret []byte
 	cmd    *exec.Cmd
@@ -66,7 +75,7 @@ func Start(t testing.TB, c Config) *Hub {
 	t.Helper()
 	public, admin := FreeAddress(t), FreeAddress(t)
 	h := &Hub{
-		URL: "http://" + public, AdminURL: "http://" + admin, dir: t.TempDir(),
+		URL: "http://" + public, AdminURL: "http://" + admin, config: c, dir: t.TempDir(),
 		secret: []byte(rand.Text() + rand.Text()), log: &output{},
 	}
 	h.write(t, "secret", string(h.secret))
@@ -118,8 +127,12 @@ func (h *Hub) DataDir() string { return filepath.Join(h.dir, "data") }
 // Restart starts the hub, which is not running, over the data that it left, and returns when it is ready.
 func (h *Hub) Restart(t testing.TB) {
 	t.Helper()
-	h.cmd = exec.Command(Binary(t), "serve", "--config", h.ConfigFile()) //nolint:gosec,noctx // it outlives this call; Stop ends it
-	h.cmd.Env = append(os.Environ(), "ROXY_TOKEN=")
+	command := []string{h.binary(t), "serve", "--config", h.ConfigFile()}
+	if n := h.config.OpenFiles; n > 0 {
+		command = append([]string{"sh", "-c", `ulimit -n "$0" && exec "$@"`, strconv.Itoa(n)}, command...)
+	}
+	h.cmd = exec.Command(command[0], command[1:]...) //nolint:gosec,noctx // it outlives this call; Stop ends it
+	h.cmd.Env = append(append(os.Environ(), "ROXY_TOKEN="), h.config.Env...)
 	h.cmd.Stderr, h.cmd.Stdout = h.log, h.log
 	if err := h.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -244,6 +257,20 @@ func FreeAddress(t testing.TB) string {
 // quick.
 func Binary(t testing.TB) string {
 	t.Helper()
+	return built(t, plain)
+}
+
+// binary returns the program that h runs.
+func (h *Hub) binary(t testing.TB) string {
+	t.Helper()
+	if h.config.Race {
+		return built(t, racing)
+	}
+	return built(t, plain)
+}
+
+func built(t testing.TB, build func() (string, error)) string {
+	t.Helper()
 	path, err := build()
 	if err != nil {
 		t.Fatal(err)
@@ -251,22 +278,29 @@ func Binary(t testing.TB) string {
 	return path
 }
 
-var build = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals // once in a test process
+//nolint:gochecknoglobals // once in a test process
+var (
+	plain  = sync.OnceValues(func() (string, error) { return build("roxy-test") })
+	racing = sync.OnceValues(func() (string, error) { return build("roxy-race", "-race") })
+)
+
+// build builds the program under a name of its own.
+func build(name string, flags ...string) (string, error) {
 	_, file, _, ok := runtime.Caller(0)
 	if !ok {
 		return "", fmt.Errorf("testkit: no source path: build the tests without -trimpath")
 	}
 	root := filepath.Join(filepath.Dir(file), "..", "..")
-	path := filepath.Join(root, "bin", "roxy-test")
+	path := filepath.Join(root, "bin", name)
 	// Test processes of several packages may build at once: each writes its own file and renames it.
 	fresh := fmt.Sprintf("%s.%d", path, os.Getpid())
-	cmd := exec.Command("go", "build", "-o", fresh, "./cmd/roxy") //nolint:gosec // fixed words
+	cmd := exec.Command("go", append(append([]string{"build"}, flags...), "-o", fresh, "./cmd/roxy")...) //nolint:gosec,noctx // fixed words
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("testkit: go build ./cmd/roxy: %w\n%s", err, out)
 	}
 	return path, os.Rename(fresh, path)
-})
+}
 
 // output collects what a process writes.
 type output struct {

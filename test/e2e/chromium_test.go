@@ -74,7 +74,7 @@ func servePage(t *testing.T, file string, token func() string, reports chan<- re
 	return server
 }
 
-// browse opens page in a headless Chromium until the test ends.
+// browse opens page in a headless Chromium until the test ends, which trusts every certificate.
 func browse(t *testing.T, page string) {
 	t.Helper()
 	chromium, err := exec.LookPath("chromium")
@@ -83,7 +83,7 @@ func browse(t *testing.T, page string) {
 	}
 	cmd := exec.CommandContext(t.Context(), chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--user-data-dir="+t.TempDir(),
-		"--remote-debugging-port=0", page)
+		"--remote-debugging-port=0", "--ignore-certificate-errors", page)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

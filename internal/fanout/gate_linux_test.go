@@ -52,10 +52,10 @@ func (g *gateway) accept(t *testing.T) net.Conn {
 	return c
 }
 
-func (g *gateway) connect(t *testing.T) (ours net.Conn) {
+func (g *gateway) connect(t *testing.T) net.Conn {
 	t.Helper()
 	theirs := g.dial(t)
-	ours = g.accept(t)
+	ours := g.accept(t)
 	if g.secret == nil {
 		return ours
 	}

@@ -4,13 +4,14 @@ FUZZTIME ?= 1m
 COUNT ?= 10
 BENCH ?= .
 ROUNDS ?= 200
+LASTING ?= 30m
 
 TOOL := go tool -modfile=tools/go.mod
 # Tests of single packages. Those below test/ drive the built program and take longer; they run after these.
 PACKAGES = $$(go list ./... | grep -v /test/)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check format golden bench fuzz crash vuln
+.PHONY: help run build test check format golden bench fuzz crash churn vuln
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +57,9 @@ fuzz: ## every fuzz target for FUZZTIME=1m
 crash: ## kill -9 under load, ROUNDS=200 times, and power cuts on a file system that drops what was not synced
 	go test -count=1 -v -run=Crash ./engine/disk
 	ROXY_CRASH_ROUNDS=$(ROUNDS) go test -count=1 -v -timeout=2h -run=KillNine ./test/e2e
+
+churn: ## clients come and go in every way for LASTING=30m, with the race detector and without
+	ROXY_CHURN=$(LASTING) go test -count=1 -v -timeout=0 -run=Churn ./test/e2e
 
 vuln: ## known vulnerabilities in what Roxy is made of; needs the network (https://vuln.go.dev)
 	$(TOOL) govulncheck ./...

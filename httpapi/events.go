@@ -42,7 +42,7 @@ func (a *api) publish(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.Limits.Memory(); err != nil { //nolint:contextcheck // before the body takes some of it; what is logged is the process's
+	if err := a.Limits.Memory(); err != nil { // before the body takes some of it
 		return err
 	}
 	body, err := a.readBody(x, r)

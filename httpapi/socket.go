@@ -72,7 +72,7 @@ func (h *host) Verify(ctx context.Context, token string) (roxy.Identity, error) 
 
 // Publish implements ws.Host: what POST /v1/events does with a body of JSON.
 func (h *host) Publish(ctx context.Context, who roxy.Identity, events []byte) ([]byte, error) {
-	if err := h.a.Limits.Memory(); err != nil { //nolint:contextcheck // what is logged is the process's
+	if err := h.a.Limits.Memory(); err != nil {
 		return nil, err
 	}
 	p, err := readEvents(h.a, nil, events)

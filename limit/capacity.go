@@ -1,7 +1,6 @@
 package limit
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"math"
@@ -56,7 +55,7 @@ func (l *Limits) NoDescriptor() error {
 	c := &l.capacity
 	c.refused.descriptors.Add(1)
 	c.told.descriptors.Do(func() {
-		c.log.LogAttrs(context.Background(), slog.LevelError, "new streams are refused: too many connections for the open files that the system allows; raise that limit")
+		c.log.Error("new streams are refused: too many connections for the open files that the system allows; raise that limit")
 	})
 	return &roxy.Problem{
 		Code: roxy.Overloaded, Detail: "the hub has no descriptor for one more connection that stays", RetryAfter: capacityRetry,
@@ -72,8 +71,7 @@ func (l *Limits) Memory() error {
 	}
 	c.refused.memory.Add(1)
 	c.told.memory.Do(func() {
-		c.log.LogAttrs(context.Background(), slog.LevelError, "new streams and publishes are refused: the memory limit is near",
-			slog.Uint64("used", used), slog.Uint64("bound", bound))
+		c.log.Error("new streams and publishes are refused: the memory limit is near", "used", used, "bound", bound)
 	})
 	return &roxy.Problem{
 		Code: roxy.Overloaded, RetryAfter: capacityRetry,

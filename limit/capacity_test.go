@@ -42,8 +42,8 @@ func TestMemoryIsRefusedNearTheLimitAndFreeAgainWhenOthersHaveLeft(t *testing.T)
 		for range 3 {
 			overloaded(t, l.Memory())
 		}
-		runtime.KeepAlive(streams)
-		overloaded(t, l.Memory()) // looked at a moment ago
+		runtime.KeepAlive(streams) // and no longer
+		overloaded(t, l.Memory())  // looked at a moment ago
 		time.Sleep(collectAgain)
 		if err := l.Memory(); err != nil {
 			t.Fatalf("they have left: %v", err)

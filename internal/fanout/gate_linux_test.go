@@ -7,6 +7,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // gateway is a Gate before a real listener, with its clients.
@@ -52,10 +54,10 @@ func (g *gateway) accept(t *testing.T) net.Conn {
 	return c
 }
 
-func (g *gateway) connect(t *testing.T) (ours net.Conn) {
+func (g *gateway) connect(t *testing.T) net.Conn {
 	t.Helper()
 	theirs := g.dial(t)
-	ours = g.accept(t)
+	ours := g.accept(t)
 	if g.secret == nil {
 		return ours
 	}
@@ -161,4 +163,30 @@ func TestGateCountsParkedSockets(t *testing.T) {
 			g.want(t, 0)
 		})
 	}
+}
+
+// A stream that cannot be parked for want of a second descriptor keeps its goroutine: it does not end.
+func TestSocketStaysWhereItIsWithoutADescriptor(t *testing.T) {
+	g := openGate(t, 10, 5, nil)
+	ours := g.connect(t)
+	var was unix.Rlimit
+	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, nil, &was); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: was.Max}, nil); err != nil {
+		t.Fatal(err)
+	}
+	_, ok, err := Detach(ours)
+	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, &was, nil); err != nil {
+		t.Fatal(err)
+	}
+	if ok || err != nil {
+		t.Fatalf("taken %t, %v", ok, err)
+	}
+	if _, err := ours.Write([]byte("still here")); err != nil {
+		t.Fatal(err)
+	}
+	g.want(t, 1)
+	_ = ours.Close()
+	g.want(t, 0)
 }

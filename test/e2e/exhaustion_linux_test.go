@@ -92,6 +92,7 @@ func (g *guest) refusedFor(t testing.TB, what string) {
 // A hub that has as many streams as it has descriptors for refuses more of them in so many words, and lets them in when
 // others have left. All else goes on: streams, publishes, the log on the disk.
 func TestHubWithoutDescriptorsRefusesStreamsAndGoesOn(t *testing.T) {
+	t.Parallel()
 	w := watch(t, testkit.Config{OpenFiles: 256, YAML: "log: { level: warn }\n"})
 	most := int(w.metrics(t)["roxy_sockets_max"])
 	if most < 50 || most > 200 {
@@ -170,6 +171,7 @@ func TestHubWithoutDescriptorsRefusesStreamsAndGoesOn(t *testing.T) {
 // Somebody else may take the limit away under a running hub, or the whole system runs out: accept fails, nothing spins,
 // what is there goes on, and it recovers by itself.
 func TestHubSurvivesAcceptsThatFail(t *testing.T) {
+	t.Parallel()
 	w := watch(t, testkit.Config{YAML: "log: { level: warn }\n"})
 	there := w.stream(t, "topic=orders/*")
 	there.await(t, "roxy:live")
@@ -227,6 +229,7 @@ func TestHubSurvivesAcceptsThatFail(t *testing.T) {
 
 // A hub near its memory limit refuses streams and publishes, keeps those who are there, and recovers when they leave.
 func TestHubNearItsMemoryLimitRefusesAndRecovers(t *testing.T) {
+	t.Parallel()
 	w := watch(t, testkit.Config{Env: []string{"GOMEMLIMIT=48MiB"}, YAML: "log: { level: warn }\nlimits:\n  topicsPerStream: 10000\n  connections: { perIP: 100000, perUser: 100000, perTenant: 100000, attemptsPerIP: 100000 }\n"})
 	bound := w.metrics(t)["roxy_memory_max_bytes"]
 	if bound <= 0 || bound >= 48<<20 {

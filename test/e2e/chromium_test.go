@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os/exec"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,10 +18,10 @@ import (
 // order across a kill -9 and restart of the hub, by itself.
 func TestChromiumEventSourceResumesByItself(t *testing.T) {
 	reports := make(chan report, 1000)
-	var token string // of the cook, once there is a hub to sign it for
-	page := servePage(t, "testdata/eventsource.html", func() string { return token }, reports)
+	var token atomic.Pointer[string] // of the cook, once there is a hub to sign it for
+	page := servePage(t, "testdata/eventsource.html", &token, reports)
 	hub := testkit.Start(t, testkit.Config{YAML: "cors: { origins: [\"" + page.URL + "\"] }\n"})
-	token = hub.Token(t, testkit.Claims{User: "cook", Roles: []string{"kitchen"}})
+	token.Store(new(cook(t, hub)))
 	admin := hub.Token(t, testkit.Claims{User: "boss", Roles: []string{"everything"}})
 	browse(t, page.URL+"/?stream="+url.QueryEscape(hub.URL+"/v1/stream?topic=orders/*"))
 	await(t, reports, "roxy:live")
@@ -54,12 +55,15 @@ func TestChromiumEventSourceResumesByItself(t *testing.T) {
 
 type report struct{ Type, ID, Data string }
 
-// servePage serves a page that reports, on an origin of its own; the token is in a cookie that scripts cannot read.
-func servePage(t *testing.T, file string, token func() string, reports chan<- report) *httptest.Server {
+// servePage serves a page that reports, on an origin of its own; the token, if there is one, is in a cookie that scripts
+// cannot read.
+func servePage(t *testing.T, file string, token *atomic.Pointer[string], reports chan<- report) *httptest.Server {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
-		http.SetCookie(w, &http.Cookie{Name: "roxy_token", Value: token(), Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
+		if signed := token.Load(); signed != nil {
+			http.SetCookie(w, &http.Cookie{Name: "roxy_token", Value: *signed, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
+		}
 		http.ServeFile(w, r, file)
 	})
 	mux.HandleFunc("POST /report", func(_ http.ResponseWriter, r *http.Request) {

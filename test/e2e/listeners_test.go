@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/roxyhub/roxy"
@@ -156,7 +157,7 @@ func printed(t *testing.T, cmd *exec.Cmd) <-chan int {
 func inPage(t *testing.T, file string, query url.Values) <-chan int {
 	t.Helper()
 	reports := make(chan report, 1000)
-	page := servePage(t, file, func() string { return "" }, reports)
+	page := servePage(t, file, &atomic.Pointer[string]{}, reports)
 	browse(t, page.URL+"/?"+query.Encode())
 	return orders(t, reports)
 }

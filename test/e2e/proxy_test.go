@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -102,10 +103,10 @@ func hear(t *testing.T, kind string, numbers <-chan int, want int) {
 // client resume by themselves and hear what was published meanwhile, each event once and in order.
 func TestStreamsResumeWhenNginxIsKilled(t *testing.T) {
 	reports := make(chan report, 1000)
-	var token string
-	page := servePage(t, "testdata/eventsource.html", func() string { return token }, reports)
+	var token atomic.Pointer[string]
+	page := servePage(t, "testdata/eventsource.html", &token, reports)
 	hub := testkit.Start(t, testkit.Config{YAML: "cors: { origins: [\"" + page.URL + "\"] }\ntrustedProxies: [127.0.0.1]\n"})
-	token = cook(t, hub)
+	token.Store(new(cook(t, hub)))
 	boss := hub.Token(t, testkit.Claims{User: "boss", Roles: []string{"everything"}})
 	n := startNginx(t, hub, withoutTLS(site(t)))
 	browse(t, page.URL+"/?"+url.Values{"stream": {n.URL + "/v1/stream?topic=orders/*"}}.Encode())

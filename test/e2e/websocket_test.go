@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/roxyhub/roxy/internal/testkit"
@@ -18,14 +19,14 @@ func TestChromiumWebSocket(t *testing.T) {
 	for _, way := range []string{"cookie", "ticket"} {
 		t.Run(way, func(t *testing.T) {
 			reports := make(chan report, 1000)
-			var token string
-			page := servePage(t, "testdata/websocket.html", func() string { return token }, reports)
+			var token atomic.Pointer[string]
+			page := servePage(t, "testdata/websocket.html", &token, reports)
 			hub := testkit.Start(t, testkit.Config{YAML: "cors: { origins: [\"" + page.URL + "\"] }\n"})
 			cook := hub.Token(t, testkit.Claims{User: "cook", Roles: []string{"kitchen"}})
 			admin := hub.Token(t, testkit.Claims{User: "boss", Roles: []string{"everything"}})
 			socket := strings.Replace(hub.URL, "http://", "ws://", 1) + "/v1/ws"
 			if way == "cookie" {
-				token = cook
+				token.Store(&cook)
 			} else {
 				socket += "?ticket=" + ticket(t, hub.URL, cook)
 			}

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -53,8 +54,11 @@ type response struct {
 	gzip    bool
 	begun   bool
 
-	mu   sync.Mutex
-	conn net.Conn // nil while the server has it
+	mu       sync.Mutex
+	conn     net.Conn    // nil while the server has it
+	deadline time.Time   // of writes; zero for none
+	writing  bool        // by the server
+	watch    *time.Timer // over the deadline while the server writes
 }
 
 // Conn returns the connection once it was taken from the server.
@@ -76,10 +80,28 @@ func (s *response) Write(p []byte) error {
 		_, err := c.Write(p)
 		return err
 	}
+	if !s.enter() {
+		return os.ErrDeadlineExceeded
+	}
+	defer s.leave()
 	if _, err := s.w.Write(p); err != nil {
 		return err
 	}
 	return s.control.Flush()
+}
+
+// enter begins a write by the server, unless its time is over.
+func (s *response) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.writing = s.deadline.IsZero() || time.Now().Before(s.deadline)
+	return s.writing
+}
+
+func (s *response) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.writing = false
 }
 
 // begin takes the connection, where it can be had, and sends the head. The body ends with the connection, in HTTP/1.1 as
@@ -99,9 +121,9 @@ func (s *response) begin() error {
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	s.conn = conn
-	s.mu.Unlock()
+	if err := s.take(conn); err != nil {
+		return err
+	}
 	if buffered.Reader.Buffered() > 0 {
 		_ = conn.Close()
 		return errors.New("sse: the client sent another request behind the one for a stream")
@@ -121,12 +143,44 @@ func (s *response) begin() error {
 	return err
 }
 
-// SetDeadline bounds writes where the server can (all of net/http's can); elsewhere a stuck socket ends with its
-// connection.
-func (s *response) SetDeadline(t time.Time) {
-	if c := s.Conn(); c != nil {
-		_ = c.SetWriteDeadline(t) // fails on a closed connection, where writing does too
-		return
+// take goes on with a connection that is no longer the server's, which has lifted its deadlines.
+func (s *response) take(conn net.Conn) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conn = conn
+	if s.watch != nil {
+		s.watch.Stop()
 	}
-	_ = s.control.SetWriteDeadline(t)
+	return conn.SetWriteDeadline(s.deadline)
+}
+
+// SetDeadline bounds writes where the server can (all of net/http's can); elsewhere a stuck socket ends with its
+// connection. The server is not told before a write is overdue: over HTTP/2 a deadline that passes ends the stream, even
+// when nothing is written.
+func (s *response) SetDeadline(t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.deadline = t
+	switch {
+	case s.conn != nil:
+		_ = s.conn.SetWriteDeadline(t) // fails on a closed connection, where writing does too
+	case s.watch == nil:
+		if !t.IsZero() {
+			s.watch = time.AfterFunc(time.Until(t), s.expire)
+		}
+	case t.IsZero():
+		s.watch.Stop()
+	default:
+		s.watch.Reset(time.Until(t))
+	}
+}
+
+// expire fails the write in progress when its time is over. While there is one the server's handler has not returned, and
+// may be spoken to.
+func (s *response) expire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.writing && !s.deadline.IsZero() && !time.Now().Before(s.deadline) {
+		_ = s.control.SetWriteDeadline(s.deadline)
+	}
 }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -49,10 +50,14 @@ func TestChurnLeavesNothingBehind(t *testing.T) {
 		}
 		lasting = d
 	}
-	for name, race := range map[string]bool{"plain": false, "race": true} {
+	hubs := map[string]testkit.Config{"plain": {}, "race": {Race: true}}
+	if lasting > time.Minute {
+		hubs["TLS"] = testkit.Config{TLS: true} // internal/fanout has it in small
+	}
+	for name, config := range hubs {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			churn(t, race, lasting)
+			churn(t, config, lasting)
 		})
 	}
 }
@@ -63,17 +68,30 @@ type crowd struct {
 	t       *testing.T
 	address string
 	token   string
+	client  *http.Client // the witness's and the publisher's
+	secure  *tls.Config  // nil for cleartext
 	streams atomic.Int64 // that began
 }
 
-func churn(t *testing.T, race bool, lasting time.Duration) {
+func churn(t *testing.T, config testkit.Config, lasting time.Duration) {
 	t.Helper()
-	w := watch(t, testkit.Config{Race: race, YAML: "log: { level: warn }\nretention: { events: 20000 }\n"})
+	config.YAML = "log: { level: warn }\nretention: { events: 20000 }\n"
+	w := watch(t, config)
 	c := &crowd{
-		watched: w, t: t, address: strings.TrimPrefix(w.URL, "http://"),
-		token: w.Token(t, testkit.Claims{User: "crowd", Roles: []string{"everything"}}),
+		watched: w, t: t, address: w.URL[strings.LastIndex(w.URL, "/")+1:],
+		token:  w.Token(t, testkit.Claims{User: "crowd", Roles: []string{"everything"}}),
+		client: &http.Client{Transport: &http.Transport{}},
 	}
-	witness := open(t, t.Context(), w.URL, c.token, url.Values{"topic": {"orders/**"}}, "")
+	if config.TLS {
+		c.secure = w.Trust(t)
+		c.secure.ServerName, _, _ = strings.Cut(c.address, ":")
+		c.client = &http.Client{Transport: &http.Transport{TLSClientConfig: c.secure}}
+	}
+	witness, err := tryOpenWith(t.Context(), c.client, w.URL, c.token, url.Values{"topic": {"orders/**"}}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = witness.body.Close() })
 	witness.untilLive(t)
 	var seen atomic.Uint64
 	lost := make(chan error, 1)
@@ -108,7 +126,7 @@ func churn(t *testing.T, race bool, lasting time.Duration) {
 	})
 	m := w.metrics(t)
 	t.Logf("%d streams, %d events, ended %s", c.streams.Load(), last, m.labelled("roxy_streams_ended_total"))
-	if !race && after.resident > base.resident+residentMore {
+	if !config.Race && after.resident > base.resident+residentMore {
 		t.Errorf("%d MiB of memory, at first %d", after.resident>>20, base.resident>>20)
 	}
 	if ended := m.sum("roxy_streams_ended_total"); ended < float64(c.streams.Load()) {
@@ -218,14 +236,14 @@ func (c *crowd) publish(stop <-chan struct{}, published chan<- uint64) {
 			events = append(events, fmt.Sprintf(one, rand.IntN(100)))
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		r, err := publish(ctx, c.URL, c.token, "["+strings.Join(events, ",")+"]")
+		r, err := publishWith(ctx, c.client, c.URL, c.token, "["+strings.Join(events, ",")+"]")
 		cancel()
 		if err != nil {
 			c.t.Errorf("publish: %v", err)
 			return
 		}
 		n = r.Events[len(r.Events)-1].Offset
-		http.DefaultClient.CloseIdleConnections() // its connection is one of a client's, too
+		c.client.CloseIdleConnections() // its connection is one of a client's, too
 		time.Sleep(time.Duration(rand.IntN(25)) * time.Millisecond)
 	}
 }
@@ -255,8 +273,8 @@ func polite() []func(*crowd) {
 // a moment that a client stays.
 func moment() time.Duration { return time.Duration(rand.IntN(200)) * time.Millisecond }
 
-// dial connects with a receive buffer of that size, 0 for the system's.
-func (c *crowd) dial(buffer int) net.Conn {
+// connect connects with a receive buffer of that size, 0 for the system's.
+func (c *crowd) connect(buffer int) net.Conn {
 	dialer := net.Dialer{Timeout: 20 * time.Second, Control: func(_, _ string, raw syscall.RawConn) error {
 		if buffer == 0 {
 			return nil
@@ -270,6 +288,27 @@ func (c *crowd) dial(buffer int) net.Conn {
 	}
 	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 	return conn
+}
+
+// dial connects and, where the hub speaks TLS, shakes hands.
+func (c *crowd) dial(buffer int) net.Conn {
+	conn := c.connect(buffer)
+	if c.secure == nil || conn == nil {
+		return conn
+	}
+	over := tls.Client(conn, c.secure)
+	if err := over.HandshakeContext(c.t.Context()); err != nil {
+		c.t.Errorf("handshake: %v", err)
+	}
+	return over
+}
+
+// socketOf returns what conn runs over.
+func socketOf(conn net.Conn) *net.TCPConn {
+	if over, ok := conn.(*tls.Conn); ok {
+		conn = over.NetConn()
+	}
+	return conn.(*net.TCPConn) //nolint:forcetypeassert // it is one
 }
 
 func (c *crowd) request(encoding string) string {
@@ -319,8 +358,8 @@ func (c *crowd) reset() {
 }
 
 func abort(conn net.Conn) {
-	_ = conn.(*net.TCPConn).SetLinger(0)
-	_ = conn.Close()
+	_ = socketOf(conn).SetLinger(0)
+	_ = socketOf(conn).Close()
 }
 
 // stuck takes nothing any more, and stays.
@@ -337,7 +376,7 @@ func (c *crowd) vanish() {
 	if conn == nil {
 		return
 	}
-	if raw, err := conn.(*net.TCPConn).SyscallConn(); err == nil {
+	if raw, err := socketOf(conn).SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) {
 			nothing := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K}}
 			if err := unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &nothing[0]}); err != nil {
@@ -399,7 +438,7 @@ func (c *crowd) talkWebSocket() {
 	case 1:
 		_, _ = conn.Write([]byte{0x81, 0xfe, 0x10})
 	case 2:
-		_ = conn.(*net.TCPConn).SetLinger(0)
+		_ = socketOf(conn).SetLinger(0)
 	}
 	_ = conn.Close()
 }
@@ -417,9 +456,9 @@ func (c *crowd) cutRequest() {
 	}
 }
 
-// garbage speaks no HTTP.
+// garbage speaks no HTTP, and no TLS.
 func (c *crowd) garbage() {
-	if conn := c.dial(0); conn != nil {
+	if conn := c.connect(0); conn != nil {
 		noise := make([]byte, rand.IntN(3000))
 		for i := range noise {
 			noise[i] = byte(rand.Uint32())

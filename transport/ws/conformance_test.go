@@ -36,9 +36,13 @@ func TestWebSocketStreamsAsEveryTransportDoes(t *testing.T) {
 }
 
 func TestWebSocketOverTLSStreamsAsEveryTransportDoes(t *testing.T) {
-	transporttest.Run(t, transporttest.Secure(transporttest.Transport{Handler: handler, Subscribe: func(conn net.Conn, query url.Values) (func() (transporttest.Event, error), error) {
-		return subscribe(conn, query, true)
-	}}, tls.VersionTLS13))
+	for version, compressed := range map[uint16]bool{tls.VersionTLS12: false, tls.VersionTLS13: true} {
+		t.Run(fmt.Sprintf("%s, compressed %t", tls.VersionName(version), compressed), func(t *testing.T) {
+			transporttest.Run(t, transporttest.Secure(transporttest.Transport{Handler: handler, Subscribe: func(conn net.Conn, query url.Values) (func() (transporttest.Event, error), error) {
+				return subscribe(conn, query, compressed)
+			}}, version))
+		})
+	}
 }
 
 // handler serves sockets that are parked whenever they can be.

@@ -64,6 +64,25 @@ func (g *gzipStream) end(dst []byte) []byte {
 	return g.total.AppendTrailer(dst)
 }
 
+// pack returns p, text of the stream's own, as it goes out: p itself, or appended to dst.
+func (st *stream) pack(dst, p []byte) []byte {
+	if st.gzip == nil {
+		return p
+	}
+	if st.reader != nil {
+		st.reader.Interrupt()
+	}
+	return st.gzip.pack(dst, p)
+}
+
+// gave notes a batch of the class's log that was given.
+func (st *stream) gave(batch *fanout.Batch) {
+	if st.gzip != nil {
+		st.gzip.gave(batch)
+	}
+	st.advance(batch.Offset)
+}
+
 func packAlone(dst, text []byte) []byte {
 	if len(text) < deflate.Worthwhile {
 		return deflate.AppendStored(dst, text)

@@ -328,25 +328,6 @@ func (st *stream) farewell(reason Reason) []byte {
 	return p
 }
 
-// pack returns p, text of the stream's own, as it goes out: p itself, or appended to dst.
-func (st *stream) pack(dst, p []byte) []byte {
-	if st.gzip == nil {
-		return p
-	}
-	if st.reader != nil {
-		st.reader.Interrupt()
-	}
-	return st.gzip.pack(dst, p)
-}
-
-// gave notes a batch of the class's log that was given.
-func (st *stream) gave(batch *fanout.Batch) {
-	if st.gzip != nil {
-		st.gzip.gave(batch)
-	}
-	st.advance(batch.Offset)
-}
-
 func (st *stream) control(c Control) error {
 	st.awake.buf = st.sub.Encoding.AppendControl(st.awake.buf[:0], c)
 	return st.write(st.awake.buf, 0)

@@ -18,12 +18,12 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // pair writes a new certificate and its key into a folder of their own.
-func pair(t *testing.T) (dir, certificate, key string) {
+func pair(t *testing.T) (certificate, key string) {
 	t.Helper()
-	dir = t.TempDir()
+	dir := t.TempDir()
 	certificate, key = filepath.Join(dir, "certificate.pem"), filepath.Join(dir, "key.pem")
 	testkit.Certify(t, certificate, key)
-	return dir, certificate, key
+	return certificate, key
 }
 
 // shake makes a handshake with what serves f, as client wants it, and returns the certificate that was shown.
@@ -51,7 +51,7 @@ func copyFile(t *testing.T, from, to string) {
 	t.Helper()
 	text, err := os.ReadFile(from)
 	if err == nil {
-		err = os.WriteFile(to, text, 0o600)
+		err = os.WriteFile(to, text, 0o600) //nolint:gosec // a test's own folder
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -60,8 +60,8 @@ func copyFile(t *testing.T, from, to string) {
 
 // Only a whole pair is taken: with the one file new and the other old, what was there before stays.
 func TestReloadTakesAWholePairOnly(t *testing.T) {
-	_, certificate, key := pair(t)
-	_, freshCertificate, freshKey := pair(t)
+	certificate, key := pair(t)
+	freshCertificate, freshKey := pair(t)
 	var log bytes.Buffer
 	f, err := Load(certificate, key, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
@@ -89,8 +89,8 @@ func TestReloadTakesAWholePairOnly(t *testing.T) {
 }
 
 func TestLoadNamesTheFiles(t *testing.T) {
-	_, certificate, key := pair(t)
-	_, _, other := pair(t)
+	certificate, key := pair(t)
+	_, other := pair(t)
 	for name, files := range map[string][2]string{
 		"not there": {filepath.Join(t.TempDir(), "nowhere.pem"), key}, "swapped": {key, certificate}, "another's": {certificate, other},
 	} {
@@ -101,7 +101,7 @@ func TestLoadNamesTheFiles(t *testing.T) {
 }
 
 func TestVersionsAndProtocols(t *testing.T) {
-	_, certificate, key := pair(t)
+	certificate, key := pair(t)
 	f, err := Load(certificate, key, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

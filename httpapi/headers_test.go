@@ -125,3 +125,13 @@ func TestAcceptEncodingDecidesAboutGzip(t *testing.T) {
 		t.Error("no header, or one of two lines")
 	}
 }
+
+func FuzzAcceptEncoding(f *testing.F) {
+	f.Add("gzip;q=0.5, *;q=0")
+	f.Add("br,,;q=,gzip;q=x")
+	f.Fuzz(func(t *testing.T, header string) {
+		if accepted := acceptsGzip([]string{header}); accepted && !strings.Contains(strings.ToLower(header), "gzip") && !strings.Contains(header, "*") {
+			t.Errorf("%q names neither gzip nor *", header)
+		}
+	})
+}

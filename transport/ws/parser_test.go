@@ -179,3 +179,39 @@ func FuzzParser(f *testing.F) {
 		}
 	})
 }
+
+// What a parked socket answers by itself is what its parser would have let it answer; all else wakes it.
+func FuzzReceived(f *testing.F) {
+	for _, seed := range [][]byte{
+		frame(0x89, true, "ping"), frame(0x8a, true, ""), append(frame(0x89, true, "a"), frame(0x89, true, "b")...),
+		frame(0x88, true, "\x03\xe8"), frame(0x81, true, "{}"), frame(0x89, false, "x"), frame(0x89, true, strings.Repeat("x", 126)), {0x89}, {0xc9, 0x80, 1, 2, 3, 4},
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, sent []byte) {
+		reply, wake := new(socket).Received(bytes.Clone(sent))
+		if wake {
+			if reply != nil {
+				t.Errorf("a socket that is woken answers %x", reply)
+			}
+			return
+		}
+		var want []byte
+		p := parser{limit: limit}
+		if err := p.feed(bytes.Clone(sent), func(m message) error {
+			switch m.op {
+			case ws.OpPing:
+				want = appendFrame(want, ws.OpPong, m.payload)
+			case ws.OpPong:
+			default:
+				t.Errorf("not for a parked socket: %+v", m)
+			}
+			return nil
+		}); err != nil || p.busy() {
+			t.Errorf("not whole frames: %v", err)
+		}
+		if !bytes.Equal(reply, want) {
+			t.Errorf("answered %x, want %x", reply, want)
+		}
+	})
+}

@@ -78,7 +78,11 @@ func ownSecret(file string) (string, error) {
 
 // teach prints what to paste next. The token is the development hub's: it opens nothing else.
 func teach(c *config.Loaded, token string) {
-	url := "http://" + string(c.Listen[0])
+	scheme := "http"
+	if c.TLS.On() {
+		scheme = "https"
+	}
+	url := scheme + "://" + string(c.Listen[0])
 	fmt.Fprintf(os.Stderr, `
 A hub for development. Its events are in %s; a token for it, good for a week:
 

@@ -334,6 +334,32 @@ func TestDevelopmentHubTeachesAndItsTokenWorks(t *testing.T) {
 	}
 }
 
+// What is taught can be pasted: with TLS the URLs say so.
+func TestDevelopmentHubWithTLSTeachesItsURL(t *testing.T) {
+	dir := t.TempDir()
+	certificate, key := filepath.Join(dir, "certificate.pem"), filepath.Join(dir, "key.pem")
+	testkit.Certify(t, certificate, key)
+	address := testkit.FreeAddress(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, testkit.Binary(t), "serve", "--listen", address, "--admin-listen", "127.0.0.1:0", "--tls-certificate", certificate, "--tls-key", key)
+	cmd.Dir = dir
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	var out safeBuffer
+	cmd.Stderr = &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for !strings.Contains(out.String(), "For production") && ctx.Err() == nil {
+		time.Sleep(5 * time.Millisecond)
+	}
+	if taught := out.String(); !strings.Contains(taught, "roxy tail --url https://"+address) || strings.Contains(taught, "http://"+address) {
+		t.Error(taught)
+	}
+	cancel()
+	_ = cmd.Wait() // interrupted
+}
+
 func TestStopEndsStreamsWithAByeAndExitsCleanly(t *testing.T) {
 	hub := testkit.Start(t, testkit.Config{})
 	body := openStream(t, hub, hub.Token(t, testkit.Claims{User: "waiter-1", Roles: []string{"waiter"}}))

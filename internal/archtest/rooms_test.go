@@ -41,7 +41,7 @@ func rooms() []room {
 		{"examples/bar/evening", []string{"", "examples/bar"}, nil, "writes the evening"},
 		{"examples/bar/play", []string{"", "client", "examples/bar"}, nil, "plays it"},
 
-		{"internal/certificate", nil, nil, "which certificate is shown"},
+		{"internal/certificate", nil, []string{"internal/testkit"}, "which certificate is shown"},
 		{"internal/config", []string{"", "auth"}, nil, "a file's text made into values; the wiring turns them into options"},
 		{"cmd/roxy", []string{"", "admin", "auth", "client", "engine/disk", "httpapi", "hub", "internal/bench", "internal/certificate", "internal/config", "internal/fanout", "internal/telemetry", "limit", "examples/bar"}, []string{"internal/testkit"}, "the wiring diagram, and the only room that knows them all"},
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"maps"
+	"slices"
 
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"         //nolint:depguard // certmagic logs with it; see bridge
@@ -108,12 +110,15 @@ func levelOf(l zapcore.Level) slog.Level {
 	return slog.LevelDebug
 }
 
+// attributes leaves out what zap calls a skipped field, such as an error that is nil.
 func attributes(fields []zapcore.Field) []slog.Attr {
-	values := zapcore.NewMapObjectEncoder()
 	attrs := make([]slog.Attr, 0, len(fields))
 	for _, f := range fields {
+		values := zapcore.NewMapObjectEncoder()
 		f.AddTo(values)
-		attrs = append(attrs, slog.Any(f.Key, values.Fields[f.Key]))
+		for _, key := range slices.Sorted(maps.Keys(values.Fields)) {
+			attrs = append(attrs, slog.Any(key, values.Fields[key]))
+		}
 	}
 	return attrs
 }

@@ -184,7 +184,9 @@ func FuzzParser(f *testing.F) {
 func FuzzReceived(f *testing.F) {
 	for _, seed := range [][]byte{
 		frame(0x89, true, "ping"), frame(0x8a, true, ""), append(frame(0x89, true, "a"), frame(0x89, true, "b")...),
-		frame(0x88, true, "\x03\xe8"), frame(0x81, true, "{}"), frame(0x89, false, "x"), frame(0x89, true, strings.Repeat("x", 126)), {0x89}, {0xc9, 0x80, 1, 2, 3, 4},
+		frame(0x88, true, "\x03\xe8"), frame(0x81, true, "{}"), frame(0x89, false, "x"), frame(0x89, true, strings.Repeat("x", 126)),
+		{0x89},
+		{0xc9, 0x80, 1, 2, 3, 4},
 	} {
 		f.Add(seed)
 	}

@@ -19,7 +19,7 @@ command -v go >/dev/null || die "go is missing: install Go 1.26 from https://go.
 need gcc "the race detector" gcc libc6-dev
 need curl "the end-to-end tests, which paste what README says" curl ca-certificates
 need chromium "the end-to-end tests with a real EventSource" chromium
-PATH=$PATH:/usr/sbin need nginx "the end-to-end tests through a reverse proxy" nginx-light
+PATH=$PATH:/usr/sbin need nginx "the end-to-end tests through a reverse proxy" nginx
 need node "the end-to-end tests with Node's fetch" nodejs
 ((${#packages[@]} > 0)) || exit 0
 

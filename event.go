@@ -31,6 +31,9 @@ type Event struct {
 	Ephemeral   bool   // not logged, no cursor
 	Urgent      bool   // flushed first
 
+	// Change is set, by the engine, on the event of an entity's commit, which then has no Data.
+	Change *Change
+
 	Offset uint64    // position in the tenant's log, from 1; 0 when ephemeral
 	Time   time.Time // UTC, when the hub took it; never decreasing along a log
 	By     string    // the publishing user
@@ -77,6 +80,9 @@ func (e *Event) Size() int {
 			n += len(name)
 		}
 	}
+	if c := e.Change; c != nil {
+		n += len(c.Patch) + len(c.Undo) + len(c.Mutation)
+	}
 	return n
 }
 
@@ -86,23 +92,21 @@ func (e *Event) Expired(now time.Time) bool { return e.TTL > 0 && now.After(e.Ti
 // Fingerprint tells apart two events that were published with one idempotency key: it covers what the publisher
 // set, but not TraceParent, which differs between a request and its repetition.
 func (e *Event) Fingerprint() [16]byte {
+	parts := []string{
+		e.Topic.path, e.Type, string(e.Data), e.Correlation, e.Except,
+		fmt.Sprint(e.TTL, e.Ephemeral, e.Urgent, len(e.To.Roles)),
+	}
+	return fingerprint(append(append(parts, e.To.Roles...), e.To.Users...)...)
+}
+
+// fingerprint hashes parts, each with its length, so that no two lists of parts run together.
+func fingerprint(parts ...string) [16]byte {
 	h := sha256.New()
 	var length [8]byte
-	write := func(s string) {
+	for _, s := range parts {
 		binary.LittleEndian.PutUint64(length[:], uint64(len(s)))
 		h.Write(length[:])
 		h.Write([]byte(s))
-	}
-	write(e.Topic.path)
-	write(e.Type)
-	write(string(e.Data))
-	write(e.Correlation)
-	write(e.Except)
-	write(fmt.Sprint(e.TTL, e.Ephemeral, e.Urgent, len(e.To.Roles)))
-	for _, names := range [][]string{e.To.Roles, e.To.Users} {
-		for _, name := range names {
-			write(name)
-		}
 	}
 	return [16]byte(h.Sum(nil))
 }

@@ -30,6 +30,9 @@ func (g Grant) MayRead(p Pattern) bool { return containedIn(p, g.Read) }
 // MayPublish reports whether t lies inside one of g's publish patterns.
 func (g Grant) MayPublish(t Topic) bool { return containedIn(Pattern(t), g.Publish) }
 
+// MayWrite reports whether t lies inside one of g's write patterns.
+func (g Grant) MayWrite(t Topic) bool { return containedIn(Pattern(t), g.Write) }
+
 func containedIn(p Pattern, granted []Pattern) bool {
 	return slices.ContainsFunc(granted, func(g Pattern) bool { return g.Contains(p) })
 }

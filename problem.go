@@ -14,13 +14,17 @@ const (
 	Forbidden        Code = "forbidden"
 	InvalidTopic     Code = "invalid-topic"
 	InvalidEvent     Code = "invalid-event"
+	InvalidMutation  Code = "invalid-mutation"
 	InvalidParameter Code = "invalid-parameter"
 	TooLarge         Code = "too-large"
 	NotFound         Code = "not-found"
 	MethodNotAllowed Code = "method-not-allowed"
 	UnsupportedMedia Code = "unsupported-media-type"
 	NotAcceptable    Code = "not-acceptable"
+	SchemaViolation  Code = "schema-violation"
+	VersionConflict  Code = "version-conflict"
 	KeyReused        Code = "key-reused"
+	WasCancelled     Code = "cancelled"
 	RateLimited      Code = "rate-limited"
 	Overloaded       Code = "overloaded"
 	NotReady         Code = "not-ready"
@@ -34,6 +38,8 @@ type Problem struct { //nolint:errname // RFC 9457's word
 	Detail     string        // what is wrong and with which value, in one sentence
 	RetryAfter time.Duration // when trying again may help; 0 when unknown or never
 	Limit      *LimitState   // the rate limit that refused, for RateLimit headers; nil otherwise
+	Conflict   *Conflict     // of VersionConflict; nil otherwise
+	Violations []Violation   // of SchemaViolation
 	Err        error         // the cause, for the log only
 }
 
@@ -50,6 +56,8 @@ var (
 	ErrOverloaded = &Problem{Code: Overloaded}
 	ErrNotFound   = &Problem{Code: NotFound}
 	ErrKeyReused  = &Problem{Code: KeyReused}
+	ErrConflict   = &Problem{Code: VersionConflict}
+	ErrCancelled  = &Problem{Code: WasCancelled}
 )
 
 // Error returns the detail behind the code.

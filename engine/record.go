@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"time"
 
 	"github.com/roxyhub/roxy"
@@ -15,6 +16,7 @@ import (
 //	version 1 · flags 1 · offset 8 · time 8 · total 8 (big-endian, time in Unix nanoseconds)
 //	ttl, when flagged · topic · type · by · audience, when flagged
 //	the lengths of id, correlation, except and traceparent, then their bytes
+//	change, when flagged: op 1 · version · mutation · patch · undo
 //	data · CRC-32C of all before, 4
 //
 // Lengths and ttl are uvarints; a string is its length and its bytes; an audience is one string that holds the number
@@ -28,7 +30,8 @@ const (
 	flagTTL    = 1 << 0
 	flagTo     = 1 << 1
 	flagUrgent = 1 << 2
-	flagsKnown = flagTTL | flagTo | flagUrgent
+	flagChange = 1 << 3
+	flagsKnown = flagTTL | flagTo | flagUrgent | flagChange
 )
 
 // Stamp is a record's place in its tenant's log. Offset and Total grow with every record and Time never decreases, so
@@ -51,6 +54,9 @@ func AppendRecord(dst []byte, e *roxy.Event) []byte {
 	if e.Urgent {
 		flags |= flagUrgent
 	}
+	if e.Change != nil {
+		flags |= flagChange
+	}
 	dst = append(dst, recordVersion, flags)
 	dst = append(dst, make([]byte, recordStamp-2)...)
 	if e.TTL != 0 {
@@ -68,6 +74,9 @@ func AppendRecord(dst []byte, e *roxy.Event) []byte {
 	}
 	for _, s := range own {
 		dst = append(dst, s...)
+	}
+	if e.Change != nil {
+		dst = appendChange(dst, e.Change)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(e.Data)))
 	dst = append(dst, e.Data...)
@@ -170,6 +179,10 @@ func (d *Decoder) decode(record []byte, stamp Stamp, e *roxy.Event) error {
 		total += own[i]
 	}
 	text := r.take(total)
+	var change *roxy.Change
+	if flags&flagChange != 0 {
+		change = r.change()
+	}
 	data := r.bytes()
 	if r.err == nil && len(r.rest) != 0 {
 		r.err = fmt.Errorf("%d bytes too many", len(r.rest))
@@ -197,7 +210,46 @@ func (d *Decoder) decode(record []byte, stamp Stamp, e *roxy.Event) error {
 	if len(data) > 0 {
 		e.Data = append(make([]byte, 0, len(data)), data...)
 	}
+	e.Change = change
 	return nil
+}
+
+// ops are spelled by their place.
+func ops() [3]roxy.Op { return [...]roxy.Op{roxy.Put, roxy.Patch, roxy.Delete} }
+
+func appendChange(dst []byte, c *roxy.Change) []byte {
+	known := ops()
+	dst = append(dst, byte(slices.Index(known[:], c.Op))) //nolint:gosec // one of three
+	dst = binary.AppendUvarint(dst, c.Version)
+	dst = appendString(dst, c.Mutation)
+	for _, half := range [...][]byte{c.Patch, c.Undo} {
+		dst = binary.AppendUvarint(dst, uint64(len(half)))
+		dst = append(dst, half...)
+	}
+	return dst
+}
+
+// change reads what appendChange wrote. It shares nothing with the record.
+func (f *fields) change() *roxy.Change {
+	op := f.take(1)
+	if f.err != nil {
+		return nil
+	}
+	known := ops()
+	if int(op[0]) >= len(known) {
+		f.err = fmt.Errorf("op %d", op[0])
+		return nil
+	}
+	c := &roxy.Change{Op: known[op[0]], Version: f.uvarint(), Mutation: string(f.bytes())}
+	patch, undo := f.bytes(), f.bytes()
+	both := append(append(make([]byte, 0, len(patch)+len(undo)), patch...), undo...)
+	if len(patch) > 0 {
+		c.Patch = both[:len(patch):len(patch)]
+	}
+	if len(undo) > 0 {
+		c.Undo = both[len(patch):]
+	}
+	return c
 }
 
 func (d *Decoder) topic(b []byte) (roxy.Topic, error) {

@@ -38,7 +38,7 @@ func decodeCloudEvents(body []byte, batch bool, maxBatch int) (events []roxy.Eve
 		events = make([]roxy.Event, 1)
 		err = d.cloudEvent(&events[0])
 	case d.PeekKind() == '[':
-		events, err = d.array(maxBatch, (*decoder).cloudEvent)
+		events, err = arrayOf(d, maxBatch, "event", (*decoder).cloudEvent)
 	default:
 		err = d.unexpected("an array of CloudEvents")
 	}

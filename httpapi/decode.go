@@ -28,7 +28,7 @@ func decodeEvents(body []byte, maxBatch int) (events []roxy.Event, array bool, e
 		err = d.event(&events[0])
 	case '[':
 		array = true
-		events, err = d.array(maxBatch, (*decoder).event)
+		events, err = arrayOf(d, maxBatch, "event", (*decoder).event)
 	default:
 		err = d.unexpected("an event or an array of events")
 	}
@@ -42,34 +42,38 @@ func decodeEvents(body []byte, maxBatch int) (events []roxy.Event, array bool, e
 }
 
 // decoder reads the tokens of one body.
-type decoder struct{ *jsontext.Decoder }
-
-func newDecoder(body []byte) *decoder {
-	return &decoder{jsontext.NewDecoder(bytes.NewBuffer(body))}
+type decoder struct {
+	*jsontext.Decoder
+	code roxy.Code // of what it refuses
 }
 
-// array reads an array of 1 to limit events, each by read.
-func (d *decoder) array(limit int, read func(*decoder, *roxy.Event) error) ([]roxy.Event, error) {
+func newDecoder(body []byte) *decoder {
+	return &decoder{jsontext.NewDecoder(bytes.NewBuffer(body)), roxy.InvalidEvent}
+}
+
+// arrayOf reads an array of 1 to limit values, each by read. what is the word for one.
+func arrayOf[T any](d *decoder, limit int, what string, read func(*decoder, *T) error) ([]T, error) {
 	if _, err := d.ReadToken(); err != nil {
 		return nil, d.syntax(err)
 	}
-	var events []roxy.Event
+	var all []T
 	for d.PeekKind() != ']' {
-		if len(events) == limit {
-			return nil, &roxy.Problem{Code: roxy.TooLarge, Detail: fmt.Sprintf("the array holds more than %d events", limit)}
+		if len(all) == limit {
+			return nil, &roxy.Problem{Code: roxy.TooLarge, Detail: fmt.Sprintf("the array holds more than %d %ss", limit, what)}
 		}
-		events = append(events, roxy.Event{})
-		if err := read(d, &events[len(events)-1]); err != nil {
+		var one T
+		if err := read(d, &one); err != nil {
 			return nil, err
 		}
+		all = append(all, one)
 	}
 	if _, err := d.ReadToken(); err != nil {
 		return nil, d.syntax(err)
 	}
-	if len(events) == 0 {
-		return nil, &roxy.Problem{Code: roxy.InvalidEvent, Detail: "the array holds no event"}
+	if len(all) == 0 {
+		return nil, &roxy.Problem{Code: d.code, Detail: "the array holds no " + what}
 	}
-	return events, nil
+	return all, nil
 }
 
 // event reads one object of docs/protocol.md §3. The rules of values that need no JSON are left to Event.Check.
@@ -289,7 +293,7 @@ func (d *decoder) end() error {
 	if errors.Is(err, io.EOF) {
 		return nil
 	}
-	return &roxy.Problem{Code: roxy.InvalidEvent, Detail: fmt.Sprintf("byte %d: something follows the JSON value", d.InputOffset())}
+	return &roxy.Problem{Code: d.code, Detail: fmt.Sprintf("byte %d: something follows the JSON value", d.InputOffset())}
 }
 
 // unexpected is what to answer when the next value is not of the kind that want describes.
@@ -311,12 +315,20 @@ func (d *decoder) fault(why string) error {
 	if member != "" {
 		why = member + ": " + why
 	}
-	return &roxy.Problem{Code: roxy.InvalidEvent, Member: member, Detail: why}
+	return &roxy.Problem{Code: d.code, Member: member, Detail: why}
+}
+
+// faultAt refuses a member of the object that was read last.
+func (d *decoder) faultAt(member, why string) error {
+	if of := d.member(); of != "" {
+		member = of + "." + member
+	}
+	return &roxy.Problem{Code: d.code, Member: member, Detail: why}
 }
 
 // syntax tells an error of the JSON reader.
 func (d *decoder) syntax(err error) error {
-	p := &roxy.Problem{Code: roxy.InvalidEvent} // without the cause, which quotes the body
+	p := &roxy.Problem{Code: d.code} // without the cause, which quotes the body
 	if errors.Is(err, io.EOF) {
 		p.Detail = "the body is empty"
 		return p

@@ -35,13 +35,17 @@ func table() []row {
 		{roxy.Forbidden, http.StatusForbidden, "Not allowed", "Ask whoever issues the token or keeps the policy for the grant.", 0},
 		{roxy.InvalidTopic, http.StatusBadRequest, "The topic is not valid", "Use 1 to 16 segments of A-Z a-z 0-9 _ . ~ : @ - that do not begin with roxy/.", 0},
 		{roxy.InvalidEvent, http.StatusBadRequest, "The event is not valid", "Correct the member at fault.", 0},
+		{roxy.InvalidMutation, http.StatusBadRequest, "The mutation is not valid", "Correct the member at fault.", 0},
 		{roxy.InvalidParameter, http.StatusBadRequest, "A parameter is not valid", "Correct the parameter or header at fault.", 0},
 		{roxy.TooLarge, http.StatusRequestEntityTooLarge, "Too large", "Send less in one event or request; keep large contents elsewhere and publish where they are.", 0},
 		{roxy.NotFound, http.StatusNotFound, "Not found", "Check the path and the identifiers in it.", 0},
 		{roxy.MethodNotAllowed, http.StatusMethodNotAllowed, "The method is not allowed here", "Use one of the methods of the Allow header.", 0},
 		{roxy.UnsupportedMedia, http.StatusUnsupportedMediaType, "The media type is not supported", "Send JSON in UTF-8 with Content-Type: application/json, or a CloudEvent.", 0},
 		{roxy.NotAcceptable, http.StatusNotAcceptable, "Nothing acceptable to answer with", "Send Accept: text/event-stream, or no Accept at all.", 0},
-		{roxy.KeyReused, http.StatusUnprocessableEntity, "The idempotency key was used for another event", "Use a new key for a new event, and the same event with the same key.", 0},
+		{roxy.SchemaViolation, http.StatusUnprocessableEntity, "The schema is violated", "Correct what the violations point at; GET /v1/openapi.json has the schemas.", 0},
+		{roxy.VersionConflict, http.StatusConflict, "Somebody else changed it meanwhile", "Look at current, decide what is wanted by now, and send that with the new version.", 0},
+		{roxy.KeyReused, http.StatusUnprocessableEntity, "The idempotency key was used for something else", "Use a new key for something new, and the same body with the same key.", 0},
+		{roxy.WasCancelled, http.StatusGone, "The mutation was cancelled", "Send it with a new id if it is wanted after all.", 0},
 		{roxy.RateLimited, http.StatusTooManyRequests, "Too many", "Wait for Retry-After, then go on more slowly.", time.Second},
 		{roxy.Overloaded, http.StatusServiceUnavailable, "The hub is overloaded", "Wait for Retry-After, then repeat the request with the same idempotency keys.", 2 * time.Second},
 		{roxy.NotReady, http.StatusServiceUnavailable, "The hub is not ready", "Wait for Retry-After, then repeat the request.", 2 * time.Second},
@@ -72,6 +76,10 @@ type problemBody struct {
 	Remedy     string    `json:"remedy,omitempty"`
 	RetryAfter string    `json:"retryAfter,omitempty"`
 
+	Current    jsontext.Value `json:"current,omitzero"`     // of a conflict: {topic, version, data, time}
+	Fields     []string       `json:"fields,omitempty"`     // that clash
+	Violations []violation    `json:"violations,omitempty"` // of a schema
+
 	wait time.Duration // RetryAfter
 }
 
@@ -85,8 +93,33 @@ func describe(p *roxy.Problem) problemBody {
 	if wait := retryAfter(p.RetryAfter, row.retry); wait > 0 {
 		body.RetryAfter, body.wait = wait.String(), wait
 	}
+	if c := p.Conflict; c != nil {
+		body.Fields = c.Fields
+		if c.Current != nil {
+			body.Current = appendEntity(nil, c.Current)
+		}
+	}
+	for _, v := range p.Violations {
+		body.Violations = append(body.Violations, violation(v))
+	}
 	return body
 }
+
+// violation is one place where a value breaks its schema.
+type violation struct {
+	Pointer string `json:"pointer"`
+	Keyword string `json:"keyword"`
+	Message string `json:"message"`
+}
+
+// Describe returns p as it is told, a JSON object.
+func Describe(p *roxy.Problem) []byte { return describe(p).encode() }
+
+// precondition is a conflict with a guard of the request's headers, which has a status of its own (RFC 9110 §13.2).
+type precondition struct{ error }
+
+// Unwrap returns the problem.
+func (p precondition) Unwrap() error { return p.error }
 
 // encode returns b as JSON.
 func (b problemBody) encode() []byte {
@@ -103,6 +136,9 @@ func (b problemBody) encode() []byte {
 func Write(w http.ResponseWriter, r *http.Request, err error) *roxy.Problem {
 	p := problemOf(err)
 	body := describe(p)
+	if _, ok := errors.AsType[precondition](err); ok {
+		body.Status = http.StatusPreconditionFailed
+	}
 	h := w.Header()
 	if body.wait > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(body.wait/time.Second)))

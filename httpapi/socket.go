@@ -70,12 +70,16 @@ func (h *host) Verify(ctx context.Context, token string) (roxy.Identity, error) 
 	return h.a.Auth.Verify(ctx, token)
 }
 
-// Publish implements ws.Host: what POST /v1/events does with a body of JSON.
-func (h *host) Publish(ctx context.Context, who roxy.Identity, events []byte) ([]byte, error) {
+// Commit implements ws.Host: what POST /v1/events and POST /v1/mutations do with a body of JSON.
+func (h *host) Commit(ctx context.Context, who roxy.Identity, op string, value []byte) ([]byte, error) {
 	if err := h.a.Limits.Memory(); err != nil {
 		return nil, err
 	}
-	p, err := readEvents(h.a, nil, events)
+	if op == "mutate" {
+		answer, _, err := h.a.commitMutations(ctx, who, value, func([]roxy.Mutation) error { return nil })
+		return answer, err
+	}
+	p, err := readEvents(h.a, nil, value)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/roxyhub/roxy"
+	"github.com/roxyhub/roxy/document"
 	"github.com/roxyhub/roxy/internal/deflate"
 	"github.com/roxyhub/roxy/internal/fanout"
 )
@@ -17,6 +18,8 @@ type class struct {
 	patterns []roxy.Pattern
 	types    []string // empty: every type
 	roles    []string
+	views    *views
+	hidden   ruleSet // what views hide from roles
 	encoding Encoding
 	gzip     *gzipClass // nil for a class that is not compressed
 	streams  int
@@ -64,18 +67,34 @@ func (c *class) give(r *fanout.Reader, f *encoded, e *roxy.Event) {
 	r.Wake()
 }
 
-// classKey spells what decides the bytes. Its parts cannot hold the separators.
-func classKey(sub *Subscription) string {
-	var b strings.Builder
-	b.WriteString(sub.Encoding.Name())
-	if sub.Gzip {
-		b.WriteString("+gzip")
+// view returns what the class does not see on a topic.
+func (c *class) view(topic roxy.Topic) *document.Hidden {
+	if c.hidden == (ruleSet{}) {
+		return nil
 	}
-	for _, p := range sub.Patterns {
-		b.WriteString("\x00p" + p.String())
+	return c.views.view(c.views.on(topic).and(c.hidden))
+}
+
+// classKey spells what decides the bytes. Its parts cannot hold the separators.
+func classKey(sub *Subscription, v *views) string {
+	var b strings.Builder
+	b.WriteString(viewKey(sub, v))
+	if sub.Gzip {
+		b.WriteString("\x00gzip")
 	}
 	for _, t := range sub.Types {
 		b.WriteString("\x00t" + t)
+	}
+	return b.String()
+}
+
+// viewKey spells what decides the bytes of entities.
+func viewKey(sub *Subscription, v *views) string {
+	var b strings.Builder
+	b.WriteString(sub.Encoding.Name())
+	b.WriteString("\x00v" + v.id)
+	for _, p := range sub.Patterns {
+		b.WriteString("\x00p" + p.String())
 	}
 	for _, r := range sub.Identity.Roles {
 		b.WriteString("\x00r" + r)

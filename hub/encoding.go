@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/roxyhub/roxy"
+	"github.com/roxyhub/roxy/document"
 )
 
 // Encoding is how a transport spells what the hub sends. It is stateless: the bytes of an event are the same for every
@@ -32,7 +33,9 @@ type (
 	// Hello is the first event of every stream.
 	Hello struct {
 		Connection string    `json:"connection"`
-		Cursor     string    `json:"cursor"`
+		Device     string    `json:"device,omitempty"`
+		Cursor     string    `json:"cursor,omitempty"` // none when a snapshot follows: its end is the first place to come back to
+		View       string    `json:"view"`             // another one means that the roles see more or less than before
 		Epoch      string    `json:"epoch"`
 		Heartbeat  string    `json:"heartbeat"`
 		Time       time.Time `json:"time"`
@@ -47,11 +50,21 @@ type (
 	Live struct {
 		Cursor   string `json:"cursor"`
 		Replayed uint64 `json:"replayed"`
+		Entities uint64 `json:"entities,omitempty"` // of the snapshot before
 	}
 	// Heartbeat says that the stream lives and has nothing to give up to Cursor.
 	Heartbeat struct {
 		Time   time.Time `json:"time"`
-		Cursor string    `json:"cursor"`
+		Cursor string    `json:"cursor,omitempty"` // none within a snapshot
+	}
+	// Receipt tells a device what became of one of its mutations.
+	Receipt struct {
+		ID      string          `json:"id"`
+		Status  roxy.Outcome    `json:"status"`
+		Topic   string          `json:"topic,omitempty"`
+		Version uint64          `json:"version,omitempty"`
+		Cursor  string          `json:"cursor,omitempty"`
+		Problem json.RawMessage `json:"problem,omitempty"`
 	}
 	// Bye says why the hub closes the stream.
 	Bye struct {
@@ -72,8 +85,9 @@ const (
 	Overload     Reason = "overload"
 )
 
-// appendEnvelope appends the JSON object that carries an event: topic, time, by, correlation, traceparent, data.
-func appendEnvelope(dst []byte, e *roxy.Event) []byte {
+// appendEnvelope appends the JSON object that carries an event to who does not see hidden: topic, time, by, correlation,
+// traceparent and data, or what changed of an entity.
+func appendEnvelope(dst []byte, e *roxy.Event, hidden *document.Hidden) []byte {
 	dst = append(dst, `{"topic":"`...)
 	dst = append(dst, e.Topic.String()...) // its characters need no escaping
 	dst = append(dst, `","time":"`...)
@@ -89,13 +103,48 @@ func appendEnvelope(dst []byte, e *roxy.Event) []byte {
 			dst = appendString(dst, m.value)
 		}
 	}
+	if e.Change != nil {
+		return appendChange(dst, e.Change, hidden)
+	}
 	dst = append(dst, `,"data":`...)
 	if e.Data == nil {
 		dst = append(dst, "null"...)
 	} else {
-		dst = append(dst, e.Data...)
+		dst = append(dst, redactData(e.Data, hidden)...)
 	}
 	return append(dst, '}')
+}
+
+// appendChange appends what is told of a change and the end of the object.
+func appendChange(dst []byte, c *roxy.Change, hidden *document.Hidden) []byte {
+	dst = append(dst, `,"op":"`...)
+	dst = append(dst, c.Op...)
+	dst = append(dst, `","version":`...)
+	dst = strconv.AppendUint(dst, c.Version, 10)
+	dst = append(dst, `,"base":`...)
+	dst = strconv.AppendUint(dst, c.Version-1, 10)
+	if c.Op != roxy.Delete {
+		dst = append(dst, `,"patch":`...)
+		dst = append(dst, hidden.ViewDelta(c.Undo, c.Patch)...)
+	}
+	if c.Mutation != "" {
+		dst = append(dst, `,"mutation":`...)
+		dst = appendString(dst, c.Mutation)
+	}
+	return append(dst, '}')
+}
+
+// redactData returns what is left of a published event's data. It is kept as it was sent, and has its canonical form
+// only where something has to be found in it.
+func redactData(data []byte, hidden *document.Hidden) []byte {
+	if hidden == nil {
+		return data
+	}
+	canonical, err := document.Patch(data)
+	if err != nil {
+		return []byte("null") // it was checked before; what cannot be looked into is not shown
+	}
+	return hidden.Redact(canonical)
 }
 
 // appendString appends s as a JSON string; plain ASCII, the usual case, takes no detour.

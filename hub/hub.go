@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -33,7 +34,11 @@ type Options struct {
 	ReplayRate    float64       // events per second that are read for streams that catch up, and given to them, all together; 0 is a million
 	ReplayBurst   int           // the same at once; 0 is 500,000
 	DrainOver     time.Duration // over which Close spreads its goodbyes; 0 is 30 s
-	Logger        *slog.Logger  // what an operator should know; nil discards
+	Fields        []FieldRule   // who may see which fields; SetFields changes them
+	Schemas       *Schemas      // nil allows everything
+	// Describe returns a problem as receipts tell it, a JSON object. Nil tells its code, member and detail.
+	Describe func(*roxy.Problem) []byte
+	Logger   *slog.Logger // what an operator should know; nil discards
 }
 
 // Coalesce lets the events of some topics wait for others before streams are written to: fewer writes for later events.
@@ -44,7 +49,7 @@ type Coalesce struct {
 
 // Hub is a running hub. Its methods may be called from any goroutine.
 type Hub struct {
-	log    engine.Log
+	store  Store
 	opts   Options
 	logger *slog.Logger
 	stats  *counters
@@ -53,6 +58,8 @@ type Hub struct {
 
 	revocations revocations
 	chunks      *chunks
+	snapshots   *snapshots
+	views       atomic.Pointer[views]
 	replays     *rate.Limiter
 	replayWait  time.Duration
 
@@ -69,17 +76,22 @@ type Hub struct {
 	loose      sync.WaitGroup // goroutines of streams that were parked
 }
 
-// Start returns a running Hub over log. Close the Hub first, then the engine.
-func Start(ctx context.Context, log engine.Log, opts Options) (*Hub, error) {
+// Start returns a running Hub over store. Close the Hub first, then the engine.
+func Start(ctx context.Context, store Store, opts Options) (*Hub, error) {
 	opts.fill()
+	views, err := newViews(opts.Fields)
+	if err != nil {
+		return nil, err
+	}
 	h := &Hub{
-		chunks: newChunks(log), replays: rate.NewLimiter(0, 0), replayWait: maxReplayWait,
-		log: log, opts: opts, logger: opts.Logger, stats: newCounters(), seed: maphash.MakeSeed(),
+		chunks: newChunks(store), snapshots: newSnapshots(store), replays: rate.NewLimiter(0, 0), replayWait: maxReplayWait,
+		store: store, opts: opts, logger: opts.Logger, stats: newCounters(), seed: maphash.MakeSeed(),
 		streams: make(map[string]*stream), idle: make(chan struct{}),
 	}
+	h.views.Store(views)
 	h.LimitReplays(opts.ReplayRate, opts.ReplayBurst)
 	for range runtime.GOMAXPROCS(0) {
-		h.shards = append(h.shards, &shard{hub: h, tail: log.Tail(), tenants: make(map[string]*tenant)})
+		h.shards = append(h.shards, &shard{hub: h, tail: store.Tail(), tenants: make(map[string]*tenant)})
 	}
 	parker, err := fanout.StartParker(runtime.GOMAXPROCS(0))
 	if err != nil {
@@ -142,6 +154,7 @@ func (h *Hub) Drain(ctx context.Context, over time.Duration) error {
 	h.dispatch.Wait()
 	h.stopParker()
 	h.loose.Wait()
+	h.snapshots.close()
 	return err
 }
 
@@ -186,6 +199,9 @@ func (o *Options) fill() {
 	}
 	if o.DrainOver == 0 {
 		o.DrainOver = 30 * time.Second
+	}
+	if o.Describe == nil {
+		o.Describe = describe
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -110,7 +110,7 @@ func TestEnvelopeEscapesWhatNeedsIt(t *testing.T) {
 		`{"topic":"orders/7","time":"0001-01-01T00:00:00Z","by":"line\u2028separator","data":1e400}`:     {By: "line\u2028separator", Data: []byte(`1e400`)},
 	} {
 		e.Topic = topic
-		if got := string(appendEnvelope(nil, &e)); got != want {
+		if got := string(appendEnvelope(nil, &e, nil)); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 	}
@@ -120,11 +120,11 @@ func TestClassKeyIgnoresTheOrderOfPatterns(t *testing.T) {
 	a := Subscription{Patterns: []roxy.Pattern{pattern(t, "b"), pattern(t, "a")}, Encoding: canaryEncoding{}}
 	b := Subscription{Patterns: []roxy.Pattern{pattern(t, "a"), pattern(t, "b")}, Encoding: canaryEncoding{}}
 	slices.SortFunc(a.Patterns, comparePatterns)
-	if classKey(&a) != classKey(&b) {
+	if classKey(&a, &views{}) != classKey(&b, &views{}) {
 		t.Error("two classes for one set of patterns")
 	}
 	b.Identity.Roles = []string{"waiter"}
-	if classKey(&a) == classKey(&b) {
+	if classKey(&a, &views{}) == classKey(&b, &views{}) {
 		t.Error("one class for two sets of roles")
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -90,7 +89,7 @@ func (h *Hub) commit(ctx context.Context, tenant string, events []roxy.Event) (e
 	ctx, cancel := context.WithTimeout(ctx, h.opts.CommitTimeout)
 	defer cancel()
 	began := time.Now()
-	receipt, err := h.log.Commit(ctx, tenant, events)
+	receipt, err := h.store.Commit(ctx, tenant, events)
 	if err == nil {
 		h.stats.commitLatency.Observe(time.Since(began).Seconds())
 		for i := range events {
@@ -98,19 +97,7 @@ func (h *Hub) commit(ctx context.Context, tenant string, events []roxy.Event) (e
 		}
 		return receipt, nil
 	}
-	var problem *roxy.Problem
-	if !errors.As(err, &problem) {
-		problem = &roxy.Problem{
-			Code: roxy.Overloaded, RetryAfter: time.Second, Err: err,
-			Detail: "the events could not be stored in time; whether they were is unknown: repeat with the same idempotency keys",
-		}
-		if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
-			problem.Detail = "the events could not be stored"
-			h.logger.LogAttrs(ctx, slog.LevelError, "commit failed", slog.String("tenant", tenant), slog.Int("events", len(events)), slog.Any("error", err))
-		}
-	}
-	h.stats.refused.add(string(problem.Code))
-	return engine.Receipt{}, problem
+	return engine.Receipt{}, h.failed(ctx, tenant, len(events), err)
 }
 
 // signal dispatches an ephemeral event; it is lost when nobody listens.

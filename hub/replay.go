@@ -39,6 +39,7 @@ func (st *stream) replay(ctx context.Context, until uint64) (given uint64, err e
 	query := engine.Query{After: st.sent, Until: until, Topics: st.sub.exactTopics()}
 	var pending []byte
 	var envelope []byte
+	hidden := st.views.hiddenFrom(st.sub.Identity.Roles)
 	events, scanned := 0, 0
 	flush := func(upTo uint64) error {
 		if events > 0 {
@@ -63,7 +64,7 @@ func (st *stream) replay(ctx context.Context, until uint64) (given uint64, err e
 			return given, err
 		}
 		if st.sub.takes(e) && !e.Expired(now) {
-			envelope = appendEnvelope(envelope[:0], e)
+			envelope = appendEnvelope(envelope[:0], e, st.views.view(st.views.on(e.Topic).and(hidden)))
 			pending = st.sub.Encoding.AppendEvent(pending, st.cursor(e.Offset), e.Type, envelope)
 			events++
 			given++

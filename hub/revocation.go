@@ -86,11 +86,11 @@ func (s *revocations) add(r roxy.Revocation) {
 // loadRevocations reads the set from its log.
 func (h *Hub) loadRevocations(ctx context.Context) error {
 	h.revocations = revocations{tokens: make(map[tokenKey]struct{}), users: make(map[userKey]time.Time)}
-	bounds, err := h.log.Bounds(ctx, revocationTenant)
+	bounds, err := h.store.Bounds(ctx, revocationTenant)
 	if err != nil {
 		return err
 	}
-	for e, err := range h.log.Read(ctx, revocationTenant, engine.Query{After: bounds.First - 1}) {
+	for e, err := range h.store.Read(ctx, revocationTenant, engine.Query{After: bounds.First - 1}) {
 		if err != nil {
 			return err
 		}

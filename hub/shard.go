@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/roxyhub/roxy"
+	"github.com/roxyhub/roxy/document"
 	"github.com/roxyhub/roxy/engine"
 	"github.com/roxyhub/roxy/internal/fanout"
 )
@@ -29,9 +30,9 @@ type shard struct {
 	dirty   []*class
 
 	// Of the event in hand, kept for their memory.
-	envelope []byte
-	matches  []*class
-	frames   []*encoded
+	matches   []*class
+	envelopes []*envelope
+	frames    []*encoded
 }
 
 // tenant is what a shard knows of one tenant with streams. Guarded by shard.mu.
@@ -48,9 +49,17 @@ type tenant struct {
 	moved      chan struct{} // closed when dispatched moves; nil when nobody waits
 }
 
-// encoded is the event in hand in one encoding. Encodings are compared, so they are comparable values.
+// envelope is the event in hand in one view.
+type envelope struct {
+	hidden *document.Hidden
+	text   []byte
+	fresh  bool // for the event in hand, not a previous one
+}
+
+// encoded is the event in hand in one encoding and view. Encodings are compared, so they are comparable values.
 type encoded struct {
 	encoding Encoding
+	hidden   *document.Hidden
 	text     []byte
 	fresh    bool   // for the event in hand, not a previous one
 	packed   []byte // text compressed; empty when that was not asked for
@@ -130,36 +139,67 @@ func (s *shard) deliver(t *tenant, e *roxy.Event, cursor roxy.Cursor) {
 		return
 	}
 	wait := s.hub.opts.coalesce(e)
-	s.envelope = appendEnvelope(s.envelope[:0], e)
-	for i := range s.frames {
-		s.frames[i].fresh = false
+	for _, v := range s.envelopes {
+		v.fresh = false
+	}
+	for _, f := range s.frames {
+		f.fresh = false
 	}
 	for _, c := range s.matches {
 		if c.takes(e.To) {
-			c.append(s.encode(c.encoding, cursor, e.Type), e)
+			c.append(s.encode(c, cursor, e), e)
 			s.markDirty(c, e.Urgent, wait)
 		}
 	}
 	for _, user := range e.To.Users {
 		for _, st := range t.users[user] {
 			if c := st.class; c.matched == t.events && !c.takes(e.To) {
-				c.give(st.reader, s.encode(c.encoding, cursor, e.Type), e)
+				c.give(st.reader, s.encode(c, cursor, e), e)
 			}
 		}
 	}
 }
 
-func (s *shard) encode(enc Encoding, cursor roxy.Cursor, eventType string) *encoded {
-	i := slices.IndexFunc(s.frames, func(f *encoded) bool { return f.encoding == enc })
-	if i < 0 {
-		i = len(s.frames)
-		s.frames = append(s.frames, &encoded{encoding: enc})
+// encode returns the event as the class is given it.
+func (s *shard) encode(c *class, cursor roxy.Cursor, e *roxy.Event) *encoded {
+	hidden := c.view(e.Topic)
+	var unused *encoded
+	for _, f := range s.frames {
+		switch {
+		case !f.fresh:
+			unused = f
+		case f.hidden == hidden && f.encoding == c.encoding:
+			return f
+		}
 	}
-	f := s.frames[i]
-	if !f.fresh {
-		f.text, f.packed, f.fresh = enc.AppendEvent(f.text[:0], cursor, eventType, s.envelope), f.packed[:0], true
+	if unused == nil {
+		unused = &encoded{}
+		s.frames = append(s.frames, unused)
 	}
+	f := unused
+	f.encoding, f.hidden, f.fresh = c.encoding, hidden, true
+	f.text, f.packed = c.encoding.AppendEvent(f.text[:0], cursor, e.Type, s.inView(hidden, e)), f.packed[:0]
 	return f
+}
+
+// inView returns the event's envelope for those who do not see hidden.
+func (s *shard) inView(hidden *document.Hidden, e *roxy.Event) []byte {
+	var unused *envelope
+	for _, v := range s.envelopes {
+		switch {
+		case !v.fresh:
+			unused = v
+		case v.hidden == hidden:
+			return v.text
+		}
+	}
+	if unused == nil {
+		unused = &envelope{}
+		s.envelopes = append(s.envelopes, unused)
+	}
+	unused.hidden, unused.fresh = hidden, true
+	unused.text = appendEnvelope(unused.text[:0], e, hidden)
+	return unused.text
 }
 
 // coalesce returns how long e may wait for others.
@@ -285,11 +325,12 @@ func (s *shard) join(t *tenant, st *stream, at uint64) (dispatched uint64, joine
 	if dispatched > at+joinGap {
 		return dispatched, false
 	}
-	key := classKey(&st.sub)
+	key := classKey(&st.sub, st.views)
 	c := t.classes[key]
 	if c == nil {
 		c = &class{
 			key: key, patterns: st.sub.Patterns, types: st.sub.Types, roles: st.sub.Identity.Roles, encoding: st.sub.Encoding,
+			views: st.views, hidden: st.views.hiddenFrom(st.sub.Identity.Roles),
 			log: fanout.NewLog(fanout.Limits{Bytes: s.hub.opts.QueueBytes, Frames: s.hub.opts.QueueEvents}),
 		}
 		if st.sub.Gzip {

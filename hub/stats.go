@@ -15,6 +15,10 @@ type Stats struct {
 	Resets         map[string]uint64 // roxy:reset by reason
 	Refused        map[string]uint64 // publishes that the engine refused, by code
 	EventsIn       uint64            // committed
+	Mutations      uint64            // committed
+	EntitiesOut    uint64            // given in snapshots
+	SheetsRead     uint64            // runs of entities read for snapshots
+	SheetsShared   uint64            // and given to another stream too
 	Duplicates     uint64            // publishes that repeated a key
 	Ephemeral      uint64
 	EventsOut      uint64 // events written to streams, replayed ones included
@@ -43,6 +47,8 @@ type counters struct {
 	resets         labelled
 	refused        labelled
 	eventsIn       atomic.Uint64
+	mutations      atomic.Uint64
+	entitiesOut    atomic.Uint64
 	duplicates     atomic.Uint64
 	ephemeral      atomic.Uint64
 	eventsOut      atomic.Uint64
@@ -71,6 +77,7 @@ func (h *Hub) Stats() Stats {
 	c := h.stats
 	s := Stats{
 		Connections: c.connections.copy(), Ended: c.ended.copy(), Resets: c.resets.copy(), Refused: c.refused.copy(),
+		Mutations: c.mutations.Load(), EntitiesOut: c.entitiesOut.Load(), SheetsRead: h.snapshots.read.Load(), SheetsShared: h.snapshots.shared.Load(),
 		EventsIn: c.eventsIn.Load(), Duplicates: c.duplicates.Load(), Ephemeral: c.ephemeral.Load(),
 		EventsOut: c.eventsOut.Load(), EventsReplayed: c.eventsReplayed.Load(),
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(), Lagged: c.lagged.Load(),

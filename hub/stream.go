@@ -44,9 +44,11 @@ type stream struct {
 	tenant *tenant
 	class  *class // nil while not joined; guarded by shard.mu
 	epoch  string
+	views  *views // what its roles see, for all of its life
 
 	// Owned by the stream's goroutine.
 	sent      uint64 // every event up to this offset that is for the stream was written
+	whole     bool   // it holds all up to sent: a snapshot, if one was asked for, was given to its end
 	lastWrite time.Time
 	gzip      *gzipStream // nil for a stream that is not compressed
 
@@ -132,7 +134,7 @@ func (st *stream) share(c *class) {
 
 // run gives the stream what it asked for until it ends, and returns why.
 func (st *stream) run(ctx context.Context, from start) error {
-	st.sent = from.offset
+	st.sent, st.whole = from.offset, !from.snapshot
 	if err := st.hello(from); err != nil {
 		return err
 	}
@@ -147,15 +149,18 @@ func (st *stream) run(ctx context.Context, from start) error {
 // cycle catches up, unless the stream has joined its class, and follows, again and again, until the stream ends or is parked.
 func (st *stream) cycle(ctx context.Context, live bool) error {
 	for {
-		var replayed uint64
+		var replayed, entities uint64
 		var err error
-		if st.class == nil {
+		if !st.whole {
+			entities, err = st.snapshot(ctx)
+		}
+		if err == nil && st.class == nil {
 			replayed, err = st.catchUp(ctx)
 		}
 		if err == nil && !live {
 			live = true
 			c := st.cursor(st.sent)
-			err = st.control(Control{Type: "roxy:live", Cursor: c, Data: Live{Cursor: c.String(), Replayed: replayed}})
+			err = st.control(Control{Type: "roxy:live", Cursor: c, Data: Live{Cursor: c.String(), Replayed: replayed, Entities: entities}})
 		}
 		if err == nil {
 			err = st.tail(ctx)
@@ -168,9 +173,13 @@ func (st *stream) cycle(ctx context.Context, live bool) error {
 		case errors.Is(err, errLagging):
 			st.hub.stats.lagged.Add(1)
 		case errors.Is(err, engine.ErrTrimmed):
-			bounds, boundsErr := st.hub.log.Bounds(ctx, st.sub.Identity.Tenant)
+			bounds, boundsErr := st.hub.store.Bounds(ctx, st.sub.Identity.Tenant)
 			if boundsErr != nil {
 				return boundsErr
+			}
+			st.epoch = bounds.Epoch
+			if st.sub.Snapshot {
+				st.whole, live = false, false
 			}
 			if err := st.reset("retention", bounds.Head); err != nil {
 				return err
@@ -184,13 +193,13 @@ func (st *stream) cycle(ctx context.Context, live bool) error {
 // hello is the first event. It moves the client to where the stream begins, unless a reset follows: a client that were
 // cut off between the two would come back from behind the hole, and never hear of it.
 func (st *stream) hello(from start) error {
-	retry, at := jitter(helloRetry), st.cursor(from.offset)
+	retry, at := jitter(helloRetry), st.place()
 	c := Control{Type: "roxy:hello", Cursor: at, Retry: retry}
 	if from.reset != "" {
 		c.Cursor, at = roxy.Cursor{}, *st.sub.After
 	}
 	c.Data = Hello{
-		Connection: st.sub.Connection, Cursor: at.String(), Epoch: st.epoch,
+		Connection: st.sub.Connection, Device: st.sub.Device, Cursor: cursorText(at), View: st.views.name(st.sub.Identity.Roles), Epoch: st.epoch,
 		Heartbeat: st.sub.Heartbeat.String(), Time: time.Now().UTC(), Retry: retry.Milliseconds(),
 	}
 	return st.control(c)
@@ -294,15 +303,22 @@ func (st *stream) due() error {
 }
 
 func (st *stream) heartbeat(now time.Time) Control {
-	c := st.cursor(st.sent)
-	return Control{Type: "roxy:heartbeat", Cursor: c, Data: Heartbeat{Time: now.UTC(), Cursor: c.String()}}
+	c := st.place()
+	return Control{Type: "roxy:heartbeat", Cursor: c, Data: Heartbeat{Time: now.UTC(), Cursor: cursorText(c)}}
 }
 
 func (st *stream) reset(reason string, offset uint64) error {
 	st.sent = offset
 	st.hub.stats.resets.add(reason)
-	c := st.cursor(offset)
-	return st.control(Control{Type: "roxy:reset", Cursor: c, Data: Reset{Reason: reason, Cursor: c.String()}})
+	return st.control(Control{Type: "roxy:reset", Cursor: st.place(), Data: Reset{Reason: reason, Cursor: st.cursor(offset).String()}})
+}
+
+// place is where the client may go on from: nowhere while it holds a part of a snapshot, which it would take for all.
+func (st *stream) place() roxy.Cursor {
+	if !st.whole {
+		return roxy.Cursor{}
+	}
+	return st.cursor(st.sent)
 }
 
 // bye tells the subscriber why the hub closes; it is the last write, and nobody minds when it fails.
@@ -376,9 +392,12 @@ func (st *stream) extend(to time.Time) bool {
 }
 
 func (st *stream) advance(offset uint64) {
-	if offset <= st.sent {
-		return
+	if offset > st.sent {
+		st.moveTo(offset)
 	}
+}
+
+func (st *stream) moveTo(offset uint64) {
 	st.sent = offset
 	st.mu.Lock()
 	st.position = offset

@@ -480,7 +480,7 @@ func TestCoalescedEventsWaitForOthers(t *testing.T) {
 // head returns the offset of the newest event of the bar.
 func (f fixture) head(t *testing.T) uint64 {
 	t.Helper()
-	b, err := f.log.Bounds(t.Context(), "bar")
+	b, err := f.store.Bounds(t.Context(), "bar")
 	if err != nil {
 		t.Fatal(err)
 	}

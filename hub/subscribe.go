@@ -21,6 +21,8 @@ type Subscription struct {
 	Types      []string       // only these; empty is every type
 	After      *roxy.Cursor   // resume behind it; nil is from now on, unless Earliest
 	Earliest   bool           // from the oldest retained event on
+	Snapshot   bool           // begin with the present entities, unless what was missed since After can be replayed
+	Device     string         // hears what became of its mutations; "" for none
 	Heartbeat  time.Duration  // something is sent at least this often
 	Encoding   Encoding
 	Gzip       bool   // what Encoding spells goes out as a gzip member, complete when the hub ends the stream
@@ -52,7 +54,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription, sink Sink) error 
 	}
 	st.token = &st.sub.Identity
 	st.tenant = st.shard.open(sub.Identity.Tenant)
-	bounds, err := h.log.Bounds(ctx, sub.Identity.Tenant)
+	bounds, err := h.store.Bounds(ctx, sub.Identity.Tenant)
 	if err != nil {
 		st.shard.close(st.tenant)
 		return &roxy.Problem{Code: roxy.NotReady, Detail: "the log cannot be read now", RetryAfter: time.Second, Err: err}
@@ -68,6 +70,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription, sink Sink) error 
 		st.shard.close(st.tenant)
 		return err
 	}
+	st.views = h.views.Load() // registered, so that whoever changes them finds the stream
 
 	h.logger.LogAttrs(ctx, st.level(), "stream opened", st.names(slog.String("transport", sub.Transport))...)
 	if err := st.run(ctx, from); !errors.Is(err, errParked) {
@@ -142,8 +145,9 @@ func (st *stream) outcome(err error) string {
 
 // start is where a stream begins.
 type start struct {
-	offset uint64
-	reset  string // why what was asked for cannot be replayed; "" when it can
+	offset   uint64
+	reset    string // why what was asked for cannot be replayed; "" when it can
+	snapshot bool   // the present entities come first
 }
 
 // start resolves what the subscription asks for. After a reset the stream begins at the head: the client fetches the
@@ -153,11 +157,11 @@ func (st *stream) start(b engine.Bounds) start {
 	case st.sub.Earliest:
 		return start{offset: b.First - 1}
 	case after == nil:
-		return start{offset: b.Head}
+		return start{offset: b.Head, snapshot: st.sub.Snapshot}
 	case after.Epoch != b.Epoch || after.Offset > b.Head: // a log that lost its end, from an old backup, is another life too
-		return start{offset: b.Head, reset: "epoch"}
+		return start{offset: b.Head, reset: "epoch", snapshot: st.sub.Snapshot}
 	case after.Offset+1 < b.First:
-		return start{offset: b.Head, reset: "retention"}
+		return start{offset: b.Head, reset: "retention", snapshot: st.sub.Snapshot}
 	default:
 		return start{offset: after.Offset}
 	}

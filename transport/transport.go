@@ -44,6 +44,22 @@ func ParseSubscription(query url.Values, lastEventID string, opts Options) (hub.
 			sub.Patterns, err = parsePatterns(values, opts.MaxTopics)
 		case "type":
 			sub.Types, err = parseTypes(values)
+		case "snapshot":
+			err = single(name, values, func(s string) error {
+				if s != "1" {
+					return invalid(name, "snapshot %.20q: want 1, or leave it out", s)
+				}
+				sub.Snapshot = true
+				return nil
+			})
+		case "device":
+			err = single(name, values, func(s string) error {
+				if err := roxy.CheckDevice(s); err != nil {
+					return invalid(name, "%v", err)
+				}
+				sub.Device = s
+				return nil
+			})
 		case "ticket": // the caller has read it
 		case "after":
 			err = single(name, values, func(s string) error { return resume(&sub, name, s) })
@@ -53,7 +69,7 @@ func ParseSubscription(query url.Values, lastEventID string, opts Options) (hub.
 				return err
 			})
 		default:
-			err = invalid(name, "unknown parameter %q: known are topic, type, after, heartbeat and ticket", name)
+			err = invalid(name, "unknown parameter %q: known are topic, type, after, snapshot, device, heartbeat and ticket", name)
 		}
 		if err != nil {
 			return hub.Subscription{}, err
@@ -66,6 +82,9 @@ func ParseSubscription(query url.Values, lastEventID string, opts Options) (hub.
 		if err := resume(&sub, "Last-Event-ID", lastEventID); err != nil {
 			return hub.Subscription{}, err
 		}
+	}
+	if sub.Snapshot && sub.Earliest {
+		return hub.Subscription{}, invalid("snapshot", "a snapshot is the present and %q the past: ask for one of them", earliest)
 	}
 	return sub, nil
 }

@@ -24,6 +24,8 @@ type call struct {
 	prints  [][16]byte         // the fingerprints of events that have an ID
 	bytes   int                // of all records
 	do      func(*group) error // what to write when it is not a Commit; runs on the committer
+	grows   bool               // do takes space, and is refused on a full disk
+	then    func()             // runs on the committer once the group is durable, before anything else is written; nil for nothing
 
 	state atomic.Int32
 	done  chan result // of capacity 1

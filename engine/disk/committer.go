@@ -7,6 +7,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/roxyhub/roxy"
 	"github.com/roxyhub/roxy/engine"
 )
 
@@ -62,12 +63,12 @@ func (e *Engine) commitGroup(calls []*call, bytes int) {
 		err := e.failed()
 		switch {
 		case err != nil:
+		case full != nil && (len(c.events) > 0 || c.grows):
+			err = full
 		case c.do != nil:
 			if err = c.do(g); err == nil {
 				g.answer(c, engine.Receipt{})
 			}
-		case full != nil && len(c.events) > 0:
-			err = full
 		default:
 			err = g.append(c)
 		}
@@ -101,11 +102,13 @@ type group struct {
 	events   uint64
 	bytes    uint64
 	scope    []byte
-	seen     *pebble.Iterator // over the receipts of earlier groups; nil until one is looked for
+	seen     *pebble.Iterator          // over what earlier groups keep of keys; nil until one is looked for
+	results  map[string]*engine.Result // of this group's mutations, by scope
+	states   map[string]*engine.State  // of this group's entities, by key
 }
 
 func newGroup(e *Engine, now time.Time) *group {
-	return &group{e: e, now: now, batch: e.db.NewBatch(), keys: make(map[string]receipt)}
+	return &group{e: e, now: now, batch: e.db.NewBatch(), keys: make(map[string]receipt), results: make(map[string]*engine.Result), states: make(map[string]*engine.State)}
 }
 
 // close gives back what the group holds of Pebble. What goes wrong here has been told by what went wrong before.
@@ -172,39 +175,42 @@ func (g *group) dedupe(c *call, head uint64) (entries []engine.Entry, fresh int,
 
 // place writes the new events of c into the batch and moves t's head.
 func (g *group) place(c *call, t *tenant, entries []engine.Entry) {
-	m := &t.meta
-	at := max(g.now.UnixNano(), m.last)
-	when := time.Unix(0, at).UTC()
-	run := g.run(t)
 	for i := range c.events {
 		if entries[i].Duplicate {
 			continue
 		}
-		ev, record := &c.events[i], c.records[i]
-		m.head++
-		m.total += uint64(len(record))
-		m.last = at
-		ev.Offset, ev.Time = m.head, when
-		engine.StampRecord(record, engine.Stamp{Offset: m.head, Time: when, Total: m.total})
-
-		op := g.batch.SetDeferred(len(t.name)+10, len(record))
-		appendLogKey(op.Key[:0], t.name, m.head)
-		copy(op.Value, record)
-		_ = op.Finish() // it fails for indexed batches only
-		op = g.batch.SetDeferred(len(t.name)+11+len(ev.Topic.String()), 0)
-		appendTopicKey(op.Key[:0], t.name, ev.Topic, m.head)
-		_ = op.Finish()
+		ev := &c.events[i]
+		g.put(t, ev, c.records[i])
 		if ev.ID != "" {
 			g.scope = appendScope(g.scope[:0], t.name, ev.By, ev.ID)
-			op = g.batch.SetDeferred(5+len(g.scope), receiptBytes)
+			op := g.batch.SetDeferred(5+len(g.scope), receiptBytes)
 			appendReceiptKey(op.Key[:0], g.e.bucket(g.now), g.scope)
-			receipt{offset: m.head, time: g.now, print: c.prints[i]}.put(op.Value)
+			receipt{offset: ev.Offset, time: g.now, print: c.prints[i]}.put(op.Value)
 			_ = op.Finish()
 		}
-		run.Events = append(run.Events, *ev)
-		g.events++
-		g.bytes += uint64(len(record))
 	}
+}
+
+// put writes one event, whose record is not yet stamped, behind t's head. t is touched.
+func (g *group) put(t *tenant, ev *roxy.Event, record []byte) {
+	m := &t.meta
+	m.last = max(g.now.UnixNano(), m.last)
+	m.head++
+	m.total += uint64(len(record))
+	ev.Offset, ev.Time = m.head, time.Unix(0, m.last).UTC()
+	engine.StampRecord(record, engine.Stamp{Offset: m.head, Time: ev.Time, Total: m.total})
+
+	op := g.batch.SetDeferred(len(t.name)+10, len(record))
+	appendLogKey(op.Key[:0], t.name, m.head)
+	copy(op.Value, record)
+	_ = op.Finish() // it fails for indexed batches only
+	op = g.batch.SetDeferred(len(t.name)+11+len(ev.Topic.String()), 0)
+	appendTopicKey(op.Key[:0], t.name, ev.Topic, m.head)
+	_ = op.Finish()
+	run := g.run(t)
+	run.Events = append(run.Events, *ev)
+	g.events++
+	g.bytes += uint64(len(record))
 }
 
 // run returns the tenant's events of this group. The tenant is touched.
@@ -270,10 +276,14 @@ func (g *group) publish() {
 		t.durable.Store(t.meta.bounds())
 		g.e.noteGrowth(t)
 	}
+	g.e.states.put(g.states)
 	if len(g.runs) > 0 {
 		g.e.tails.publish(g.runs, g.bytes+g.events*eventOverhead)
 	}
 	for i, c := range g.answered {
+		if c.then != nil {
+			c.then()
+		}
 		c.done <- result{receipt: g.receipts[i]}
 	}
 }

@@ -80,6 +80,8 @@ type Engine struct {
 	closed    bool         // guarded by readGate
 	closeErr  func() error
 	failure   atomic.Pointer[error] // why nothing can be written any more
+	broken    chan struct{}         // closed with failure
+	states    stateCache            // the committer's
 	stopped   chan struct{}         // closed when the committer has ended
 	overgrown chan string           // tenants with too many events, for the janitor
 	reclaim   chan string           // tenants that were trimmed on a full disk, for the janitor
@@ -113,6 +115,7 @@ func Open(dir string, opts Options) (*Engine, error) {
 		stopped:   make(chan struct{}),
 		overgrown: make(chan string, 16),
 		reclaim:   make(chan string, 16),
+		broken:    make(chan struct{}),
 		stats:     newCounters(),
 	}
 	e.tenants.byName = make(map[string]*tenant)
@@ -208,6 +211,7 @@ func (e *Engine) enter() (leave func(), err error) {
 func (e *Engine) fail(err error) {
 	err = fmt.Errorf("the store cannot be written any more and must be opened again: %w", err)
 	if e.failure.CompareAndSwap(nil, &err) {
+		close(e.broken)
 		e.log.Error("store failed", "err", err)
 	}
 }

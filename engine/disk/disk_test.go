@@ -51,4 +51,8 @@ func TestContract(t *testing.T) {
 		t.Helper()
 		return open(t, Options{})
 	})
+	enginetest.Entities(t, func(t *testing.T) enginetest.Stateful {
+		t.Helper()
+		return open(t, Options{})
+	})
 }

@@ -15,6 +15,8 @@ import (
 //	l tenant 0 offset(8)                       → engine record
 //	t tenant 0 segment(6) topic 0 low(2)       → nothing; the event at offset segment<<16|low is on topic
 //	i bucket(4) tenant 0 len(by) by id         → receipt
+//	e tenant 0 topic                           → engine state record
+//	r bucket(4) tenant 0 len(by) by id         → engine result record, of a mutation
 //
 // A tenant and a topic never hold a zero byte, so no name is the beginning of another one's keys.
 const (
@@ -22,6 +24,8 @@ const (
 	keyLog     = 'l'
 	keyTopic   = 't'
 	keyReceipt = 'i'
+	keyEntity  = 'e'
+	keyResult  = 'r'
 
 	segmentBits = 16 // 65,536 events to a segment of the topic index
 )
@@ -60,12 +64,26 @@ func appendTopicKey(dst []byte, tenant string, topic roxy.Topic, offset uint64) 
 // indexedLow returns the low 16 bits of the offset that an index key stands for.
 func indexedLow(key []byte) uint64 { return uint64(binary.BigEndian.Uint16(key[len(key)-2:])) }
 
-func appendBucketKey(dst []byte, bucket uint32) []byte {
-	return binary.BigEndian.AppendUint32(append(dst, keyReceipt), bucket)
+// appendBucketKey appends what all keys of one kind and one span of time begin with.
+func appendBucketKey(dst []byte, kind byte, bucket uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(dst, kind), bucket)
 }
 
 func appendReceiptKey(dst []byte, bucket uint32, scope []byte) []byte {
-	return append(appendBucketKey(dst, bucket), scope...)
+	return append(appendBucketKey(dst, keyReceipt, bucket), scope...)
+}
+
+func resultKey(bucket uint32, scope []byte) []byte {
+	return append(appendBucketKey(nil, keyResult, bucket), scope...)
+}
+
+// entityPrefix is what the keys of all entities of a tenant begin with.
+func entityPrefix(tenant string) []byte {
+	return append(append([]byte{keyEntity}, tenant...), 0)
+}
+
+func entityKey(tenant string, topic roxy.Topic) []byte {
+	return append(entityPrefix(tenant), topic.String()...)
 }
 
 // appendScope appends within what an idempotency key is unique: tenant, publisher and the key itself.

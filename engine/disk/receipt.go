@@ -47,37 +47,48 @@ func (g *group) lookUp(scope []byte) (receipt, bool, error) {
 	if r, ok := g.keys[string(scope)]; ok {
 		return r, true, nil
 	}
+	var r receipt
+	found, err := g.seek(keyReceipt, scope, func(value []byte) (at time.Time, err error) {
+		r, err = readReceipt(value)
+		return r.time, err
+	})
+	return r, found, err
+}
+
+// seek looks a scope up among what earlier groups kept of one kind, and reports whether read found something younger
+// than IdempotencyTTL.
+func (g *group) seek(kind byte, scope []byte, read func(value []byte) (time.Time, error)) (bool, error) {
 	if g.seen == nil {
 		// One iterator for the group, and the filters of all levels: DB.Get leaves out the last level's, where nearly
 		// all keys are, and then reads a block for each of them (46,000 keyed commits/s instead of 100,000).
 		it, err := g.e.db.NewIter(&pebble.IterOptions{
-			LowerBound: []byte{keyReceipt}, UpperBound: []byte{keyReceipt + 1}, UseL6Filters: true,
+			LowerBound: []byte{keyReceipt}, UpperBound: []byte{keyResult + 1}, UseL6Filters: true,
 		})
 		if err != nil {
-			return receipt{}, false, storeError(err)
+			return false, storeError(err)
 		}
 		g.seen = it
 	}
 	var key []byte
 	for _, bucket := range [...]uint32{g.e.bucket(g.now), g.e.bucket(g.now) - 1} {
-		key = appendReceiptKey(key[:0], bucket, scope)
+		key = append(appendBucketKey(key[:0], kind, bucket), scope...)
 		if !g.seen.SeekPrefixGE(key) {
 			if err := g.seen.Error(); err != nil {
-				return receipt{}, false, storeError(err)
+				return false, storeError(err)
 			}
 			continue
 		}
 		value, err := g.seen.ValueAndErr()
 		if err != nil {
-			return receipt{}, false, storeError(err)
+			return false, storeError(err)
 		}
-		r, err := readReceipt(value)
+		at, err := read(value)
 		if err != nil {
-			return receipt{}, false, err
+			return false, err
 		}
-		if g.now.Sub(r.time) < g.e.opts.IdempotencyTTL {
-			return r, true, nil
+		if g.now.Sub(at) < g.e.opts.IdempotencyTTL {
+			return true, nil
 		}
 	}
-	return receipt{}, false, nil
+	return false, nil
 }

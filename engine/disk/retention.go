@@ -270,7 +270,12 @@ func (e *Engine) dropReceipts() error {
 			return nil
 		}
 		g.e.dropped = old
-		return g.batch.DeleteRange(appendBucketKey(nil, 0), appendBucketKey(nil, old), nil)
+		for _, kind := range []byte{keyReceipt, keyResult} {
+			if err := g.batch.DeleteRange(appendBucketKey(nil, kind, 0), appendBucketKey(nil, kind, old), nil); err != nil {
+				return err
+			}
+		}
+		return nil
 	}}
 	_, err := e.submit(context.Background(), c)
 	return err

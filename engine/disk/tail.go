@@ -44,6 +44,13 @@ func (ts *tails) publish(committed []engine.Committed, bytes uint64) {
 	ts.last = n
 }
 
+// next returns what is closed when the next group is published.
+func (ts *tails) next() <-chan struct{} {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	return ts.last.ready
+}
+
 // lag returns how far the slowest tail is behind.
 func (ts *tails) lag() uint64 {
 	ts.mu.Lock()

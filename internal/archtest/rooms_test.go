@@ -17,19 +17,20 @@ func rooms() []room {
 		{"internal/deflate", nil, nil, "bytes to bytes"},
 		{"internal/fanout", []string{"internal/deflate"}, nil, "moves bytes and knows no events: that keeps it fast and testable alone"},
 
-		{"engine", []string{""}, nil, "the contract between the hub and a store"},
-		{"engine/enginetest", []string{"", "engine"}, nil, "the contract as a test suite: it takes a constructor and knows no engine"},
+		{"document", []string{""}, nil, "bytes to bytes: what an entity's JSON is, and what of it a view shows"},
+		{"engine", []string{"", "document"}, nil, "the contract between the hub and a store"},
+		{"engine/enginetest", []string{"", "document", "engine"}, nil, "the contract as a test suite: it takes a constructor and knows no engine"},
 		{"engine/disk", []string{"", "engine", "internal/measure"}, []string{"engine/enginetest"}, "one engine; it knows the contract and not who uses it"},
 		{"auth", []string{""}, nil, "who somebody is; whether a grant suffices is for the hub to say"},
 		{"limit", []string{""}, nil, "how much somebody may"},
 
-		{"hub", []string{"", "engine", "internal/deflate", "internal/fanout", "internal/measure"}, []string{"engine/disk", "transport/sse"}, "dispatch; it is told identities and takes any engine and transport"},
+		{"hub", []string{"", "document", "engine", "internal/deflate", "internal/fanout", "internal/measure"}, []string{"engine/disk", "transport/sse"}, "dispatch; it is told identities and takes any engine and transport"},
 
 		{"transport", []string{"", "hub"}, nil, "what all transports share"},
 		{"transport/transporttest", []string{"", "engine/disk", "hub", "internal/fanout"}, nil, "what every transport must do, as tests over a real log; it knows none of them"},
 		{"transport/sse", []string{"", "hub", "transport"}, []string{"transport/transporttest"}, "one transport; it knows no other, and no listener"},
 		{"transport/ws", []string{"", "hub", "internal/deflate", "transport"}, []string{"engine/disk", "transport/transporttest"}, "as above; what a listener decides it is handed"},
-		{"httpapi", []string{"", "auth", "hub", "limit", "transport", "transport/sse", "transport/ws"}, []string{"engine/disk"}, "the public listener; the engine is behind the hub"},
+		{"httpapi", []string{"", "auth", "document", "hub", "limit", "transport", "transport/sse", "transport/ws"}, []string{"engine/disk"}, "the public listener; the engine is behind the hub"},
 		{"admin", []string{"", "auth", "hub", "httpapi", "internal/measure"}, []string{"engine/disk", "limit"}, "the operator's listener; httpapi for its table of problems, so that both listeners refuse in the same words"},
 		{"internal/telemetry", []string{"", "auth", "engine/disk", "hub", "internal/fanout", "internal/measure", "limit"}, []string{"transport/sse"}, "reads everybody's Stats, so nobody but cmd may import it"},
 

@@ -79,7 +79,7 @@ func (host) Verify(context.Context, string) (roxy.Identity, error) {
 	return roxy.Identity{}, &roxy.Problem{Code: roxy.Unauthenticated, Detail: "no token is known here"}
 }
 
-func (h host) Publish(ctx context.Context, who roxy.Identity, events []byte) ([]byte, error) {
+func (h host) Commit(ctx context.Context, who roxy.Identity, _ string, events []byte) ([]byte, error) {
 	topic, err := roxy.ParseTopic("orders/1")
 	if err != nil {
 		return nil, err

@@ -47,7 +47,7 @@ func TestASilentSocketNeedsNoGoroutine(t *testing.T) {
 			c.want(t, `[{"id":"`, "roxy:live")
 		}
 		parked()
-		if _, err := (host{s.Hub}).Publish(t.Context(), s.who, []byte(`"round"`)); err != nil {
+		if _, err := (host{s.Hub}).Commit(t.Context(), s.who, "publish", []byte(`"round"`)); err != nil {
 			t.Fatal(err)
 		}
 		for _, c := range clients {

@@ -23,9 +23,11 @@ type request struct {
 func membersOf(op string) (members []string, known bool) {
 	switch op {
 	case "subscribe":
-		return []string{"topic", "type", "after", "heartbeat"}, true
+		return []string{"topic", "type", "after", "snapshot", "device", "heartbeat"}, true
 	case "publish":
 		return []string{"events"}, true
+	case "mutate":
+		return []string{"mutations"}, true
 	case "refresh":
 		return []string{"token"}, true
 	case "unsubscribe", "ping":
@@ -58,7 +60,7 @@ func parseRequest(b []byte) (request, error) {
 	}
 	allowed, known := membersOf(req.op)
 	if !known {
-		return req, invalid("op", "op %.32q is none of subscribe, unsubscribe, publish, ping and refresh", req.op)
+		return req, invalid("op", "op %.32q is none of subscribe, unsubscribe, publish, mutate, ping and refresh", req.op)
 	}
 	for name := range req.members {
 		if !slices.Contains(allowed, name) {
@@ -92,6 +94,16 @@ func (r *request) query() (url.Values, error) {
 				return nil, invalid(name, "%s: want an array of strings", name)
 			}
 			query[name] = list
+			continue
+		}
+		if name == "snapshot" {
+			switch value.Kind() {
+			case 't':
+				query[name] = []string{"1"}
+			case 'f':
+			default:
+				return nil, invalid(name, "%s: want true or false", name)
+			}
 			continue
 		}
 		s, ok := text(value)

@@ -87,7 +87,9 @@ func (s *session) do(ctx context.Context, req request, encoding hub.Encoding) ([
 	s.peer.Identity = who
 	switch req.op {
 	case "publish":
-		return s.publish(ctx, req)
+		return s.commit(ctx, req, "events", "one event or an array of events")
+	case "mutate":
+		return s.commit(ctx, req, "mutations", "one mutation or an array of mutations")
 	case "subscribe":
 		return nil, s.subscribe(ctx, req, encoding)
 	default:
@@ -140,14 +142,15 @@ func (s *session) unsubscribe(ctx context.Context, req request) ([]byte, error) 
 	return accept(req.ref, struct{}{}), nil
 }
 
-func (s *session) publish(ctx context.Context, req request) ([]byte, error) {
-	events, ok := req.members["events"]
+// commit has the host do something durable with a member of the request, and returns its answer as members of ours.
+func (s *session) commit(ctx context.Context, req request, member, what string) ([]byte, error) {
+	value, ok := req.members[member]
 	if !ok {
-		return nil, invalid("events", "events is required: one event or an array of events")
+		return nil, invalid(member, "%s is required: %s", member, what)
 	}
-	members, err := s.opts.Host.Publish(ctx, s.peer.Identity, events)
+	members, err := s.opts.Host.Commit(ctx, s.peer.Identity, req.op, value)
 	if err != nil {
-		return nil, within("events", err)
+		return nil, within(member, err)
 	}
 	return append(accepted(req.ref), append([]byte{','}, members[1:]...)...), nil
 }

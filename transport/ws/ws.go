@@ -40,8 +40,9 @@ type Host interface {
 	Still(who roxy.Identity) (roxy.Identity, error)
 	// Verify returns whom a token names.
 	Verify(ctx context.Context, token string) (roxy.Identity, error)
-	// Publish publishes events, which is one as JSON or an array, and returns the members of the answer as an object.
-	Publish(ctx context.Context, who roxy.Identity, events []byte) ([]byte, error)
+	// Commit does what op asks with value, the JSON of one or an array of events (publish) or mutations (mutate), and
+	// returns the members of the answer as an object.
+	Commit(ctx context.Context, who roxy.Identity, op string, value []byte) ([]byte, error)
 	// Problem returns what the subscriber may be told of err, as an object.
 	Problem(err error) []byte
 }

@@ -164,7 +164,8 @@ func (s *snapshot) States(ctx context.Context, after roxy.Topic) iter.Seq2[engin
 func prefixes(patterns []roxy.Pattern) []string {
 	all := make([]string, len(patterns))
 	for i, p := range patterns {
-		all[i], _, _ = strings.Cut(p.String(), "*")
+		path := strings.TrimSuffix(p.String(), "/**") // which stands for no segment, too
+		all[i], _, _ = strings.Cut(path, "*")
 	}
 	slices.Sort(all)
 	var least []string

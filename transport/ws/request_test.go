@@ -28,10 +28,10 @@ func TestParseRequestNamesWhatIsWrong(t *testing.T) {
 		"an empty ref":       {`{"op":"ping","ref":""}`, "", "ref", "ref: "},
 		"a long ref":         {`{"op":"ping","ref":"` + strings.Repeat("x", 200) + `"}`, "", "ref", "ref: "},
 		"no op":              {`{"ref":"1"}`, "1", "op", "op is required"},
-		"an unknown op":      {`{"op":"mutate","ref":"1"}`, "1", "op", `"mutate" is none of`},
+		"an unknown op":      {`{"op":"ack","ref":"1"}`, "1", "op", `"ack" is none of`},
 		"an unknown member":  {`{"op":"ping","ref":"1","topic":[]}`, "1", "topic", `unknown member "topic"; ping has op, ref and no more`},
 		"a member twice":     {`{"op":"ping","ref":"1","ref":"2"}`, "", "ref", "given twice"},
-		"snapshot":           {`{"op":"subscribe","ref":"1","topic":["a"],"snapshot":true}`, "1", "snapshot", "unknown member"},
+		"snapshot":           {`{"op":"subscribe","ref":"1","topic":["a"],"snapshot":true}`, "1", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			req, err := parseRequest([]byte(tt.text))

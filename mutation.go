@@ -127,6 +127,7 @@ type MutationResult struct {
 	Topic   Topic
 	Version uint64   // that it made; 0 unless Committed
 	Cursor  Cursor   // of its event; zero unless Committed
+	Created bool     // nothing lived at Topic before
 	Problem *Problem // why it was Refused or Cancelled; nil otherwise
 
 	Duplicate bool // it was decided before: this is the stored result

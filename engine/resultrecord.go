@@ -25,6 +25,8 @@ type Result struct {
 const (
 	resultFormat = 1
 	resultFixed  = 1 + 16 + 8 + 1
+
+	resultCreated = 1 << 7 // beside the outcome
 )
 
 // outcomes are spelled by their place.
@@ -53,6 +55,9 @@ func AppendResult(dst []byte, r *Result) []byte {
 		if o == r.Outcome {
 			code = byte(i)
 		}
+	}
+	if r.Created {
+		code |= resultCreated
 	}
 	dst = append(dst, code)
 	dst = binary.AppendUvarint(dst, r.Version)
@@ -92,12 +97,12 @@ func readResult(record []byte) (Result, error) {
 	if crc32.Checksum(record[:end], castagnoli()) != binary.BigEndian.Uint32(record[end:]) {
 		return Result{}, errors.New("a wrong checksum")
 	}
-	known := outcomes()
-	if record[0] != resultFormat || int(record[resultFixed-1]) >= len(known) {
-		return Result{}, fmt.Errorf("format %d, outcome %d", record[0], record[resultFixed-1])
+	known, code := outcomes(), record[resultFixed-1]
+	if record[0] != resultFormat || int(code&^resultCreated) >= len(known) {
+		return Result{}, fmt.Errorf("format %d, outcome %d", record[0], code)
 	}
 	r := Result{Print: [16]byte(record[1:17]), Kept: time.Unix(0, int64(binary.BigEndian.Uint64(record[17:])))} //nolint:gosec // as AppendResult wrote it
-	r.Outcome = known[record[resultFixed-1]]
+	r.Outcome, r.Created = known[code&^resultCreated], code&resultCreated != 0
 	f := &fields{rest: record[resultFixed:end]}
 	r.Version, r.Cursor.Offset, r.Cursor.Epoch = f.uvarint(), f.uvarint(), string(f.bytes())
 	topic, problem := f.bytes(), f.bytes()

@@ -209,7 +209,11 @@ func (a *api) write(x *exchange, r *http.Request) error {
 	}
 	done := &results[0]
 	x.Header().Set("ETag", etag(done.Version))
-	x.answer(appendResult(nil, done))
+	status := http.StatusOK
+	if done.Created {
+		status = http.StatusCreated
+	}
+	x.answerWith(status, appendResult(nil, done))
 	return nil
 }
 

@@ -43,12 +43,15 @@ func (x *exchange) readUntil(t time.Time) {
 }
 
 // answer sends JSON with status 200.
-func (x *exchange) answer(body []byte) {
+func (x *exchange) answer(body []byte) { x.answerWith(http.StatusOK, body) }
+
+// answerWith sends JSON.
+func (x *exchange) answerWith(status int, body []byte) {
 	h := x.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	x.WriteHeader(http.StatusOK)
+	x.WriteHeader(status)
 	_, _ = x.Write(body) //nolint:gosec // JSON by its media type, and nosniff; an error means that nobody waits for it
 }
 

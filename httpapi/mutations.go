@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -321,7 +322,7 @@ func (a *api) cancel(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	result, err := a.Hub.Cancel(r.Context(), who, r.PathValue("id"))
+	result, err := a.Hub.Cancel(r.Context(), who, cmp.Or(r.PathValue("id"), "status"))
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ func (a *api) routes() []route {
 		{http.MethodPost, "/v1/mutations", a.mutate},
 		{http.MethodPost, "/v1/mutations/status", a.mutationStatus},
 		{http.MethodDelete, "/v1/mutations/{id}", a.cancel},
+		{http.MethodDelete, "/v1/mutations/status", a.cancel}, // a mutation may have this id, too
 		{http.MethodGet, "/v1/stream", a.stream},
 		{http.MethodGet, "/v1/ws", a.socket},
 		{http.MethodGet, "/v1/ping", a.ping},
@@ -38,19 +39,31 @@ func (a *api) routes() []route {
 // mux serves the routes. Whatever else is asked for is answered with a problem, too.
 func (a *api) mux() http.Handler {
 	mux := http.NewServeMux()
+	paths := make(map[string]map[string]http.Handler) // by path and method: with methods in its patterns a mux takes …/status and …/{id} for conflicting
 	methods := make(map[string][]string)
+	add := func(path, method string, h http.Handler) {
+		if paths[path] == nil {
+			paths[path] = make(map[string]http.Handler)
+		}
+		paths[path][method] = h
+		methods[path] = append(methods[path], method)
+	}
 	for _, r := range a.routes() {
-		mux.Handle(r.method+" "+r.path, a.serve(r.handler))
-		methods[r.path] = append(methods[r.path], r.method)
+		h := a.serve(r.handler)
+		add(r.path, r.method, h)
 		if r.method == http.MethodGet && !endless(r.path) {
-			methods[r.path] = append(methods[r.path], http.MethodHead)
+			add(r.path, http.MethodHead, h)
 		}
 	}
-	for path, allowed := range methods {
-		if endless(path) {
-			mux.Handle("HEAD "+path, a.serve(otherMethod(allowed))) // GET would serve HEAD too, without end
-		}
-		mux.Handle(path, a.serve(otherMethod(allowed)))
+	for path, handlers := range paths {
+		other := a.serve(otherMethod(methods[path]))
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			if h, ok := handlers[r.Method]; ok {
+				h.ServeHTTP(w, r)
+				return
+			}
+			other(w, r)
+		})
 	}
 	mux.Handle("/", a.serve(unknownPath))
 	return mux

@@ -57,9 +57,10 @@ type mutating struct {
 
 // staged is what one mutation of a call makes, before all of them are known to commit.
 type staged struct {
-	index int
-	state *engine.State
-	event roxy.Event
+	index   int
+	state   *engine.State
+	created bool
+	event   roxy.Event
 }
 
 // run stages all mutations and writes what they make, or what refused one of them.
@@ -97,7 +98,7 @@ func (m *mutating) run(g *group) error {
 			return m.keep(g, i, roxy.MutationResult{Outcome: roxy.Refused, Topic: mu.Topic, Problem: problem})
 		}
 		states[mu.Topic] = &next
-		fresh = append(fresh, staged{i, &next, roxy.Event{
+		fresh = append(fresh, staged{i, &next, !now.Exists(), roxy.Event{
 			Topic: mu.Topic, Type: eventType(mu, now), Correlation: mu.Correlation, TraceParent: mu.TraceParent, By: mu.By, Change: change,
 		}})
 	}
@@ -152,7 +153,7 @@ func (m *mutating) write(g *group, t *tenant, s *staged) error {
 	}
 	g.states[string(key)] = s.state
 	return m.keep(g, s.index, roxy.MutationResult{
-		Outcome: roxy.Committed, Topic: s.state.Topic, Version: s.state.Version,
+		Outcome: roxy.Committed, Topic: s.state.Topic, Version: s.state.Version, Created: s.created,
 		Cursor: roxy.Cursor{Epoch: t.meta.epoch, Offset: s.state.Offset},
 	})
 }

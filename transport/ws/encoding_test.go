@@ -60,7 +60,7 @@ func TestEncodingSpellsTheGoldenStream(t *testing.T) {
 	var e Encoding
 	var b []byte
 	b = e.AppendControl(b, hub.Control{Type: "roxy:hello", Cursor: cursor(1233), Retry: 1500 * time.Millisecond, Data: hub.Hello{
-		Connection: "c0ffee", Cursor: "k3x9.1233", Epoch: "k3x9", Heartbeat: "15s", Time: at, Retry: 1500,
+		Connection: "c0ffee", Cursor: "k3x9.1233", View: "v0", Epoch: "k3x9", Heartbeat: "15s", Time: at, Retry: 1500,
 	}})
 	b = e.AppendControl(b, hub.Control{Type: "roxy:reset", Cursor: cursor(1233), Data: hub.Reset{Reason: "retention", Cursor: "k3x9.1233"}})
 	b = e.AppendControl(b, hub.Control{Type: "roxy:live", Cursor: cursor(1233), Data: hub.Live{Cursor: "k3x9.1233"}})

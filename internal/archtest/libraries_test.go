@@ -38,13 +38,14 @@ func libraries() []library {
 		{"github.com/goccy/go-yaml", []string{"internal/config"}, true, "configuration; tests check that examples are valid"},
 		{"gopkg.in/yaml.v3", nil, false, "goccy/go-yaml tells the line of an error"},
 		{"github.com/go-json-experiment/json", []string{
-			"transport/ws", "httpapi", "admin", "client", "cmd/roxy", "examples/bar", "examples/bar/evening", "internal/testkit",
+			"document", "transport/ws", "httpapi", "admin", "client", "cmd/roxy", "examples/bar", "examples/bar/evening", "internal/testkit",
 		}, true, "strict JSON, wherever bytes come from outside"},
 		{"github.com/caddyserver/certmagic", []string{"internal/certificate"}, false, "certificates that an authority issues"},
 		{"go.uber.org/zap", []string{"internal/certificate"}, false, "what certmagic logs with"},
 		{"golang.org/x/net/dns/dnsmessage", []string{"test/e2e"}, true, "the names that an authority looks up in a test"},
 		{"golang.org/x/sys/unix", []string{"engine/disk", "internal/fanout"}, true, "what the file system can tell; sockets of our own"},
 
+		{"github.com/evanphx/json-patch/v5", nil, true, "tests: another's merge patches, to compare with"},
 		{"go.uber.org/goleak", nil, true, "tests"},
 		{"pgregory.net/rapid", []string{"engine/enginetest"}, true, "tests; enginetest is one"},
 	}

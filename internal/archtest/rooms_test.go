@@ -17,6 +17,8 @@ func rooms() []room {
 		{"internal/deflate", nil, nil, "bytes to bytes"},
 		{"internal/fanout", []string{"internal/deflate"}, nil, "moves bytes and knows no events: that keeps it fast and testable alone"},
 
+		{"document", []string{""}, nil, "entities as bytes: pure functions that know no store and no client"},
+
 		{"engine", []string{""}, nil, "the contract between the hub and a store"},
 		{"engine/enginetest", []string{"", "engine"}, nil, "the contract as a test suite: it takes a constructor and knows no engine"},
 		{"engine/disk", []string{"", "engine", "internal/measure"}, []string{"engine/enginetest"}, "one engine; it knows the contract and not who uses it"},

@@ -51,7 +51,7 @@ func TestErrorsNameThePlaceAndTheReason(t *testing.T) {
 		`{"a":"[[","b":` + nested(64) + `}`:      "byte 77: nests deeper than 64",
 		`{"a":"\"[[","b":` + nested(5000) + `}`:  "byte 79: nests deeper than 64",
 		`{"a":` + strings.Repeat("[", 20000):     "",
-		`{"` + strings.Repeat("n", 100) + `":}`:  "byte 105: not JSON",
+		`{"` + strings.Repeat("n", 100) + `":}`:  "byte 104: not JSON",
 		`{"a":1,"a":2,"b":` + nested(64) + `,x}`: "byte 146: not JSON",
 	} {
 		_, err := document.Document([]byte(in))

@@ -41,7 +41,7 @@ func TestMergeDoesAsRFC7396Says(t *testing.T) {
 func TestMergeDoesAsAnotherImplementation(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		target, _ := related(t)
-		patch := patchOf(t, objects(3).Draw(t, "patch"))
+		patch := patchOf(t, withoutNulls(objects(3).Draw(t, "patch"), false))
 		other, err := jsonpatch.MergePatch(target, patch)
 		if err != nil {
 			t.Fatal(err)
@@ -54,6 +54,24 @@ func TestMergeDoesAsAnotherImplementation(t *testing.T) {
 			t.Fatalf("%s is no document", got)
 		}
 	})
+}
+
+// withoutNulls drops the members that are null of objects in arrays: the other implementation drops them from what it
+// merges, though RFC 7396 takes arrays as they are.
+func withoutNulls(value any, inArray bool) any {
+	switch v := value.(type) {
+	case map[string]any:
+		for name, member := range v {
+			if v[name] = withoutNulls(member, inArray); inArray && member == nil {
+				delete(v, name)
+			}
+		}
+	case []any:
+		for i := range v {
+			v[i] = withoutNulls(v[i], true)
+		}
+	}
+	return value
 }
 
 func TestDiffLeadsFromOneToTheOther(t *testing.T) {

@@ -59,14 +59,36 @@ func decode(t fataler, doc []byte) (object any) {
 	return object
 }
 
-// related returns two documents, the second often the first with changes.
+// related returns two documents, the second often the first with changes: at random, or a member here and there.
 func related(t *rapid.T) (was, now []byte) {
 	was = bytesOf(t, objects(3).Draw(t, "was"))
-	now = bytesOf(t, objects(3).Draw(t, "now"))
-	if rapid.Bool().Draw(t, "merged") {
-		now = document.Merge(was, now)
+	switch rapid.IntRange(0, 3).Draw(t, "relation") {
+	case 0:
+		return was, bytesOf(t, objects(3).Draw(t, "now"))
+	case 1:
+		return was, document.Merge(was, bytesOf(t, objects(3).Draw(t, "merged")))
 	}
-	return was, now
+	return was, bytesOf(t, edit(t, decode(t, was)))
+}
+
+// edit drops, replaces and adds few members.
+func edit(t *rapid.T, value any) any {
+	object, ok := value.(map[string]any)
+	if !ok {
+		return value
+	}
+	for _, name := range names {
+		member, has := object[name]
+		switch what := rapid.IntRange(0, 9).Draw(t, "edit"); {
+		case has && what < 2:
+			delete(object, name)
+		case has && what == 2, !has && what == 0:
+			object[name] = values(1).Draw(t, "new")
+		case has:
+			object[name] = edit(t, member)
+		}
+	}
+	return object
 }
 
 func paths() *rapid.Generator[[]roxy.FieldPath] {

@@ -98,6 +98,27 @@ func TestViewDeltaLeadsFromViewToView(t *testing.T) {
 	})
 }
 
+func TestViewDeltaKnowsWhatStayed(t *testing.T) {
+	tracked := parseAll(t, "a.x", "top")
+	h, whole := document.NewHidden(tracked...), document.NewParts(tracked...).Whole()
+	for name, tt := range map[string][3]string{
+		"an object that still shows something": {`{"a":{"y":1,"z":2}}`, `{"a":{"y":1}}`, `{"a":{"z":null}}`},
+		"an object that shows nothing more":    {`{"a":{"x":1,"z":2}}`, `{"a":{"x":1}}`, `{"a":null}`},
+		"an object that shows something now":   {`{"a":{"x":1}}`, `{"a":{"x":1,"z":2}}`, `{"a":{"z":2}}`},
+		"a hidden change beside what is seen":  {`{"a":{"x":1,"z":2}}`, `{"a":{"x":3,"z":2},"top":1}`, `{}`},
+		"a hidden object that goes":            {`{"a":{"x":1}}`, `{}`, `{}`},
+		"all that is":                          {``, `{"a":{"x":1,"z":2},"b":1}`, `{"a":{"z":2},"b":1}`},
+		"nothing":                              {`{"b":1}`, `{"b":1}`, `{}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			undo, patch := document.Diff([]byte(tt[1]), []byte(tt[0]), whole), document.Diff([]byte(tt[0]), []byte(tt[1]), whole)
+			if got := h.ViewDelta(undo, patch); string(got) != tt[2] {
+				t.Errorf("%s and %s give %s, want %s", undo, patch, got, tt[2])
+			}
+		})
+	}
+}
+
 func TestChangedPartsAreWhatViewsSee(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		was, now := related(t)
@@ -161,6 +182,11 @@ func TestChangedNamesThePartThatDiffers(t *testing.T) {
 				}
 			}
 		})
+	}
+	// What shows with neither a.in.x nor a.in.y alone is not forgotten over a.z, which does.
+	unseen := document.NewParts(parseAll(t, "a.in.x", "a.in.y", "a.z")...)
+	if got := unseen.Changed("a", []byte(`{"in":{},"z":1}`), []byte(`{"z":2}`)); len(got) != 3 {
+		t.Errorf("%v, want all", got)
 	}
 	if document.NewParts(parseAll(t, "a", "*")...) != nil {
 		t.Error("parts without a nested path")

@@ -62,6 +62,7 @@ func BenchmarkViewDelta(b *testing.B) {
 }
 
 func bench(b *testing.B, do func()) {
+	b.Helper()
 	b.ReportAllocs()
 	for b.Loop() {
 		do()

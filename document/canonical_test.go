@@ -100,6 +100,7 @@ func FuzzDocument(f *testing.F) { fuzz(f, document.Document) }
 func FuzzPatch(f *testing.F)    { fuzz(f, document.Patch) }
 
 func fuzz(f *testing.F, canonical func([]byte) ([]byte, error)) {
+	f.Helper()
 	for _, seed := range []string{``, `{}`, `{"b":1,"a":{"é":[null,{"x":null}]}}`, `{"\u0061":1e400,"a":2}`, `[{"\\\"":"\\"}]`, `{"a":null}`, "\xff", `{"\ud800":1}`, nested(70)} {
 		f.Add([]byte(seed))
 	}

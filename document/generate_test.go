@@ -3,6 +3,7 @@ package document_test
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 
 	"pgregory.net/rapid"
 
@@ -150,7 +151,7 @@ func extract(value any, place []string, all []roxy.FieldPath) any {
 	case map[string]any:
 		left := make(map[string]any)
 		for name, member := range v {
-			at := append(place[:len(place):len(place)], name)
+			at := append(slices.Clip(place), name)
 			if hidden, onTheWay := stands(at, all); hidden {
 				left[name] = member
 			} else if onTheWay {
@@ -181,7 +182,7 @@ func redact(value any, place []string, all []roxy.FieldPath) (left any, shown bo
 	case map[string]any:
 		object := make(map[string]any)
 		for name, member := range v {
-			at := append(place[:len(place):len(place)], name)
+			at := append(slices.Clip(place), name)
 			hidden, onTheWay := stands(at, all)
 			switch {
 			case hidden:
@@ -209,7 +210,7 @@ func scramble(t *rapid.T, value any, place []string, all []roxy.FieldPath) any {
 	switch v := value.(type) {
 	case map[string]any:
 		for _, name := range names {
-			at := append(place[:len(place):len(place)], name)
+			at := append(slices.Clip(place), name)
 			hidden, onTheWay := stands(at, all)
 			member, has := v[name]
 			switch {

@@ -46,6 +46,7 @@ func libraries() []library {
 		{"golang.org/x/net/dns/dnsmessage", []string{"test/e2e"}, true, "the names that an authority looks up in a test"},
 		{"golang.org/x/sys/unix", []string{"engine/disk", "internal/fanout"}, true, "what the file system can tell; sockets of our own"},
 
+		{"github.com/evanphx/json-patch/v5", nil, true, "tests: another's merge patches, to compare with"},
 		{"go.uber.org/goleak", nil, true, "tests"},
 		{"pgregory.net/rapid", []string{"engine/enginetest"}, true, "tests; enginetest is one"},
 	}

@@ -17,7 +17,7 @@ func rooms() []room {
 		{"internal/deflate", nil, nil, "bytes to bytes"},
 		{"internal/fanout", []string{"internal/deflate"}, nil, "moves bytes and knows no events: that keeps it fast and testable alone"},
 
-		{"document", []string{""}, nil, "bytes to bytes: what an entity's JSON is, and what of it a view shows"},
+		{"document", []string{""}, nil, "entities as bytes: pure functions that know no store and no client"},
 		{"engine", []string{"", "document"}, nil, "the contract between the hub and a store"},
 		{"engine/enginetest", []string{"", "document", "engine"}, nil, "the contract as a test suite: it takes a constructor and knows no engine"},
 		{"engine/disk", []string{"", "engine", "internal/measure"}, []string{"engine/enginetest"}, "one engine; it knows the contract and not who uses it"},

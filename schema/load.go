@@ -92,6 +92,9 @@ func Compile(files map[string][]byte) (*Set, error) {
 	for _, name := range l.names() {
 		l.references(name)
 	}
+	if len(l.errs) == 0 {
+		l.endless()
+	}
 	set := &Set{events: make(map[string]*Schema), files: make([]File, 0, len(files))}
 	for _, name := range l.names() {
 		set.files = append(set.files, l.purpose(name))

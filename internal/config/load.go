@@ -33,7 +33,7 @@ type Loaded struct {
 	Coalesce []Coalesce
 	Fields   []FieldRule // by pattern, then by path
 	Schemas  *schema.Set // of the folder Config.Schemas; nil for none
-	Warnings []string // what works but should be mended
+	Warnings []string    // what works but should be mended
 }
 
 // Coalesce is how long the events of some topics may wait for others.

@@ -66,8 +66,7 @@ func TestAnOrderIsCheckedAsItsWriterSeesIt(t *testing.T) {
 	} {
 		for view, err := range map[string]error{"whole": order.Validate([]byte(tt.value)), "waiter": order.ValidateView([]byte(tt.value), waiter)} {
 			got := ""
-			var v *schema.Violations
-			if errors.As(err, &v) {
+			if v, ok := errors.AsType[*schema.Violations](err); ok {
 				got = v.List[0].Pointer + " " + v.List[0].Keyword
 			}
 			if got != tt.want {

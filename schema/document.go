@@ -211,9 +211,6 @@ func lookup(document map[string]any, pointer string) (any, bool) {
 	return nil, false
 }
 
-// taken are names that a generated file uses itself.
-var taken = []string{"RoxyEvents", "RoxyEntities", "Record", "Array"}
-
 // types names what has a name in TypeScript, and sets the types of files.
 func (l *loader) types(files []File) []Type {
 	var all []Type
@@ -245,7 +242,7 @@ func (l *loader) types(files []File) []Type {
 		if i > 0 && all[i-1].Name == t.Name {
 			l.fail(t.File, t.Pointer, "its type would be called %s in TypeScript, as that of %s#%s is: give one of them another title", t.Name, all[i-1].File, all[i-1].Pointer)
 		}
-		if slices.Contains(taken, t.Name) {
+		if t.Name == "RoxyEvents" || t.Name == "RoxyEntities" { // a generated file has its own
 			l.fail(t.File, t.Pointer, "a type called %s would be in the way of the generated TypeScript: give it another title", t.Name)
 		}
 	}

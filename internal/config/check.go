@@ -218,7 +218,7 @@ func (c *checker) schemas() {
 		return
 	}
 	set, err := schema.Load(string(folder))
-	if all, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // what Load joins
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, err := range all.Unwrap() {
 			c.fail("schemas", "%v", err)
 		}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,18 +67,19 @@ func TestWatchNoticesTheFileAndTheSchemas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		folder, changes := dir, 0
-		go Watch(ctx, file, func() string { return folder }, func() { changes++ })
+		var folder atomic.Value
+		var changes atomic.Int64
+		folder.Store(dir)
+		go Watch(ctx, file, func() string { return fmt.Sprint(folder.Load()) }, func() { changes.Add(1) })
 		synctest.Wait()
-		step := func(what string, want int, do func()) {
+		step := func(what string, want int64, do func()) {
 			t.Helper()
 			do()
 			time.Sleep(3 * time.Second)
 			synctest.Wait()
-			if changes != want {
-				t.Errorf("%s: %d changes, want %d", what, changes, want)
+			if got := changes.Swap(0); got != want {
+				t.Errorf("%s: %d changes, want %d", what, got, want)
 			}
-			changes = 0
 		}
 		step("nothing", 0, func() {})
 		step("the file", 1, func() { write(file, "ab") })
@@ -90,7 +92,7 @@ func TestWatchNoticesTheFileAndTheSchemas(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
-		step("another folder", 0, func() { folder = other })
+		step("another folder", 0, func() { folder.Store(other) })
 		step("a schema there", 1, func() { write(filepath.Join(other, "c.json"), "a") })
 		step("a schema of the folder before", 0, func() { write(filepath.Join(dir, "a.json"), "abcd") })
 	})

@@ -146,9 +146,7 @@ func (f *follower) address() string {
 	if f.sub.Earliest && f.position.Epoch == "" {
 		query.Set("after", "earliest")
 	}
-	u := f.client.base.JoinPath("v1", "stream")
-	u.RawQuery = query.Encode()
-	return u.String()
+	return f.client.address("v1/stream", query)
 }
 
 // refused sorts a refusal: load and a token that expired are worth another attempt, the latter once.

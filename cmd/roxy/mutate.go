@@ -19,7 +19,9 @@ func newPut() *cobra.Command {
 	cmd := newMutation(roxy.Put, &fresh)
 	cmd.Use, cmd.Short = "put TOPIC JSON|@FILE|-", "Create or replace an entity"
 	cmd.Long = `put makes what lives at TOPIC the given JSON object, which is read from FILE with @ and from standard input with -, and
-prints its version once it is on the hub's disk. A member that is null is left out. ` + guardsHelp
+prints its version once it is on the hub's disk. A member that is null is left out.
+
+` + guardsHelp
 	cmd.Example = `  roxy put orders/7 '{"table":7,"status":"new"}' --new
   roxy put menu/tonight @menu.json
   roxy get orders/7 | jq -c '.data | .guests = 4' | roxy put orders/7 - --if-match 3`
@@ -32,7 +34,9 @@ func newPatch() *cobra.Command {
 	cmd.Use, cmd.Short = "patch TOPIC JSON|@FILE|-", "Change some fields of an entity"
 	cmd.Long = `patch changes the given members of what lives at TOPIC and leaves the others (RFC 7396: null removes a member, objects are
 merged, arrays replaced), and prints the version once it is on the hub's disk. The patch is read from FILE with @ and from
-standard input with -. ` + guardsHelp
+standard input with -.
+
+` + guardsHelp
 	cmd.Example = `  roxy patch orders/7 '{"status":"ready","note":null}'
   roxy patch orders/7 '{"status":"paid"}' --base 3
   roxy patch orders/7 @change.json --if-match 3`
@@ -42,15 +46,16 @@ standard input with -. ` + guardsHelp
 func newDelete() *cobra.Command {
 	cmd := newMutation(roxy.Delete, nil)
 	cmd.Use, cmd.Short = "delete TOPIC", "Delete an entity"
-	cmd.Long = `delete removes what lives at TOPIC and prints the version of its tombstone; whoever creates it again goes on counting. ` + guardsHelp
+	cmd.Long = `delete removes what lives at TOPIC and prints the version of its tombstone; whoever creates it again goes on counting.
+
+` + guardsHelp
 	cmd.Example = `  roxy delete orders/7
   roxy delete orders/7 --if-match 4`
 	return cmd
 }
 
-const guardsHelp = `With --base
-or --if-match it is refused when somebody else was faster: what clashes and what is there now are printed, and the exit
-status is 1. It is repeated with the same id until the hub has answered.`
+const guardsHelp = `With --base or --if-match it is refused when somebody else was faster: what clashes and what is there now are printed,
+and the exit status is 1. It is repeated with the same id until the hub has answered.`
 
 // newMutation returns a command that commits one mutation. fresh, when not nil, asks that nothing lives there.
 func newMutation(op roxy.Op, fresh *bool) *cobra.Command {
@@ -90,7 +95,7 @@ func newMutation(op roxy.Op, fresh *bool) *cobra.Command {
 		},
 	}
 	hub.add(cmd)
-	flags.add(cmd)
+	flags.add(cmd, op)
 	cmd.Flags().SortFlags = false
 	return cmd
 }
@@ -117,10 +122,13 @@ type mutationFlags struct {
 	match, id, kind, correlation, device string
 }
 
-func (f *mutationFlags) add(cmd *cobra.Command) {
-	flags := cmd.Flags()
+func (f *mutationFlags) add(cmd *cobra.Command, op roxy.Op) {
+	flags, match := cmd.Flags(), "refuse unless it is at version `N`"
+	if op != roxy.Put {
+		match += "; * says what holds anyway: there must be one"
+	}
 	flags.Uint64Var(&f.base, "base", 0, "refuse if somebody changed one of the same fields since version `N`")
-	flags.StringVar(&f.match, "if-match", "", "refuse unless it is at version `N`; with *: unless there is one")
+	flags.StringVar(&f.match, "if-match", "", match)
 	flags.StringVar(&f.id, "id", "", "the mutation's id, which is its idempotency key (default a random one)")
 	flags.StringVar(&f.kind, "type", "", "the event's type (default entity:created, :updated or :deleted)")
 	flags.StringVar(&f.correlation, "correlation", "", "what groups related events")

@@ -126,7 +126,7 @@ func fill(t *testing.T, c *client.Client, entities int, h *history) {
 	for from := 0; from < entities; from += 500 {
 		var some []roxy.Mutation
 		for n := from; n < min(from+500, entities); n++ {
-			m := roxy.Mutation{Op: roxy.Put, Topic: topicOf(t, fmt.Sprintf("orders/%05d", n)), Data: fmt.Appendf(nil, `{"n":%d,"x":"%x"}`, n, rand.Uint64())} //nolint:gosec // to be hard to compress
+			m := roxy.Mutation{Op: roxy.Put, Topic: topicOf(t, fmt.Sprintf("orders/%05d", n)), Data: fmt.Appendf(nil, `{"n":%d,"x":"%x"}`, n, rand.Uint64())}
 			h.add(m.Topic, m.Data)
 			some = append(some, m)
 		}
@@ -167,7 +167,7 @@ func (h *history) at(t *testing.T, topic roxy.Topic, version uint64) []byte {
 // write changes the entities of one writer at random and keeps what they were.
 func write(t *testing.T, c *client.Client, h *history, writer, changes int) error {
 	t.Helper()
-	rng := rand.New(rand.NewPCG(uint64(writer), 1)) //nolint:gosec // the same changes each time
+	rng := rand.New(rand.NewPCG(uint64(writer), 1)) // the same changes each time
 	current := make(map[roxy.Topic][]byte)
 	for range changes {
 		topic := topicOf(t, fmt.Sprintf("orders/%d-%d", writer, rng.IntN(40)))

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"net/http"
 	"reflect"
 	"slices"
@@ -26,9 +27,9 @@ func topicOf(t *testing.T, s string) roxy.Topic {
 }
 
 // with calls do with a client of s in a bubble.
-func with(t *testing.T, s *script, do func(t *testing.T, c *Client)) {
+func with(t *testing.T, s *script, do func(ctx context.Context, c *Client)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { do(t, mustNew(t, Options{HTTPClient: &http.Client{Transport: s}})) })
+	synctest.Test(t, func(t *testing.T) { do(t.Context(), mustNew(t, Options{HTTPClient: &http.Client{Transport: s}})) })
 }
 
 func TestMutateSpellsAMutation(t *testing.T) {
@@ -54,8 +55,8 @@ func TestMutateSpellsAMutation(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var bodies []string
 			s := &script{steps: []step{record(&bodies, problem(403, roxy.Forbidden))}}
-			with(t, s, func(t *testing.T, c *Client) {
-				if _, err := c.Mutate(t.Context(), tt.mutations...); err == nil || !slices.Equal(bodies, []string{tt.want}) {
+			with(t, s, func(ctx context.Context, c *Client) {
+				if _, err := c.Mutate(ctx, tt.mutations...); err == nil || !slices.Equal(bodies, []string{tt.want}) {
 					t.Errorf("sent %q, %v; want %q", bodies, err, tt.want)
 				}
 			})
@@ -73,8 +74,8 @@ func TestMutateRepeatsWithTheSameID(t *testing.T) {
 	for _, next := range []step{refuse(errCable), problem(429, roxy.RateLimited), problem(503, roxy.Overloaded), answer(200, "application/json", committed)} {
 		s.steps = append(s.steps, record(&bodies, next))
 	}
-	with(t, s, func(t *testing.T, c *Client) {
-		got, err := c.Mutate(t.Context(), roxy.Mutation{Op: roxy.Delete, Topic: topicOf(t, "orders/7")})
+	with(t, s, func(ctx context.Context, c *Client) {
+		got, err := c.Mutate(ctx, roxy.Mutation{Op: roxy.Delete, Topic: topicOf(t, "orders/7")})
 		want := []roxy.MutationResult{{ID: "m-1", Outcome: roxy.Committed, Topic: topicOf(t, "orders/7"), Version: 3, Cursor: cursor(t, "e.7"), Duplicate: true}}
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("got %+v, %v; want %+v", got, err, want)
@@ -91,8 +92,8 @@ func TestMutateRepeatsWithTheSameID(t *testing.T) {
 func TestMutateTellsWhatAGuardRanInto(t *testing.T) {
 	s := &script{steps: []step{answer(409, "application/problem+json", `{"code":"version-conflict","detail":"because","member":"[1].base",`+
 		`"current":{"topic":"orders/7","version":9,"data":{"b":2,"a":1},"time":"2026-11-23T20:00:00Z"},"fields":["a","b"]}`)}}
-	with(t, s, func(t *testing.T, c *Client) {
-		_, err := c.Mutate(t.Context(), roxy.Mutation{Op: roxy.Delete, Topic: topicOf(t, "orders/7")})
+	with(t, s, func(ctx context.Context, c *Client) {
+		_, err := c.Mutate(ctx, roxy.Mutation{Op: roxy.Delete, Topic: topicOf(t, "orders/7")})
 		want := &roxy.Problem{Code: roxy.VersionConflict, Member: "[1].base", Detail: "because", Conflict: &roxy.Conflict{
 			Current: &roxy.Entity{Topic: topicOf(t, "orders/7"), Version: 9, Data: []byte(`{"a":1,"b":2}`), Time: time.Date(2026, 11, 23, 20, 0, 0, 0, time.UTC)},
 			Fields:  []string{"a", "b"},
@@ -105,8 +106,8 @@ func TestMutateTellsWhatAGuardRanInto(t *testing.T) {
 
 func TestMutateTellsHowASchemaIsViolated(t *testing.T) {
 	s := &script{steps: []step{answer(422, "application/problem+json", `{"code":"schema-violation","detail":"because","violations":[{"pointer":"/a","keyword":"type","message":"want a number"}]}`)}}
-	with(t, s, func(t *testing.T, c *Client) {
-		_, err := c.Mutate(t.Context(), roxy.Mutation{Op: roxy.Delete, Topic: topicOf(t, "orders/7")})
+	with(t, s, func(ctx context.Context, c *Client) {
+		_, err := c.Mutate(ctx, roxy.Mutation{Op: roxy.Delete, Topic: topicOf(t, "orders/7")})
 		want := &roxy.Problem{Code: roxy.SchemaViolation, Detail: "because", Violations: []roxy.Violation{{Pointer: "/a", Keyword: "type", Message: "want a number"}}}
 		if !reflect.DeepEqual(err, error(want)) {
 			t.Errorf("got %#v", err)
@@ -128,19 +129,19 @@ func TestMutateRefusesBeforeItSends(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &script{}
-			with(t, s, func(t *testing.T, c *Client) {
-				_, err := c.Mutate(t.Context(), good, tt.bad)
+			with(t, s, func(ctx context.Context, c *Client) {
+				_, err := c.Mutate(ctx, good, tt.bad)
 				if p, ok := err.(*roxy.Problem); !ok || p.Code != roxy.InvalidMutation || p.Member != tt.member || len(s.requests) != 0 { //nolint:errorlint // the error itself is promised
 					t.Errorf("got %v after %d requests", err, len(s.requests))
 				}
 			})
 		})
 	}
-	with(t, &script{}, func(t *testing.T, c *Client) {
-		if got, err := c.Mutate(t.Context()); got != nil || err != nil {
+	with(t, &script{}, func(ctx context.Context, c *Client) {
+		if got, err := c.Mutate(ctx); got != nil || err != nil {
 			t.Errorf("nothing: %v, %v", got, err)
 		}
-		if got, err := c.Results(t.Context()); got != nil || err != nil {
+		if got, err := c.Results(ctx); got != nil || err != nil {
 			t.Errorf("of nothing: %v, %v", got, err)
 		}
 	})
@@ -156,24 +157,24 @@ func TestAnswersAboutEntitiesThatCannotBeTrustedAreErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &script{steps: slices.Repeat([]step{answer(200, "application/json", body)}, 4)}
-			with(t, s, func(t *testing.T, c *Client) {
-				if got, err := c.Mutate(t.Context(), roxy.Mutation{Op: roxy.Delete, Topic: topicOf(t, "orders/7")}); err == nil {
+			with(t, s, func(ctx context.Context, c *Client) {
+				if got, err := c.Mutate(ctx, roxy.Mutation{Op: roxy.Delete, Topic: topicOf(t, "orders/7")}); err == nil {
 					t.Errorf("Mutate: %v", got)
 				}
-				if got, err := c.Results(t.Context(), "m"); err == nil {
+				if got, err := c.Results(ctx, "m"); err == nil {
 					t.Errorf("Results: %v", got)
 				}
-				if got, _, err := c.Entity(t.Context(), topicOf(t, "orders/7")); err == nil {
+				if got, _, err := c.Entity(ctx, topicOf(t, "orders/7")); err == nil {
 					t.Errorf("Entity: %v", got)
 				}
-				if got, err := c.List(t.Context(), pattern(t, "orders/*")); err == nil {
+				if got, err := c.List(ctx, orders(t)); err == nil {
 					t.Errorf("List: %v", got)
 				}
 			})
 		})
 	}
-	with(t, &script{steps: []step{answer(200, "application/json", `{"id":"m","problem":7}`)}}, func(t *testing.T, c *Client) {
-		if got, err := c.Cancel(t.Context(), "m"); err == nil {
+	with(t, &script{steps: []step{answer(200, "application/json", `{"id":"m","problem":7}`)}}, func(ctx context.Context, c *Client) {
+		if got, err := c.Cancel(ctx, "m"); err == nil {
 			t.Errorf("Cancel: %v", got)
 		}
 	})
@@ -192,18 +193,18 @@ func TestCallsAboutMutationsAndEntitiesAskForWhatTheySay(t *testing.T) {
 		problem(400, roxy.InvalidParameter),
 	}}
 	want := roxy.Entity{Topic: topicOf(t, "orders/7"), Version: 3, Data: []byte(`{"a":2,"b":1}`), Time: time.Date(2026, 11, 23, 20, 0, 0, 0, time.UTC)}
-	with(t, s, func(t *testing.T, c *Client) {
-		if got, err := c.Results(t.Context(), "m 1"); err != nil || !reflect.DeepEqual(got, []roxy.MutationResult{{ID: "m 1", Outcome: roxy.Unknown}}) {
+	with(t, s, func(ctx context.Context, c *Client) {
+		if got, err := c.Results(ctx, "m 1"); err != nil || !reflect.DeepEqual(got, []roxy.MutationResult{{ID: "m 1", Outcome: roxy.Unknown}}) {
 			t.Errorf("Results: %+v, %v", got, err)
 		}
-		if got, err := c.Cancel(t.Context(), "a/b"); err != nil || got.ID != "a/b" || got.Outcome != roxy.Cancelled || got.Problem.Code != roxy.WasCancelled {
+		if got, err := c.Cancel(ctx, "a/b"); err != nil || got.ID != "a/b" || got.Outcome != roxy.Cancelled || got.Problem.Code != roxy.WasCancelled {
 			t.Errorf("Cancel: %+v, %v", got, err)
 		}
-		if got, at, err := c.Entity(t.Context(), want.Topic); err != nil || !reflect.DeepEqual(got, want) || at != cursor(t, "e.9") {
+		if got, at, err := c.Entity(ctx, want.Topic); err != nil || !reflect.DeepEqual(got, want) || at != cursor(t, "e.9") {
 			t.Errorf("Entity: %+v at %s, %v", got, at, err)
 		}
 		var got []roxy.Entity
-		for e, err := range c.Entities(t.Context(), pattern(t, "orders/*")) {
+		for e, err := range c.Entities(ctx, orders(t)) {
 			if err != nil {
 				t.Error(err)
 			}
@@ -213,7 +214,7 @@ func TestCallsAboutMutationsAndEntitiesAskForWhatTheySay(t *testing.T) {
 			t.Errorf("Entities: %+v", got)
 		}
 		var end error
-		for _, err := range c.Entities(t.Context(), pattern(t, "orders/*")) {
+		for _, err := range c.Entities(ctx, orders(t)) {
 			end = err
 		}
 		if end == nil {

@@ -53,7 +53,7 @@ func decodeProblem(text []byte) *roxy.Problem {
 			Message string `json:"message"`
 		} `json:"violations"`
 	}
-	if json.Unmarshal(text, &body) != nil || body.Code == "" {
+	if valid := json.Unmarshal(text, &body) == nil; !valid || body.Code == "" {
 		return nil
 	}
 	p := &roxy.Problem{Code: body.Code, Member: body.Member, Detail: cmp.Or(body.Detail, body.Title)}

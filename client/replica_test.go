@@ -42,11 +42,15 @@ func TestReplicaHolds(t *testing.T) {
 		"what is new":           {[]any{begin, change(9, "orders/1", "put", 1, `,"patch":{"a":1}`)}, []string{`orders/1=1{"a":1}`}},
 		"what is new and empty": {[]any{begin, change(9, "orders/1", "put", 1, `,"patch":{}`)}, []string{"orders/1=1{}"}},
 		"nothing deleted":       {[]any{begin, one, change(9, "orders/1", "delete", 5, "")}, nil},
-		"what comes back": {[]any{begin, one, change(9, "orders/1", "delete", 5, ""), change(10, "orders/1", "put", 6, `,"patch":{"z":1}`), change(11, "orders/1", "patch", 7, `,"patch":{"y":1}`)},
-			[]string{`orders/1=7{"y":1,"z":1}`}},
+		"what comes back": {
+			[]any{begin, one, change(9, "orders/1", "delete", 5, ""), change(10, "orders/1", "put", 6, `,"patch":{"z":1}`), change(11, "orders/1", "patch", 7, `,"patch":{"y":1}`)},
+			[]string{`orders/1=7{"y":1,"z":1}`},
+		},
 		"what comes back and was deleted before the snapshot": {[]any{begin, change(10, "orders/1", "put", 6, `,"patch":{"z":1}`)}, []string{`orders/1=6{"z":1}`}},
-		"nothing of a snapshot before": {[]any{begin, one, entity("orders/2", 1, `{}`), liveWith("e.9", 2),
-			"event: roxy:reset\ndata: {\"reason\":\"retention\",\"cursor\":\"e.90\"}\n\n", entity("orders/2", 3, `{"n":1}`), liveWith("e.90", 1)}, []string{`orders/2=3{"n":1}`}},
+		"nothing of a snapshot before": {[]any{
+			begin, one, entity("orders/2", 1, `{}`), liveWith("e.9", 2),
+			"event: roxy:reset\ndata: {\"reason\":\"retention\",\"cursor\":\"e.90\"}\n\n", entity("orders/2", 3, `{"n":1}`), liveWith("e.90", 1),
+		}, []string{`orders/2=3{"n":1}`}},
 		"nothing of events that are no commits": {[]any{begin, one, event(9)}, []string{`orders/1=4{"a":1,"b":{"c":1}}`}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -64,8 +68,14 @@ func TestReplicaIsLiveBetweenLiveAndTheNextSnapshot(t *testing.T) {
 		m    Message
 		live bool
 	}{
-		{Snapshot{}, false}, {Entity{roxy.Entity{Topic: topicOf(t, "orders/1"), Version: 1, Data: []byte("{}")}}, false}, {Live{}, true}, {Receipt{}, true},
-		{Reset{}, false}, {Snapshot{}, false}, {Live{}, true}, {Snapshot{}, false},
+		{Snapshot{}, false},
+		{Entity{roxy.Entity{Topic: topicOf(t, "orders/1"), Version: 1, Data: []byte("{}")}}, false},
+		{Live{}, true},
+		{Receipt{}, true},
+		{Reset{}, false},
+		{Snapshot{}, false},
+		{Live{}, true},
+		{Snapshot{}, false},
 	} {
 		if err := r.Take(t.Context(), tt.m); err != nil || r.Live() != tt.live {
 			t.Errorf("message %d, %T: live is %v, %v", i, tt.m, r.Live(), err)

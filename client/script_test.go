@@ -155,9 +155,9 @@ func mustNew(t *testing.T, opts Options) *Client {
 	return c
 }
 
-func pattern(t *testing.T, s string) roxy.Pattern {
+func orders(t *testing.T) roxy.Pattern {
 	t.Helper()
-	p, err := roxy.ParsePattern(s)
+	p, err := roxy.ParsePattern("orders/*")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func follow(t *testing.T, s *script, sub Subscription, opts Options) (got []stri
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		opts.HTTPClient = &http.Client{Transport: s, Timeout: time.Second}
-		sub.Patterns = []roxy.Pattern{pattern(t, "orders/*")}
+		sub.Patterns = []roxy.Pattern{orders(t)}
 		for m, err := range mustNew(t, opts).Subscribe(t.Context(), sub) {
 			if err != nil {
 				if m != nil || end != nil {

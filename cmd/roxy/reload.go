@@ -57,6 +57,9 @@ func reloadPolicy(ctx context.Context, from config.Sources, v *auth.Verifier, li
 	v.SetPolicy(auth.Policy{Roles: fresh.Grants()})
 	limits.Set(limitOptions(fresh, log))
 	h.LimitReplays(fresh.Limits.Replay.Rate, fresh.Limits.Replay.Burst)
+	if err := h.SetFields(fieldRules(fresh)); err != nil {
+		log.LogAttrs(ctx, slog.LevelError, "the changed policy.fields cannot be put in force", slog.Any("error", err))
+	}
 	h.Regrant(v.Grant)
 	log.LogAttrs(ctx, slog.LevelInfo, "policy and limits reloaded")
 }

@@ -104,7 +104,7 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 	h, err := hub.Start(ctx, store, hub.Options{
 		MaxEventBytes: int(c.Limits.Event), MaxBatch: c.Limits.Batch,
 		QueueBytes: int(c.Stream.Queue.Bytes), QueueEvents: c.Stream.Queue.Events,
-		Coalesce: coalesce(c), ReplayRate: c.Limits.Replay.Rate, ReplayBurst: c.Limits.Replay.Burst, DrainOver: c.Drain.Over, Describe: httpapi.Describe, Logger: log,
+		Coalesce: coalesce(c), ReplayRate: c.Limits.Replay.Rate, ReplayBurst: c.Limits.Replay.Burst, DrainOver: c.Drain.Over, Fields: fieldRules(c), Describe: httpapi.Describe, Logger: log,
 	})
 	if err != nil {
 		return err
@@ -202,6 +202,13 @@ func closeHub(ctx context.Context, h *hub.Hub) error {
 func coalesce(c *config.Loaded) (all []hub.Coalesce) {
 	for _, o := range c.Coalesce {
 		all = append(all, hub.Coalesce(o))
+	}
+	return all
+}
+
+func fieldRules(c *config.Loaded) (all []hub.FieldRule) {
+	for _, r := range c.Fields {
+		all = append(all, hub.FieldRule(r))
 	}
 	return all
 }

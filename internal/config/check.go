@@ -177,16 +177,35 @@ func (c *checker) policy() {
 			c.fail("policy.roles."+name, "%v", err)
 		}
 	}
-	for _, pattern := range slices.Sorted(maps.Keys(c.loaded.Policy.Fields)) {
-		at := "policy.fields." + pattern
-		if _, err := roxy.ParsePattern(pattern); err != nil {
+	c.fields()
+}
+
+// maxFieldRules is what a hub takes: each event of a topic with rules is held against all of them.
+const maxFieldRules = 256
+
+func (c *checker) fields() {
+	for _, text := range slices.Sorted(maps.Keys(c.loaded.Policy.Fields)) {
+		at := "policy.fields." + text
+		pattern, err := roxy.ParsePattern(text)
+		if err != nil {
 			c.fail(at, "%v", err)
 		}
-		for field := range c.loaded.Policy.Fields[pattern] {
-			if slices.Contains(strings.Split(field, "."), "") {
-				c.fail(at, "field %q: an empty name in the path", field)
+		of := c.loaded.Policy.Fields[text]
+		for _, field := range slices.Sorted(maps.Keys(of)) {
+			path, err := roxy.ParseFieldPath(field)
+			if err != nil {
+				c.fail(at, "%v", err)
 			}
+			for i, role := range of[field] {
+				if err := roxy.CheckName(role); err != nil {
+					c.fail(at, "field %q: role [%d]: %v", field, i, err)
+				}
+			}
+			c.loaded.Fields = append(c.loaded.Fields, FieldRule{pattern, path, of[field]})
 		}
+	}
+	if n := len(c.loaded.Fields); n > maxFieldRules {
+		c.fail("policy.fields", "%d fields, at most %d", n, maxFieldRules)
 	}
 }
 

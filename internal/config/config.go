@@ -79,8 +79,7 @@ type CORS struct {
 // Policy says what roles may do. It is reloaded on SIGHUP and when the file changes.
 type Policy struct {
 	Roles map[string]Role `yaml:"roles" doc:"role: {read: [patterns], publish: [patterns], write: [patterns], admin: false}"`
-	// Fields takes effect with entities; it is checked already, so that a file that works goes on working.
-	Fields map[string]map[string][]string `yaml:"fields" doc:"pattern: {field.path: [roles that may see it]}; takes effect with entities, in a later version"`
+	Fields map[string]map[string][]string `yaml:"fields" doc:"pattern: {field.path: [roles that may see it]}, in entities and in the data of events; fields that no pattern names are for all"`
 }
 
 // Role is what a role grants.

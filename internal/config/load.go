@@ -30,6 +30,7 @@ type Loaded struct {
 	*Config
 	Keys     []auth.Key
 	Coalesce []Coalesce
+	Fields   []FieldRule // of policy.fields, sorted
 	Warnings []string // what works but should be mended
 }
 
@@ -37,6 +38,13 @@ type Loaded struct {
 type Coalesce struct {
 	Pattern roxy.Pattern
 	Wait    time.Duration
+}
+
+// FieldRule says who may see a field.
+type FieldRule struct {
+	Pattern roxy.Pattern
+	Path    roxy.FieldPath
+	Roles   []string
 }
 
 // Load returns the checked configuration of the sources over the defaults, or all that is wrong with it, joined, each

@@ -1,6 +1,7 @@
-// Package client publishes to a Roxy hub and subscribes to it, over the wire of docs/protocol.md §3 and §4. It owns
-// what every caller would otherwise get wrong: repeating a publish without doubling it, and a subscription that
-// survives cut links, restarts of the hub and expired tokens without a hole, a repeat or a storm of reconnections. It
+// Package client publishes to a Roxy hub, changes and reads its entities and subscribes to it, over the wire of
+// docs/protocol.md §3, §4 and §6. It owns what every caller would otherwise get wrong: repeating a publish or a mutation
+// without doubling it, and a subscription that survives cut links, restarts of the hub and expired tokens without a hole,
+// a repeat or a storm of reconnections; and a copy of entities that is kept up by one (Replica). It
 // keeps nothing on disk: whoever wants to go on in another process stores the Cursor of the last event it handled.
 package client
 
@@ -26,9 +27,9 @@ type Options struct {
 	HTTPClient *http.Client
 	// Backoff spaces the attempts.
 	Backoff Backoff
-	// PublishAttempts is how often Publish tries. Zero is 8, which takes about half a minute on average.
+	// PublishAttempts is how often Publish, Mutate and the other calls that end try. Zero is 8, which takes about half a minute on average.
 	PublishAttempts int
-	// PublishTimeout bounds one attempt of Publish. Zero is 15 s: three times what a hub takes before it gives up.
+	// PublishTimeout bounds one attempt of theirs. Zero is 15 s: three times what a hub takes before it gives up.
 	PublishTimeout time.Duration
 	// MaxEventBytes bounds one event, and one line of it, as it comes from the hub; a larger one ends a subscription.
 	// Zero is 1 MiB: a hub accepts 64 KiB unless its configuration says otherwise.

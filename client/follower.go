@@ -22,6 +22,7 @@ type follower struct {
 
 	position roxy.Cursor   // everything up to here was yielded or is not for us; zero while nothing is known
 	base     time.Duration // bound of the first wait: Backoff.Base until a stream's retry: says otherwise
+	view     string        // what the last hello said that our roles see
 	expired  bool          // the token was refused as expired and no stream has gone live since
 	healthy  time.Duration // from the hello of the last connection to the last block it brought
 }
@@ -143,12 +144,16 @@ func (f *follower) address() string {
 	if f.sub.Heartbeat != 0 {
 		query.Set("heartbeat", f.sub.Heartbeat.String())
 	}
+	if f.sub.Snapshot {
+		query.Set("snapshot", "1")
+	}
+	if f.sub.Device != "" {
+		query.Set("device", f.sub.Device)
+	}
 	if f.sub.Earliest && f.position.Epoch == "" {
 		query.Set("after", "earliest")
 	}
-	u := f.client.base.JoinPath("v1", "stream")
-	u.RawQuery = query.Encode()
-	return u.String()
+	return f.client.address("v1/stream", query)
 }
 
 // refused sorts a refusal: load and a token that expired are worth another attempt, the latter once.

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"mime"
@@ -9,39 +10,64 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/roxyhub/roxy"
 )
 
-// maxProblemBytes bounds how much of a refusal is read.
-const maxProblemBytes = 64 << 10
+// maxProblemBytes bounds how much of a refusal is read; that of a conflict holds an entity.
+const maxProblemBytes = 4 << 20
 
 // problemOf reads a refusal: the hub's own words when resp carries problem+json, else what the status alone says (a
 // proxy's page is not shown: it may hold anything).
 func problemOf(resp *http.Response) *roxy.Problem {
 	p := &roxy.Problem{Code: codeOf(resp.StatusCode), Detail: fmt.Sprintf("the answer was %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))}
-	var body struct {
-		Code       roxy.Code `json:"code"`
-		Detail     string    `json:"detail"`
-		Title      string    `json:"title"`
-		Member     string    `json:"member"`
-		RetryAfter string    `json:"retryAfter"`
-	}
 	media, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if err == nil && media == "application/problem+json" {
 		text, err := io.ReadAll(io.LimitReader(resp.Body, maxProblemBytes))
-		if err == nil && json.Unmarshal(text, &body) == nil && body.Code != "" {
-			p.Code, p.Member, p.Detail = body.Code, body.Member, body.Detail
-			if p.Detail == "" {
-				p.Detail = body.Title
-			}
-			if d, err := time.ParseDuration(body.RetryAfter); err == nil {
-				p.RetryAfter = max(d, 0)
+		if err == nil {
+			if told := decodeProblem(text); told != nil {
+				p = told
 			}
 		}
 	}
 	if d, ok := retryAfter(resp.Header.Get("Retry-After"), time.Now()); ok {
 		p.RetryAfter = d
+	}
+	return p
+}
+
+// decodeProblem reads a problem object (docs/protocol.md §8); nil for what is none.
+func decodeProblem(text []byte) *roxy.Problem {
+	var body struct {
+		Code       roxy.Code      `json:"code"`
+		Detail     string         `json:"detail"`
+		Title      string         `json:"title"`
+		Member     string         `json:"member"`
+		RetryAfter string         `json:"retryAfter"`
+		Current    jsontext.Value `json:"current"`
+		Fields     []string       `json:"fields"`
+		Violations []struct {
+			Pointer string `json:"pointer"`
+			Keyword string `json:"keyword"`
+			Message string `json:"message"`
+		} `json:"violations"`
+	}
+	if valid := json.Unmarshal(text, &body) == nil; !valid || body.Code == "" {
+		return nil
+	}
+	p := &roxy.Problem{Code: body.Code, Member: body.Member, Detail: cmp.Or(body.Detail, body.Title)}
+	if d, err := time.ParseDuration(body.RetryAfter); err == nil {
+		p.RetryAfter = max(d, 0)
+	}
+	if p.Code == roxy.VersionConflict {
+		p.Conflict = &roxy.Conflict{Fields: body.Fields}
+		if current, _, err := decodeEntity(body.Current); err == nil {
+			p.Conflict.Current = &current
+		}
+	}
+	for _, v := range body.Violations {
+		p.Violations = append(p.Violations, roxy.Violation(v))
 	}
 	return p
 }

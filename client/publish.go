@@ -1,14 +1,9 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
-	"io"
-	"log/slog"
-	"net"
 	"net/http"
 
 	"github.com/go-json-experiment/json"
@@ -25,9 +20,6 @@ type Published struct {
 	// very call whose answer was lost.
 	Duplicate bool
 }
-
-// maxAnswerBytes bounds the answer to a publish: 1,000 events with keys of 128 bytes take less than 1 MiB.
-const maxAnswerBytes = 4 << 20
 
 // Publish sends events, all or none, in order, and returns when they are durable. It reads what a publisher sets on a
 // roxy.Event (Topic, Type, Data, To, ID, TTL, Correlation, Except, Ephemeral, Urgent; the TraceParent of the first
@@ -47,63 +39,14 @@ func (c *Client) Publish(ctx context.Context, events ...roxy.Event) ([]Published
 	if err != nil {
 		return nil, err
 	}
-	for failures := 0; ; failures++ {
-		results, again, err := c.publishOnce(ctx, body, events[0].TraceParent, len(events))
-		if err == nil {
-			return results, nil
-		}
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("client: publish %d events: %w", len(events), errors.Join(context.Cause(ctx), err))
-		}
-		if !again || failures+1 >= c.attempts || fragile && !neverSent(err) {
-			return nil, err
-		}
-		var asked roxy.Problem
-		if p, ok := errors.AsType[*roxy.Problem](err); ok {
-			asked = *p
-		}
-		wait := c.backoff.wait(failures, asked.RetryAfter)
-		c.logger.LogAttrs(ctx, slog.LevelWarn, "publish is tried again", slog.Int("events", len(events)),
-			slog.Int("failures", failures+1), slog.Duration("in", wait), slog.Any("error", err))
-		if cause := sleep(ctx, wait); cause != nil {
-			return nil, fmt.Errorf("client: publish %d events: %w", len(events), errors.Join(cause, err))
-		}
-	}
-}
-
-// publishOnce makes one attempt; again tells whether another may end better.
-func (c *Client) publishOnce(ctx context.Context, body []byte, traceParent string, n int) (results []Published, again bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.JoinPath("v1", "events").String(), bytes.NewReader(body))
+	answer, err := c.do(ctx, call{
+		what: fmt.Sprintf("publish %d events", len(events)), method: http.MethodPost, path: "v1/events", body: body,
+		traceParent: events[0].TraceParent, fragile: fragile,
+	})
 	if err != nil {
-		return nil, false, fmt.Errorf("client: publish: %w", err)
+		return nil, err
 	}
-	req.Header.Set("Content-Type", "application/json")
-	if traceParent != "" {
-		req.Header.Set("Traceparent", traceParent)
-	}
-	if err := c.authorize(ctx, req.Header); err != nil {
-		return nil, false, err
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return nil, true, fmt.Errorf("client: publish %d events: %w", n, err)
-	}
-	defer func() { _ = resp.Body.Close() }() // it was read; closing only gives the connection back
-	switch resp.StatusCode {
-	case http.StatusOK:
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return nil, true, problemOf(resp)
-	default:
-		return nil, false, problemOf(resp)
-	}
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes))
-	if err != nil {
-		return nil, true, fmt.Errorf("client: answer to a publish of %d events: %w", n, err)
-	}
-	results, err = decodeAnswer(text, n)
-	return results, false, err
+	return decodeAnswer(answer, len(events))
 }
 
 func decodeAnswer(text []byte, n int) ([]Published, error) {
@@ -194,10 +137,4 @@ func member(i, n int, name string) string {
 		return name
 	}
 	return fmt.Sprintf("[%d].%s", i, name)
-}
-
-// neverSent reports whether err came before a connection: then not a byte of the request can have left.
-func neverSent(err error) bool {
-	op, ok := errors.AsType[*net.OpError](err)
-	return ok && op.Op == "dial"
 }

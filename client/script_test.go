@@ -104,6 +104,25 @@ func hello(cursor string) string {
 	return fmt.Sprintf("id: %s\nevent: roxy:hello\ndata: {\"connection\":\"c1\",\"cursor\":%q,\"epoch\":\"e\",\"heartbeat\":\"15s\",\"time\":\"2026-11-23T20:00:00Z\",\"retry\":500}\n\n", cursor, cursor)
 }
 
+// helloView is the hello of a stream that begins with a snapshot, or with the reset of a cursor.
+func helloView(view, asked string) string {
+	return fmt.Sprintf("event: roxy:hello\ndata: {\"connection\":\"c1\",%s\"view\":%q,\"epoch\":\"e\",\"heartbeat\":\"15s\"}\n\n", asked, view)
+}
+
+func entity(topic string, version int, data string) string {
+	return fmt.Sprintf("event: roxy:entity\ndata: {\"topic\":%q,\"version\":%d,\"time\":\"2026-11-23T20:00:00Z\",\"data\":%s}\n\n", topic, version, data)
+}
+
+// change is the event at offset n of a commit.
+func change(n int, topic, op string, version int, patch string) string {
+	return fmt.Sprintf("id: e.%d\nevent: entity:updated\ndata: {\"topic\":%q,\"time\":\"2026-11-23T20:00:00Z\",\"by\":\"u7\",\"op\":%q,\"version\":%d,\"base\":%d%s,\"mutation\":\"m%d\"}\n\n",
+		n, topic, op, version, version-1, patch, n)
+}
+
+func liveWith(cursor string, entities int) string {
+	return fmt.Sprintf("id: %s\nevent: roxy:live\ndata: {\"cursor\":%q,\"replayed\":0,\"entities\":%d}\n\n", cursor, cursor, entities)
+}
+
 func live(cursor string, replayed int) string {
 	return fmt.Sprintf("id: %s\nevent: roxy:live\ndata: {\"cursor\":%q,\"replayed\":%d}\n\n", cursor, cursor, replayed)
 }
@@ -136,9 +155,9 @@ func mustNew(t *testing.T, opts Options) *Client {
 	return c
 }
 
-func pattern(t *testing.T, s string) roxy.Pattern {
+func orders(t *testing.T) roxy.Pattern {
 	t.Helper()
-	p, err := roxy.ParsePattern(s)
+	p, err := roxy.ParsePattern("orders/*")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +178,7 @@ func follow(t *testing.T, s *script, sub Subscription, opts Options) (got []stri
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		opts.HTTPClient = &http.Client{Transport: s, Timeout: time.Second}
-		sub.Patterns = []roxy.Pattern{pattern(t, "orders/*")}
+		sub.Patterns = []roxy.Pattern{orders(t)}
 		for m, err := range mustNew(t, opts).Subscribe(t.Context(), sub) {
 			if err != nil {
 				if m != nil || end != nil {
@@ -183,7 +202,16 @@ func word(m Message) string {
 		return m.Cursor.String()
 	case Reset:
 		return "reset(" + m.Reason + " " + m.Cursor.String() + ")"
+	case Snapshot:
+		return "snapshot"
+	case Entity:
+		return fmt.Sprintf("%s=%d%s", m.Topic, m.Version, m.Data)
+	case Receipt:
+		return fmt.Sprintf("receipt(%s %s)", m.ID, m.Outcome)
 	case Live:
+		if m.Entities > 0 {
+			return fmt.Sprintf("live(%s %d %d)", m.Cursor, m.Replayed, m.Entities)
+		}
 		return fmt.Sprintf("live(%s %d)", m.Cursor, m.Replayed)
 	default:
 		return fmt.Sprintf("%T", m)

@@ -92,7 +92,7 @@ func TestSubscribeLosesAndRepeatsNothingWhereverTheCableIsCut(t *testing.T) {
 		})
 		c := mustNew(t, Options{URL: url, Backoff: quick(), HTTPClient: ownTransport(t)})
 		var got []string
-		for m, err := range c.Subscribe(t.Context(), Subscription{Patterns: []roxy.Pattern{pattern(t, "orders/*")}, Earliest: true}) {
+		for m, err := range c.Subscribe(t.Context(), Subscription{Patterns: []roxy.Pattern{orders(t)}, Earliest: true}) {
 			if err != nil {
 				t.Fatalf("cut at byte %d: %v", cut, err)
 			}

@@ -65,7 +65,7 @@ func TestSubscribeYields(t *testing.T) {
 			resumed: []string{"", "e.50", "e.51"},
 		},
 		"nothing for an id alone, comments and controls of a newer hub": {
-			steps:   []step{stream(hello("e.1"), ": hi\n\n", "id: e.9\n\n", "event: roxy:entity\ndata: {}\n\n", event(10))},
+			steps:   []step{stream(hello("e.1"), ": hi\n\n", "id: e.9\n\n", "event: roxy:novelty\ndata: {}\n\n", event(10))},
 			want:    []string{"e.10"},
 			resumed: []string{"", "e.10"},
 		},

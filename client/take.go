@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/roxyhub/roxy"
+	"github.com/roxyhub/roxy/document"
 )
 
 // take yields what one block of the stream holds, unless it was yielded before. An error ends the connection.
@@ -26,6 +28,10 @@ func (f *follower) take(block frame, link *watched) error {
 		return f.hello(block, at, link)
 	case block.event == "roxy:reset":
 		return f.reset(block)
+	case block.event == "roxy:entity":
+		return f.entity(block)
+	case block.event == "roxy:receipt":
+		return f.receipt(block)
 	case block.event == "roxy:live":
 		return f.live(block, at)
 	case block.event == "roxy:bye":
@@ -51,10 +57,13 @@ func (f *follower) advance(to roxy.Cursor) (bool, error) {
 }
 
 // hello is first on every stream. Its cursor counts only when nothing is known yet: on a resumed stream a reset may
-// follow, and whoever had moved on already would never hear of it if the link is cut in between.
+// follow, and whoever had moved on already would never hear of it if the link is cut in between. It has none when a
+// snapshot follows, which has no place to come back to before its end.
 func (f *follower) hello(block frame, at roxy.Cursor, link *watched) error {
 	var hello struct {
 		Connection string `json:"connection"`
+		Cursor     string `json:"cursor"`
+		View       string `json:"view"`
 		Heartbeat  string `json:"heartbeat"`
 	}
 	if err := decode(block, &hello); err != nil {
@@ -65,11 +74,26 @@ func (f *follower) hello(block frame, at roxy.Cursor, link *watched) error {
 		return fmt.Errorf("client: roxy:hello: heartbeat: %w", err)
 	}
 	link.silence = 2*min(max(heartbeat, time.Second), time.Minute) + 2*time.Second
+	changed := f.view != "" && hello.View != "" && hello.View != f.view
+	f.view = cmp.Or(hello.View, f.view)
 	if f.position.Epoch == "" {
-		f.position = at
+		f.position, changed = at, false
 	}
-	f.tell(State{Phase: Connected, Connection: hello.Connection})
-	return nil
+	f.tell(State{Phase: Connected, Connection: hello.Connection, View: hello.View})
+	switch {
+	case !f.sub.Snapshot:
+		return nil
+	case changed: // what was given before is not what a patch of this stream is for
+		f.position = roxy.Cursor{}
+		if err := f.give(Reset{Reason: "view"}); err != nil {
+			return err
+		}
+		return &lostError{err: errors.New("client: the roles see more or less of entities than before: a new snapshot is needed")}
+	case hello.Cursor == "":
+		return f.give(Snapshot{})
+	default:
+		return nil
+	}
 }
 
 func (f *follower) reset(block frame) error {
@@ -84,13 +108,41 @@ func (f *follower) reset(block frame) error {
 	if err != nil {
 		return fmt.Errorf("client: roxy:reset: %w", err)
 	}
-	f.position = cursor
-	return f.give(Reset{Reason: reset.Reason, Cursor: cursor})
+	if !f.sub.Snapshot {
+		f.position = cursor
+		return f.give(Reset{Reason: reset.Reason, Cursor: cursor})
+	}
+	f.position = roxy.Cursor{} // to be cut off in the snapshot that follows means to begin anew
+	if err := f.give(Reset{Reason: reset.Reason}); err != nil {
+		return err
+	}
+	return f.give(Snapshot{})
+}
+
+func (f *follower) entity(block frame) error {
+	e, _, err := decodeEntity(block.data)
+	if err != nil {
+		return err
+	}
+	return f.give(Entity{e})
+}
+
+func (f *follower) receipt(block frame) error {
+	var receipt incomingResult
+	if err := decode(block, &receipt); err != nil {
+		return err
+	}
+	result, err := receipt.result()
+	if err != nil {
+		return err
+	}
+	return f.give(Receipt{result})
 }
 
 func (f *follower) live(block frame, at roxy.Cursor) error {
 	var live struct {
 		Replayed uint64 `json:"replayed"`
+		Entities uint64 `json:"entities"`
 	}
 	if err := decode(block, &live); err != nil {
 		return err
@@ -99,7 +151,7 @@ func (f *follower) live(block frame, at roxy.Cursor) error {
 		return err
 	}
 	f.expired = false
-	return f.give(Live{Cursor: f.position, Replayed: live.Replayed})
+	return f.give(Live{Cursor: f.position, Replayed: live.Replayed, Entities: live.Entities})
 }
 
 func (f *follower) bye(block frame) error {
@@ -134,6 +186,10 @@ func (f *follower) event(block frame, at roxy.Cursor) error {
 		Correlation string         `json:"correlation"`
 		TraceParent string         `json:"traceparent"`
 		Data        jsontext.Value `json:"data"`
+		Op          roxy.Op        `json:"op"`
+		Version     uint64         `json:"version"`
+		Patch       jsontext.Value `json:"patch"`
+		Mutation    string         `json:"mutation"`
 	}
 	if err := decode(block, &envelope); err != nil {
 		return err
@@ -145,10 +201,32 @@ func (f *follower) event(block frame, at roxy.Cursor) error {
 	if block.event == "" {
 		block.event = roxy.DefaultType
 	}
-	return f.give(Event{Cursor: at, Event: roxy.Event{
+	e := Event{Cursor: at, Event: roxy.Event{
 		Topic: topic, Type: block.event, Data: envelope.Data, Correlation: envelope.Correlation, TraceParent: envelope.TraceParent,
 		Time: envelope.Time, By: envelope.By, Offset: at.Offset, Ephemeral: at.Epoch == "",
-	}})
+	}}
+	if envelope.Op != "" { // of an entity's commit
+		e.Change = &roxy.Change{Op: envelope.Op, Version: envelope.Version, Mutation: envelope.Mutation}
+		if e.Change.Patch, err = patchOf(envelope.Patch); err != nil {
+			return fmt.Errorf("client: event %s: %w", block.id, err)
+		}
+	}
+	return f.give(e)
+}
+
+// patchOf returns the canonical form of a patch; nil for none and for one that changes nothing.
+func patchOf(raw jsontext.Value) ([]byte, error) {
+	if raw == nil {
+		return nil, nil
+	}
+	if raw.Kind() != '{' {
+		return nil, errors.New("the patch is no object")
+	}
+	patch, err := document.Patch(raw)
+	if err != nil || document.Count(patch) == 0 {
+		return nil, err
+	}
+	return patch, nil
 }
 
 func (f *follower) give(m Message) error {

@@ -27,19 +27,36 @@ func main() {
 	}
 }
 
-// describe adds to a refusal of the hub which member it is about.
+// describe adds to a refusal of the hub what else it tells: which member it is about, what a guard ran into and how a
+// schema is violated.
 func describe(err error) string {
 	var p *roxy.Problem
-	if errors.As(err, &p) && p.Member != "" {
-		return fmt.Sprintf("%v (%s)", err, p.Member)
+	if !errors.As(err, &p) {
+		return err.Error()
 	}
-	return err.Error()
+	var text strings.Builder
+	text.WriteString(err.Error())
+	if p.Member != "" {
+		fmt.Fprintf(&text, " (%s)", p.Member)
+	}
+	if c := p.Conflict; c != nil {
+		if len(c.Fields) > 0 {
+			fmt.Fprintf(&text, "\n  clashing: %s", strings.Join(c.Fields, ", "))
+		}
+		if c.Current != nil {
+			fmt.Fprintf(&text, "\n  now: %s", entityLine(c.Current))
+		}
+	}
+	for _, v := range p.Violations {
+		fmt.Fprintf(&text, "\n  at %q: %s (%s)", v.Pointer, v.Message, v.Keyword)
+	}
+	return text.String()
 }
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "roxy",
-		Short: "A real-time event hub: durable log, resumable streams, verified identities",
+		Short: "A real-time event hub: durable log, resumable streams, versioned entities, verified identities",
 		Long: `roxy is a real-time event hub in one binary. Publishers post events over HTTP; browsers and programs
 follow them as a resumable stream. What was acknowledged is on disk, and nobody sees what is not theirs.
 
@@ -49,12 +66,19 @@ Three commands to begin with, each in a terminal of its own:
   roxy tail 'orders/**'                         follow events
   roxy publish orders/7 '{"table":7}'           publish one
 
+What is rather than what happened is an entity, a JSON object with a version; its changes are events, too:
+
+  roxy put tables/7 '{"guests":4}'              create or replace it
+  roxy patch tables/7 '{"waiter":"anna"}'       change some of it
+  roxy get 'tables/*'                           read all tables
+  roxy tail --snapshot 'tables/*'               all tables as they are, then as they change
+
 Exit status: 0 when all went well, 1 when not; what to do next is in the message.`,
 		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newServe(), newCheck(), newGenerate(), newToken(), newPublish(), newTail(), newDrain(), newBench())
+	root.AddCommand(newServe(), newCheck(), newGenerate(), newToken(), newPublish(), newTail(), newGet(), newPut(), newPatch(), newDelete(), newDrain(), newBench())
 	return root
 }
 

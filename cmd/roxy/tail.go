@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,6 +24,8 @@ func newTail() *cobra.Command {
 		hub          clientFlags
 		types        []string
 		after, state string
+		device       string
+		snapshot     bool
 		asJSON       bool
 	)
 	cmd := &cobra.Command{
@@ -29,9 +33,15 @@ func newTail() *cobra.Command {
 		Short: "Follow events",
 		Long: `tail prints events as they come and reconnects by itself, without hole or repeat. * in a pattern stands for one
 segment of a topic, a last ** for all below. With --cursor-file it goes on where it stopped the last time: the file is
-written after each event was printed.`,
+written after each event was printed.
+
+With --snapshot the entities that match come first, as they are at one moment, and then what changes them: each change
+says its version, and has the merge patch (RFC 7396) from the version before. When a snapshot cannot be finished, or much
+was missed, it begins anew, and what was printed of it is void: --json says so by {"snapshot":true}, and {"live":true}
+behind its end.`,
 		Example: `  roxy tail 'orders/*' 'tables/**'
   roxy tail '**' --after earliest --json | jq .data
+  roxy tail 'tables/*' --snapshot
   roxy tail 'orders/*' --cursor-file orders.cursor --json >> orders.ndjson`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -39,20 +49,22 @@ written after each event was printed.`,
 			if err != nil {
 				return err
 			}
-			sub := client.Subscription{Types: types, OnState: func(s client.State) { tellState(cmd.ErrOrStderr(), s) }}
+			sub := client.Subscription{Types: types, Snapshot: snapshot, Device: device, OnState: func(s client.State) { tellState(cmd.ErrOrStderr(), s) }}
 			if sub.Patterns, err = patterns("PATTERN", args); err != nil {
 				return err
 			}
 			if err := startAt(&sub, after, state); err != nil {
 				return err
 			}
-			return follow(cmd.Context(), c, sub, &printer{out: cmd.OutOrStdout(), notes: cmd.ErrOrStderr(), json: asJSON, state: state})
+			return follow(cmd.Context(), c, sub, &printer{out: cmd.OutOrStdout(), notes: cmd.ErrOrStderr(), json: asJSON, snapshot: snapshot, state: state})
 		},
 	}
 	hub.add(cmd)
 	f := cmd.Flags()
 	f.StringSliceVar(&types, "type", nil, "only events of these types")
 	f.StringVar(&after, "after", "", "begin behind this `CURSOR`, or with earliest: all that is retained")
+	f.BoolVar(&snapshot, "snapshot", false, "begin with the entities that match, as they are")
+	f.StringVar(&device, "device", "", "tell what becomes of this device's mutations, too")
 	f.StringVar(&state, "cursor-file", "", "`FILE` to keep the position in")
 	f.BoolVar(&asJSON, "json", false, "one JSON object a line, resets included")
 	f.SortFlags = false
@@ -107,18 +119,27 @@ func tellState(out io.Writer, s client.State) {
 type printer struct {
 	out, notes io.Writer
 	json       bool
+	snapshot   bool
 	state      string
 }
 
 // printed is a message as a line of --json.
 type printed struct {
-	Reset       string          `json:"reset,omitempty"`
+	Reset       string          `json:"reset,omitempty"`    // why
+	Snapshot    bool            `json:"snapshot,omitempty"` // begins: what was kept of entities is void
+	Live        bool            `json:"live,omitempty"`     // it has ended
+	Receipt     roxy.Outcome    `json:"receipt,omitempty"`  // of Mutation
 	Cursor      string          `json:"cursor,omitempty"`
 	Topic       string          `json:"topic,omitempty"`
 	Type        string          `json:"type,omitempty"`
 	Time        *time.Time      `json:"time,omitempty"`
 	By          string          `json:"by,omitempty"`
 	Correlation string          `json:"correlation,omitempty"`
+	Op          roxy.Op         `json:"op,omitempty"` // of an entity's commit
+	Version     uint64          `json:"version,omitempty"`
+	Patch       json.RawMessage `json:"patch,omitempty"`
+	Mutation    string          `json:"mutation,omitempty"`
+	Problem     string          `json:"problem,omitempty"`
 	Data        json.RawMessage `json:"data,omitempty"`
 }
 
@@ -129,42 +150,108 @@ func (p *printer) print(message client.Message) error {
 			return err
 		}
 		return p.keep(m.Cursor)
-	case client.Reset:
+	case client.Snapshot:
 		if p.json {
-			if err := p.line(printed{Reset: m.Reason, Cursor: m.Cursor.String()}); err != nil {
+			return p.line(printed{Snapshot: true})
+		}
+		_, _ = fmt.Fprintln(p.notes, "roxy: what there is:")
+	case client.Entity:
+		return p.entity(&m.Entity)
+	case client.Receipt:
+		return p.receipt(m)
+	case client.Reset:
+		return cmp.Or(p.reset(m), p.keep(m.Cursor))
+	case client.Live:
+		if p.snapshot {
+			if err := p.live(m); err != nil {
 				return err
 			}
-		} else {
-			_, _ = fmt.Fprintf(p.notes, "roxy: events were missed (%s): what you keep from them is out of date; going on at %s\n", m.Reason, m.Cursor)
 		}
-		return p.keep(m.Cursor)
-	case client.Live:
 		return p.keep(m.Cursor)
 	}
 	return nil
 }
 
-func (p *printer) event(e client.Event) error {
-	cursor := ""
-	if e.Cursor.Epoch != "" {
-		cursor = e.Cursor.String()
+func (p *printer) reset(m client.Reset) error {
+	where := printed{Reset: m.Reason}
+	goingOn := "all of it comes anew"
+	if m.Cursor.Epoch != "" {
+		where.Cursor = m.Cursor.String()
+		goingOn = "going on at " + where.Cursor
 	}
 	if p.json {
-		return p.line(printed{
-			Cursor: cursor, Topic: e.Topic.String(), Type: e.Type, Time: &e.Time, By: e.By, Correlation: e.Correlation, Data: e.Data,
-		})
+		return p.line(where)
 	}
-	_, err := fmt.Fprintf(p.out, "%s  %-24s %-20s %s\n", e.Time.Local().Format("15:04:05.000"), e.Topic, e.Type, e.Data)
+	_, _ = fmt.Fprintf(p.notes, "roxy: events were missed (%s): what you keep from them is out of date; %s\n", m.Reason, goingOn)
+	return nil
+}
+
+func (p *printer) live(m client.Live) error {
+	if p.json {
+		return p.line(printed{Live: true, Cursor: m.Cursor.String()})
+	}
+	_, _ = fmt.Fprintf(p.notes, "roxy: that is all, as of %s\n", m.Cursor)
+	return nil
+}
+
+func (p *printer) entity(e *roxy.Entity) error {
+	if p.json {
+		return p.line(printed{Topic: e.Topic.String(), Type: "roxy:entity", Time: &e.Time, Version: e.Version, Data: e.Data})
+	}
+	return p.row(e.Time, e.Topic, "entity", fmt.Sprintf("version %d %s", e.Version, e.Data))
+}
+
+func (p *printer) receipt(r client.Receipt) error {
+	problem := ""
+	if r.Problem != nil {
+		problem = r.Problem.Error()
+	}
+	if p.json {
+		return p.line(printed{Receipt: r.Outcome, Mutation: r.ID, Topic: r.Topic.String(), Version: r.Version, Problem: problem})
+	}
+	_, _ = fmt.Fprintf(p.notes, "roxy: mutation %s of %s: %s %s\n", r.ID, r.Topic, r.Outcome, problem)
+	return nil
+}
+
+func (p *printer) event(e client.Event) error {
+	line := printed{Topic: e.Topic.String(), Type: e.Type, Time: &e.Time, By: e.By, Correlation: e.Correlation, Data: e.Data}
+	text := string(e.Data)
+	if e.Cursor.Epoch != "" {
+		line.Cursor = e.Cursor.String()
+	}
+	if c := e.Change; c != nil {
+		line.Op, line.Version, line.Patch, line.Mutation = c.Op, c.Version, c.Patch, c.Mutation
+		if c.Patch == nil && c.Op != roxy.Delete {
+			line.Patch = []byte("{}")
+		}
+		text = strings.TrimSpace(fmt.Sprintf("version %d %s %s", c.Version, c.Op, line.Patch))
+	}
+	if p.json {
+		return p.line(line)
+	}
+	return p.row(e.Time, e.Topic, e.Type, text)
+}
+
+// row prints one line for people.
+func (p *printer) row(at time.Time, topic roxy.Topic, kind, text string) error {
+	_, err := fmt.Fprintf(p.out, "%s  %-24s %-20s %s\n", at.Local().Format("15:04:05.000"), topic, kind, text)
 	return err
 }
 
 func (p *printer) line(v printed) error {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(p.out, "%s\n", text)
+	_, err := fmt.Fprintf(p.out, "%s\n", jsonLine(v))
 	return err
+}
+
+// jsonLine returns v as JSON; nothing is escaped for HTML, so that data comes out as it went in.
+func jsonLine(v any) []byte {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		panic("BUG: what was checked does not encode: " + err.Error())
+	}
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n"))
 }
 
 // keep writes the position so that it is never half there.

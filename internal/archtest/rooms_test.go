@@ -37,7 +37,7 @@ func rooms() []room {
 		{"admin", []string{"", "auth", "hub", "httpapi", "internal/measure"}, []string{"engine/disk", "limit"}, "the operator's listener; httpapi for its table of problems, so that both listeners refuse in the same words"},
 		{"internal/telemetry", []string{"", "auth", "engine/disk", "hub", "internal/fanout", "internal/measure", "limit"}, []string{"transport/sse"}, "reads everybody's Stats, so nobody but cmd may import it"},
 
-		{"client", []string{""}, []string{"auth", "engine/disk", "httpapi", "hub", "internal/testkit", "limit"}, "for other people's programs: the wire contract and the values, nothing of the hub"},
+		{"client", []string{"", "document"}, []string{"auth", "engine/disk", "httpapi", "hub", "internal/testkit", "limit"}, "for other people's programs: the wire contract and the values, nothing of the hub"},
 
 		{"internal/bench", []string{"internal/measure"}, nil, "measures any hub from outside: of ours it knows nothing but how to count"},
 		{"internal/testkit", []string{"", "auth", "client"}, nil, "starts the real binary for tests; what it knows of a hub is what anybody knows from outside"},

@@ -116,15 +116,10 @@ func (f *filling) value(e *jsontext.Encoder, d *jsontext.Decoder) error {
 }
 
 func (f *filling) array(e *jsontext.Encoder, d *jsontext.Decoder) error {
-	for first := true; first || d.PeekKind() != ']'; first = false {
-		if first {
-			if err := pass(e, d); err != nil {
-				return err
-			}
-			if d.PeekKind() == ']' {
-				break
-			}
-		}
+	if err := pass(e, d); err != nil {
+		return err
+	}
+	for d.PeekKind() != ']' {
 		if err := f.value(e, d); err != nil {
 			return err
 		}
@@ -173,7 +168,7 @@ func (f *filling) object(e *jsontext.Encoder, d *jsontext.Decoder) error {
 }
 
 // inMessages reports whether what is written next defines messages; elsewhere they are referred to.
-func inMessages(e *jsontext.Encoder) bool { return e.StackPointer().Contains("/components/messages") }
+func inMessages(e *jsontext.Encoder) bool { return jsontext.Pointer("/components/messages").Contains(e.StackPointer()) }
 
 // pass copies one token.
 func pass(e *jsontext.Encoder, d *jsontext.Decoder) error {

@@ -58,8 +58,8 @@ func New(opts Options) (http.Handler, error) {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	a := &api{Options: opts, maxBody: publishLimit(opts.MaxEventBytes, opts.MaxBatch)}
-	if err := a.describeMyself(); err != nil { // and not at the first request for it
-		return nil, fmt.Errorf("schemas: %w", err)
+	if _, _, err := a.describeMyself(); err != nil { // and not at the first request for it
+		return nil, fmt.Errorf("httpapi: %w", err)
 	}
 	return opts.CORS.wrap(a.mux()), nil
 }

@@ -46,32 +46,27 @@ func serve(body []byte) served {
 // documents are what the listener tells of itself: made once, and again when the application's schemas have changed.
 type documents struct {
 	mu                sync.Mutex
-	made              bool
 	schemas           []Schema // that they were made with
 	openapi, asyncapi served
 }
 
 // openapi answers GET /v1/openapi.json. It asks for no identity: what it tells is in the handbook, schemas included.
 func (a *api) openapi(x *exchange, r *http.Request) error {
-	if err := a.describeMyself(); err != nil {
+	openapi, _, err := a.describeMyself()
+	if err != nil {
 		return err
 	}
-	a.documents.mu.Lock()
-	doc := a.documents.openapi
-	a.documents.mu.Unlock()
-	doc.answer(x, r)
+	openapi.answer(x, r)
 	return nil
 }
 
 // asyncapi answers GET /v1/asyncapi.json.
 func (a *api) asyncapi(x *exchange, r *http.Request) error {
-	if err := a.describeMyself(); err != nil {
+	_, asyncapi, err := a.describeMyself()
+	if err != nil {
 		return err
 	}
-	a.documents.mu.Lock()
-	doc := a.documents.asyncapi
-	a.documents.mu.Unlock()
-	doc.answer(x, r)
+	asyncapi.answer(x, r)
 	return nil
 }
 
@@ -91,8 +86,8 @@ func (s served) answer(x *exchange, r *http.Request) {
 	_, _ = x.Write(s.body) // an error means that nobody waits for it
 }
 
-// describeMyself makes the documents when there are none, or none with the present schemas.
-func (a *api) describeMyself() error {
+// describeMyself returns the documents. They are made when there are none, or none with the present schemas.
+func (a *api) describeMyself() (openapi, asyncapi served, err error) {
 	var schemas []Schema
 	if a.Schemas != nil {
 		schemas = a.Schemas()
@@ -100,10 +95,16 @@ func (a *api) describeMyself() error {
 	d := &a.documents
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.made && slices.EqualFunc(d.schemas, schemas, func(a, b Schema) bool { return a.equal(&b) }) {
-		return nil
+	if d.openapi.body == nil || !slices.EqualFunc(d.schemas, schemas, func(a, b Schema) bool { return a.equal(&b) }) {
+		if err := d.fill(a.filling(schemas)); err != nil {
+			return served{}, served{}, err
+		}
+		d.schemas = schemas
 	}
-	f := a.filling(schemas)
+	return d.openapi, d.asyncapi, nil
+}
+
+func (d *documents) fill(f *filling) error {
 	openapi, err := f.fill(openapiSource)
 	if err != nil {
 		return fmt.Errorf("openapi.json: %w", err)
@@ -115,7 +116,7 @@ func (a *api) describeMyself() error {
 	if err != nil {
 		return fmt.Errorf("asyncapi.json: %w", err)
 	}
-	d.made, d.schemas, d.openapi, d.asyncapi = true, schemas, serve(openapi), serve(asyncapi)
+	d.openapi, d.asyncapi = serve(openapi), serve(asyncapi)
 	return nil
 }
 

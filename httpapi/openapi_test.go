@@ -154,7 +154,7 @@ func TestEveryOperationTakesAndAnswersWhatItsDocumentSays(t *testing.T) {
 // refusals collects which codes were heard of, each held to the operation that it came from.
 type refusals struct {
 	*contract
-	heard map[string]bool
+	heard map[string]bool // by code, and by operation and code
 }
 
 func (r *refusals) hear(t *testing.T, name string, o operation, code roxy.Code, got answer) {
@@ -171,6 +171,7 @@ func (r *refusals) hear(t *testing.T, name string, o operation, code roxy.Code, 
 		t.Errorf("%s: want %s, got %d %s", name, code, got.status, got.body)
 	}
 	r.heard[string(body.Code)] = true
+	r.heard[string(o)+" "+string(body.Code)] = true
 }
 
 func TestEveryRefusalIsListedByItsOperation(t *testing.T) {
@@ -292,6 +293,17 @@ func TestEveryRefusalIsListedByItsOperation(t *testing.T) {
 	for _, row := range table() {
 		if !r.heard[string(row.code)] {
 			t.Errorf("nobody was told %s", row.code)
+		}
+	}
+	for _, o := range r.operations() {
+		responses, place := r.look(o.place() + "/responses")
+		for status := range responses.(map[string]any) {
+			for _, code := range r.codes(place.AppendToken(status)) {
+				ours := code == string(roxy.NotReady) || code == string(roxy.Overloaded) // not for a client to provoke, one operation at a time
+				if !ours && !r.heard[string(o)+" "+code] {
+					t.Errorf("%s lists %s, and nobody was told it there", o, code)
+				}
+			}
 		}
 	}
 }

@@ -235,7 +235,7 @@ func (a *api) readContent(x *exchange, r *http.Request, m *roxy.Mutation) error 
 	if err := a.Limits.Memory(); err != nil {
 		return err
 	}
-	body, err := a.readBody(x, r)
+	body, err := a.readBody(x, r, roxy.InvalidMutation)
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,8 @@ func (a *api) routes() []route {
 		{http.MethodGet, "/v1/stream", a.stream},
 		{http.MethodGet, "/v1/ws", a.socket},
 		{http.MethodGet, "/v1/ping", a.ping},
+		{http.MethodGet, "/v1/openapi.json", a.openapi},
+		{http.MethodGet, "/v1/asyncapi.json", a.asyncapi},
 	}
 }
 

@@ -41,6 +41,7 @@ type File struct {
 	Topic  string   // its x-topic; "" for none
 	Events []string // its x-event
 	Type   string   // what its type is called in TypeScript
+	Text   []byte   // as it was read
 }
 
 type entity struct {
@@ -95,7 +96,9 @@ func compile(files map[string][]byte, errs []error) (*Set, error) {
 	}
 	set := &Set{events: make(map[string]*Schema), files: make([]File, 0, len(files))}
 	for _, name := range l.names() {
-		set.files = append(set.files, l.purpose(name))
+		f := l.purpose(name)
+		f.Text = files[name]
+		set.files = append(set.files, f)
 	}
 	l.once(set.files)
 	set.types = l.types(set.files)

@@ -127,6 +127,7 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 		Hub: h, Auth: verifier, Limits: limits, CORS: httpapi.CORS{Origins: c.CORS.Origins, Credentials: c.CORS.Credentials},
 		MaxEventBytes: int(c.Limits.Event), MaxBatch: c.Limits.Batch, MaxTopicsPerStream: c.Limits.TopicsPerStream,
 		Heartbeat: c.Stream.Heartbeat, NoCompression: c.Stream.Compression == "off", TrustedProxies: c.Proxies(), Logger: log,
+		Schemas: func() []httpapi.Schema { return describedSchemas(h) },
 	})
 	if err != nil {
 		return err
@@ -203,6 +204,14 @@ func closeHub(ctx context.Context, h *hub.Hub) error {
 func coalesce(c *config.Loaded) (all []hub.Coalesce) {
 	for _, o := range c.Coalesce {
 		all = append(all, hub.Coalesce(o))
+	}
+	return all
+}
+
+// describedSchemas returns the schemas in force, as the listener tells them.
+func describedSchemas(h *hub.Hub) (all []httpapi.Schema) {
+	for _, f := range h.Schemas().Files() {
+		all = append(all, httpapi.Schema{Name: f.Name, Entity: f.Topic, Events: f.Events, Text: f.Text})
 	}
 	return all
 }

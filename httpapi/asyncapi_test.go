@@ -46,7 +46,7 @@ func kind(event, data string) string {
 		return control
 	}
 	var change struct{ Op string }
-	if json.Unmarshal([]byte(data), &change); change.Op != "" {
+	if err := json.Unmarshal([]byte(data), &change); err == nil && change.Op != "" {
 		return "change"
 	}
 	return "event"
@@ -137,8 +137,8 @@ func TestEveryMessageOfAStreamIsAsItsDocumentSays(t *testing.T) {
 	h.complete(t, "stream")
 }
 
-// exchange sends a request and returns which message its answer is; events on the way are heard.
-func (h *heard) exchange(t *testing.T, c *socket, op, request, wanted string) string {
+// exchange sends a request and hears its answer, which is to be the message wanted, and the events on the way.
+func (h *heard) exchange(t *testing.T, c *socket, op, request, wanted string) {
 	t.Helper()
 	if op != "" {
 		h.message(t, "socket", op, "", request)
@@ -156,7 +156,7 @@ func (h *heard) exchange(t *testing.T, c *socket, op, request, wanted string) st
 			continue
 		}
 		h.message(t, "socket", wanted, "", string(text))
-		return string(text)
+		return
 	}
 }
 

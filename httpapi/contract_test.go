@@ -190,7 +190,7 @@ type answer struct {
 
 func (s *site) ask(t *testing.T, c call) answer {
 	t.Helper()
-	resp := s.do(t, c) //nolint:bodyclose // with the test
+	resp := s.do(t, c)
 	a := answer{status: resp.StatusCode, header: resp.Header}
 	if media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); media == "text/event-stream" || a.status == http.StatusSwitchingProtocols {
 		_ = resp.Body.Close()

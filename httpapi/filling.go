@@ -168,7 +168,9 @@ func (f *filling) object(e *jsontext.Encoder, d *jsontext.Decoder) error {
 }
 
 // inMessages reports whether what is written next defines messages; elsewhere they are referred to.
-func inMessages(e *jsontext.Encoder) bool { return jsontext.Pointer("/components/messages").Contains(e.StackPointer()) }
+func inMessages(e *jsontext.Encoder) bool {
+	return jsontext.Pointer("/components/messages").Contains(e.StackPointer())
+}
 
 // pass copies one token.
 func pass(e *jsontext.Encoder, d *jsontext.Decoder) error {

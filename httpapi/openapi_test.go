@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -190,9 +191,7 @@ func TestEveryRefusalIsListedByItsOperation(t *testing.T) {
 			},
 		} {
 			changed := call{d.call.method, d.call.path, make(map[string]string), d.call.body}
-			for name, value := range d.call.header {
-				changed.header[name] = value
-			}
+			maps.Copy(changed.header, d.call.header)
 			change(&changed)
 			r.hear(t, d.name, d.operation, code, s.ask(t, changed))
 		}
@@ -383,8 +382,6 @@ func (r *refusals) hearOfTheRest(t *testing.T) {
 // with returns header and one more field.
 func with(header map[string]string, name, value string) map[string]string {
 	more := map[string]string{name: value}
-	for name, value := range header {
-		more[name] = value
-	}
+	maps.Copy(more, header)
 	return more
 }

@@ -95,7 +95,7 @@ func TestTheDocumentsTellTheLimitsInForce(t *testing.T) {
 	}
 	for place, want := range map[string]string{
 		"/paths/~1v1~1mutations~1status/post/requestBody/content/application~1json/schema/properties/ids/maxItems": "3",
-		"/components/schemas/Event/description":  "One immutable message on one topic; at most 1000 bytes.",
+		"/components/schemas/Event/description":            "One immutable message on one topic; at most 1000 bytes.",
 		"/components/schemas/Problem/properties/code/enum": "",
 	} {
 		got, _ := openapi.look(pointer(place))

@@ -193,9 +193,8 @@ func (h *Hidden) ViewDelta(undo, patch []byte) []byte {
 	if patch == nil {
 		return []byte("{}")
 	}
-	if h == nil {
-		return patch
-	}
+	// Who sees everything gets no half as it is, either: it may hold objects whole, and a merge patch that does leaves
+	// what they no longer have.
 	if delta := Diff(h.redactHalf(undo), h.redactHalf(patch), nil); delta != nil {
 		return delta
 	}
@@ -205,8 +204,8 @@ func (h *Hidden) ViewDelta(undo, patch []byte) []byte {
 // redactHalf redacts one half of a Diff, in which a member may be null for absent. Objects that it holds whole follow
 // the rule; those of which it holds members alone are on no way to a hidden path.
 func (h *Hidden) redactHalf(half []byte) []byte {
-	if half == nil {
-		return nil
+	if half == nil || h == nil {
+		return half
 	}
 	return appendRedacted(make([]byte, 0, len(half)), half, h.top)
 }

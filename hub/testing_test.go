@@ -206,14 +206,16 @@ func startIn(t *testing.T, dir string, opts Options, store disk.Options) fixture
 func all(t *testing.T, tenant, user string, roles ...string) roxy.Identity {
 	t.Helper()
 	everything := []roxy.Pattern{pattern(t, "**")}
-	return roxy.Identity{Tenant: tenant, User: user, Roles: roles, Grant: roxy.Grant{Read: everything, Publish: everything}}
+	return roxy.Identity{Tenant: tenant, User: user, Roles: roles, Grant: roxy.Grant{Read: everything, Publish: everything, Write: everything}}
 }
 
 // subscribe runs a stream until the test ends or stop is called; stop waits for its end and returns what Subscribe did.
 func (f fixture) subscribe(t *testing.T, sub Subscription) (r *recorder, stop func() error) {
 	t.Helper()
 	r = newRecorder()
-	sub.Encoding, sub.Transport = lineEncoding{}, "test"
+	if sub.Transport = "test"; sub.Encoding == nil {
+		sub.Encoding = lineEncoding{}
+	}
 	if sub.Heartbeat == 0 {
 		sub.Heartbeat = time.Minute
 	}

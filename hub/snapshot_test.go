@@ -334,7 +334,7 @@ func TestSnapshotThatRetentionHasPassedServesNobody(t *testing.T) {
 // Streams that are in a snapshot when the hub closes, or come just then, keep nothing of the engine open: it says so when it
 // is closed.
 func TestCloseInTheMiddleOfSnapshotsLeavesNoneOpen(t *testing.T) {
-	for round := range 30 {
+	for round := range 12 {
 		e, err := disk.Open(t.TempDir(), disk.Options{})
 		if err != nil {
 			t.Fatal(err)

@@ -213,6 +213,12 @@ func all(t *testing.T, tenant, user string, roles ...string) roxy.Identity {
 func (f fixture) subscribe(t *testing.T, sub Subscription) (r *recorder, stop func() error) {
 	t.Helper()
 	r = newRecorder()
+	return r, f.follow(t, sub, r)
+}
+
+// follow is subscribe with a way out of its own.
+func (f fixture) follow(t *testing.T, sub Subscription, r *recorder) (stop func() error) {
+	t.Helper()
 	if sub.Transport = "test"; sub.Encoding == nil {
 		sub.Encoding = lineEncoding{}
 	}
@@ -227,7 +233,7 @@ func (f fixture) subscribe(t *testing.T, sub Subscription) (r *recorder, stop fu
 		return <-over
 	})
 	t.Cleanup(func() { _ = stop() })
-	return r, stop
+	return stop
 }
 
 func (f fixture) publish(t *testing.T, by roxy.Identity, events ...roxy.Event) []Published {

@@ -87,7 +87,7 @@ func TestSnapshotIsReadOnceForAllStreamsThatBeginTogether(t *testing.T) {
 
 // A stream that stands still in the middle of a large snapshot costs a sheet, and what all hold has a bound.
 func TestSnapshotIsHeldBySheets(t *testing.T) {
-	f := startHub(t, Options{})
+	f := startHub(t, Options{CommitTimeout: time.Minute}) // 40 MiB, on a disk that others write to
 	me := all(t, "bar", "u1")
 	const n, size = 5000, 8 << 10
 	f.fillOrders(t, me, n, size)

@@ -7,59 +7,150 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// member is one member of an object; name has its quotes.
-type member struct{ name, value []byte }
-
-// members yields the members of an object that is valid JSON without white space; none of anything else, nil included.
-func members(v []byte) iter.Seq[member] {
-	return func(yield func(member) bool) {
-		if !isObject(v) {
-			return
-		}
-		for i := 1; v[i] != '}'; {
-			if v[i] == ',' {
-				i++
-			}
-			nameEnd := skipString(v, i)
-			end := skip(v, nameEnd+1)
-			if !yield(member{v[i:nameEnd], v[nameEnd+1 : end : end]}) {
+// Fields yields the members of an object in order: each one's name, unquoted, and its value.
+func Fields(doc []byte) iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		for m := membersOf(doc); m.next(); {
+			if !yield(unquote(m.name), m.value) {
 				return
 			}
-			i = end
 		}
 	}
 }
 
-// elements yields the elements of an array.
-func elements(v []byte) iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		if !isArray(v) {
-			return
-		}
-		for i := 1; v[i] != ']'; {
-			if v[i] == ',' {
-				i++
-			}
-			end := skip(v, i)
-			if !yield(v[i:end:end]) {
-				return
-			}
-			i = end
+// Field returns the value of one member of an object, nil when it has none of this name.
+func Field(doc []byte, name string) []byte {
+	var room [64]byte
+	quoted, err := jsontext.AppendQuote(room[:0], name)
+	if err != nil { // no UTF-8, so nobody's name
+		return nil
+	}
+	for m := membersOf(doc); m.next(); {
+		switch order := bytes.Compare(m.name, quoted); {
+		case order == 0:
+			return m.value
+		case order > 0:
+			return nil
 		}
 	}
+	return nil
 }
 
-// skip returns where the value that begins at i ends.
-func skip(v []byte, i int) int {
-	switch v[i] {
+// Count returns the number of members of an object; those of objects inside it do not count.
+func Count(doc []byte) int {
+	n := 0
+	for m := membersOf(doc); m.next(); {
+		n++
+	}
+	return n
+}
+
+// members goes through an object. The zero members are those of {}.
+type members struct {
+	name, value []byte // the current one, the name in quotes
+	rest        []byte // from behind the current one
+}
+
+// membersOf stands before the first member; whatever is not an object has none.
+func membersOf(value []byte) members {
+	if !isObject(value) {
+		return members{}
+	}
+	return members{rest: value[1:]}
+}
+
+// next goes to the next member. At the end there is none, and name is nil: a nil name sorts before all others, so whoever
+// walks two objects at once asks for nil first.
+func (m *members) next() bool {
+	if len(m.rest) == 0 || m.rest[0] == '}' {
+		*m = members{}
+		return false
+	}
+	from := 0
+	if m.rest[0] == ',' {
+		from = 1
+	}
+	colon := stringEnd(m.rest, from)
+	end := valueEnd(m.rest, colon+1)
+	m.name, m.value, m.rest = m.rest[from:colon:colon], m.rest[colon+1:end:end], m.rest[end:]
+	return true
+}
+
+// pair is the next name of two objects that are walked at once, in order; a value is nil where the object has no such
+// member.
+type pair struct {
+	name, a, b []byte
+}
+
+// pairs walks two objects at once.
+type pairs struct {
+	pair
+	left, right members
+}
+
+func pairsOf(a, b []byte) pairs {
+	p := pairs{left: membersOf(a), right: membersOf(b)}
+	p.left.next()
+	p.right.next()
+	return p
+}
+
+func (p *pairs) next() bool {
+	order := 0
+	switch {
+	case p.left.name == nil && p.right.name == nil:
+		return false
+	case p.left.name == nil:
+		order = 1
+	case p.right.name == nil:
+		order = -1
+	default:
+		order = bytes.Compare(p.left.name, p.right.name)
+	}
+	p.pair = pair{}
+	if order <= 0 {
+		p.name, p.a = p.left.name, p.left.value
+		p.left.next()
+	}
+	if order >= 0 {
+		p.name, p.b = p.right.name, p.right.value
+		p.right.next()
+	}
+	return true
+}
+
+// elements goes through an array.
+type elements struct {
+	value []byte
+	rest  []byte
+}
+
+func elementsOf(array []byte) elements { return elements{rest: array[1:]} }
+
+func (e *elements) next() bool {
+	if e.rest[0] == ']' {
+		return false
+	}
+	from := 0
+	if e.rest[0] == ',' {
+		from = 1
+	}
+	end := valueEnd(e.rest, from)
+	e.value, e.rest = e.rest[from:end:end], e.rest[end:]
+	return true
+}
+
+// valueEnd returns where the value that begins at i ends.
+func valueEnd(b []byte, i int) int {
+	switch b[i] {
 	case '"':
-		return skipString(v, i)
+		return stringEnd(b, i)
 	case '{', '[':
-		depth := 0
-		for ; ; i++ {
-			switch v[i] {
+		for depth := 0; ; {
+			switch b[i] {
 			case '"':
-				i = skipString(v, i) - 1
+				i = stringEnd(b, i)
+				continue
 			case '{', '[':
 				depth++
 			case '}', ']':
@@ -67,117 +158,68 @@ func skip(v []byte, i int) int {
 					return i + 1
 				}
 			}
+			i++
 		}
 	}
-	for i < len(v) && v[i] != ',' && v[i] != '}' && v[i] != ']' {
-		i++
+	for ; i < len(b); i++ {
+		if c := b[i]; c == ',' || c == '}' || c == ']' {
+			break
+		}
 	}
 	return i
 }
 
-// skipString returns where the string that begins at i ends.
-func skipString(v []byte, i int) int {
-	for i++; ; {
-		n := bytes.IndexByte(v[i:], '"')
-		end := i + n
-		if v[end-1] != '\\' {
-			return end + 1
+// stringEnd returns where the string whose opening quote is at i ends.
+func stringEnd(b []byte, i int) int {
+	for from := i + 1; ; {
+		quote := from + bytes.IndexByte(b[from:], '"')
+		escapes := 0
+		for b[quote-1-escapes] == '\\' {
+			escapes++
 		}
-		slashes := 1
-		for v[end-1-slashes] == '\\' {
-			slashes++
-		}
-		if slashes%2 == 0 {
-			return end + 1
-		}
-		i = end + 1
-	}
-}
-
-func isObject(v []byte) bool { return len(v) > 0 && v[0] == '{' }
-
-func isArray(v []byte) bool { return len(v) > 0 && v[0] == '[' }
-
-func isNull(v []byte) bool { return len(v) == 4 && v[0] == 'n' }
-
-// absent reports whether v is nothing, as in an entity null is.
-func absent(v []byte) bool { return v == nil || isNull(v) }
-
-// get returns the value of the member with a quoted name.
-func get(doc, name []byte) []byte {
-	for m := range members(doc) {
-		if bytes.Equal(m.name, name) {
-			return m.value
-		}
-	}
-	return nil
-}
-
-// pair is the members of one name in two objects; a nil value is none.
-type pair struct{ name, a, b []byte }
-
-// pairs yields the names of two objects, in order, each once.
-func pairs(a, b []byte) iter.Seq[pair] {
-	return func(yield func(pair) bool) {
-		next, stop := iter.Pull(members(b))
-		defer stop()
-		right, more := next()
-		for left := range members(a) {
-			for more && bytes.Compare(right.name, left.name) < 0 {
-				if !yield(pair{right.name, nil, right.value}) {
-					return
-				}
-				right, more = next()
-			}
-			p := pair{left.name, left.value, nil}
-			if more && bytes.Equal(right.name, left.name) {
-				p.b = right.value
-				right, more = next()
-			}
-			if !yield(p) {
-				return
-			}
-		}
-		for more {
-			if !yield(pair{right.name, nil, right.value}) {
-				return
-			}
-			right, more = next()
+		if from = quote + 1; escapes%2 == 0 {
+			return from
 		}
 	}
 }
 
-// objectWriter writes the members of an object.
-type objectWriter struct {
-	dst   []byte
-	begun bool
-}
+func isObject(value []byte) bool { return len(value) > 0 && value[0] == '{' }
+func isArray(value []byte) bool  { return len(value) > 0 && value[0] == '[' }
 
-// name writes a quoted name; its value follows.
-func (w *objectWriter) name(quoted []byte) {
-	if w.begun {
-		w.dst = append(w.dst, ',')
+// absent says whether value is none: in an entity and in what a patch leaves of one, null is absence.
+func absent(value []byte) bool { return len(value) == 0 || value[0] == 'n' }
+
+func unquote(name []byte) string {
+	if bytes.IndexByte(name, '\\') < 0 {
+		return string(name[1 : len(name)-1])
 	}
-	w.begun = true
-	w.dst = append(append(w.dst, quoted...), ':')
-}
-
-// quote returns the canonical spelling of a name.
-func quote(name string) []byte {
-	quoted, err := jsontext.AppendQuote(make([]byte, 0, len(name)+2), name)
+	plain, err := jsontext.AppendUnquote(nil, name)
 	if err != nil {
-		return []byte(`"\ufffd"`) // no name that is not UTF-8 is in any document
+		panic("BUG: a name that is not canonical: " + err.Error())
 	}
-	return quoted
+	return string(plain)
 }
 
-func unquote(quoted []byte) string {
-	if bytes.IndexByte(quoted, '\\') < 0 {
-		return string(quoted[1 : len(quoted)-1])
-	}
-	name, err := jsontext.AppendUnquote(nil, quoted)
-	if err != nil {
-		panic("BUG: a name of a canonical document does not unquote")
-	}
-	return string(name)
+// object writes an object, member by member.
+type object struct {
+	buf   []byte
+	empty bool
 }
+
+func begin(buf []byte) object { return object{append(buf, '{'), true} }
+
+// key writes a name in quotes; the value is to follow.
+func (o *object) key(name []byte) {
+	if !o.empty {
+		o.buf = append(o.buf, ',')
+	}
+	o.empty = false
+	o.buf = append(append(o.buf, name...), ':')
+}
+
+func (o *object) member(name, value []byte) {
+	o.key(name)
+	o.buf = append(o.buf, value...)
+}
+
+func (o *object) end() []byte { return append(o.buf, '}') }

@@ -70,6 +70,7 @@ func open(tb testing.TB, limits limit.Options, change func(*Options)) *site {
 		tb.Fatal(err)
 	}
 	s.Server = httptest.NewServer(handler)
+	s.Client().CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // a redirect is an answer, too
 	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), 10*time.Second)
 		defer cancel()
@@ -182,6 +183,7 @@ func settled(s string) string {
 		{`"(cursor|id)":"[a-z0-9]+\.(\d+)"`, `"$1":"EPOCH.$2"`},
 		{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`, `TIME`},
 		{`"ticket":"[^"]+"`, `"ticket":"TICKET"`},
+		{`"page":"[^"]+"`, `"page":"PAGE"`},
 		{`"retryAfter":"[^"]*"`, `"retryAfter":"JITTERED"`},
 		{`(?m)^Retry-After: \d+$`, `Retry-After: JITTERED`},
 	} {

@@ -58,7 +58,11 @@ func New(opts Options) (http.Handler, error) {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	a := &api{Options: opts, maxBody: publishLimit(opts.MaxEventBytes, opts.MaxBatch)}
-	if _, _, err := a.describeMyself(); err != nil { // and not at the first request for it
+	var schemas []Schema
+	if opts.Schemas != nil {
+		schemas = opts.Schemas()
+	}
+	if _, err := describeWith(a.filling(schemas), schemas); err != nil { // and not at the first request for it
 		return nil, fmt.Errorf("httpapi: %w", err)
 	}
 	return opts.CORS.wrap(a.mux()), nil

@@ -45,28 +45,34 @@ func serve(body []byte) served {
 
 // documents are what the listener tells of itself: made once, and again when the application's schemas have changed.
 type documents struct {
-	mu                sync.Mutex
-	schemas           []Schema // that they were made with
+	mu    sync.Mutex
+	plain *described // for whoever asks
+	whole *described // for who is known
+}
+
+// described are both documents with some schemas.
+type described struct {
+	schemas           []Schema
 	openapi, asyncapi served
 }
 
-// openapi answers GET /v1/openapi.json. It asks for no identity: what it tells is in the handbook, schemas included.
+// openapi answers GET /v1/openapi.json to all.
 func (a *api) openapi(x *exchange, r *http.Request) error {
-	openapi, _, err := a.describeMyself()
+	d, err := a.describeMyself(x, r)
 	if err != nil {
 		return err
 	}
-	openapi.answer(x, r)
+	d.openapi.answer(x, r)
 	return nil
 }
 
-// asyncapi answers GET /v1/asyncapi.json.
+// asyncapi answers GET /v1/asyncapi.json to all.
 func (a *api) asyncapi(x *exchange, r *http.Request) error {
-	_, asyncapi, err := a.describeMyself()
+	d, err := a.describeMyself(x, r)
 	if err != nil {
 		return err
 	}
-	asyncapi.answer(x, r)
+	d.asyncapi.answer(x, r)
 	return nil
 }
 
@@ -86,38 +92,43 @@ func (s served) answer(x *exchange, r *http.Request) {
 	_, _ = x.Write(s.body) // an error means that nobody waits for it
 }
 
-// describeMyself returns the documents. They are made when there are none, or none with the present schemas.
-func (a *api) describeMyself() (openapi, asyncapi served, err error) {
+// describeMyself returns the documents. The application's schemas, which name what some may not see, are for who can show
+// who they are; what the hub is like by itself stands in the handbook.
+func (a *api) describeMyself(x *exchange, r *http.Request) (*described, error) {
+	x.Header().Set("Vary", "Authorization, Cookie")
+	d := &a.documents
+	made := &d.plain
 	var schemas []Schema
 	if a.Schemas != nil {
-		schemas = a.Schemas()
+		if _, err := a.authenticate(x, r); err == nil {
+			made, schemas = &d.whole, a.Schemas()
+		}
 	}
-	d := &a.documents
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.openapi.body == nil || !slices.EqualFunc(d.schemas, schemas, func(a, b Schema) bool { return a.equal(&b) }) {
-		if err := d.fill(a.filling(schemas)); err != nil {
-			return served{}, served{}, err
+	if *made == nil || !slices.EqualFunc((*made).schemas, schemas, func(a, b Schema) bool { return a.equal(&b) }) {
+		fresh, err := describeWith(a.filling(schemas), schemas)
+		if err != nil {
+			return nil, err
 		}
-		d.schemas = schemas
+		*made = fresh
 	}
-	return d.openapi, d.asyncapi, nil
+	return *made, nil
 }
 
-func (d *documents) fill(f *filling) error {
+func describeWith(f *filling, schemas []Schema) (*described, error) {
 	openapi, err := f.fill(openapiSource)
 	if err != nil {
-		return fmt.Errorf("openapi.json: %w", err)
+		return nil, fmt.Errorf("openapi.json: %w", err)
 	}
 	if f.shared, err = componentSchemas(openapi); err != nil {
-		return fmt.Errorf("openapi.json: %w", err)
+		return nil, fmt.Errorf("openapi.json: %w", err)
 	}
 	asyncapi, err := f.fill(asyncapiSource)
 	if err != nil {
-		return fmt.Errorf("asyncapi.json: %w", err)
+		return nil, fmt.Errorf("asyncapi.json: %w", err)
 	}
-	d.openapi, d.asyncapi = serve(openapi), serve(asyncapi)
-	return nil
+	return &described{schemas, serve(openapi), serve(asyncapi)}, nil
 }
 
 // module is the path of what the hub is made of.

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/roxyhub/roxy/limit"
@@ -57,7 +58,7 @@ func TestTheDocumentsChangeWithTheSchemas(t *testing.T) {
 	schemas := theSchemas()
 	s := open(t, limit.Options{}, func(o *Options) { o.Schemas = func() []Schema { return schemas } })
 	ask := func(path, tag string) answer {
-		return s.ask(t, call{path: path, header: map[string]string{"Authorization": "", "If-None-Match": tag}})
+		return s.ask(t, call{path: path, header: map[string]string{"If-None-Match": tag}})
 	}
 	for _, path := range []string{"/v1/openapi.json", "/v1/asyncapi.json"} {
 		schemas = theSchemas()
@@ -72,6 +73,22 @@ func TestTheDocumentsChangeWithTheSchemas(t *testing.T) {
 		}
 		if got := first.header.Get("Cache-Control"); got != "no-cache" {
 			t.Errorf("%s: Cache-Control: %s", path, got)
+		}
+	}
+}
+
+func TestTheDocumentsTellTheApplicationsSchemasOnlyToWhoIsKnown(t *testing.T) {
+	s := open(t, limit.Options{}, withSchemas)
+	for _, path := range []string{"/v1/openapi.json", "/v1/asyncapi.json"} {
+		known := s.ask(t, call{path: path})
+		for _, token := range []string{"", "Bearer nonsense"} {
+			stranger := s.ask(t, call{path: path, header: map[string]string{"Authorization": token}})
+			if stranger.status != http.StatusOK || strings.Contains(stranger.body, "order.json") {
+				t.Errorf("%s: %q is told of schemas, or refused: %d", path, token, stranger.status)
+			}
+			if !strings.Contains(known.body, "order.json") || known.header.Get("ETag") == stranger.header.Get("ETag") {
+				t.Errorf("%s: who is known is told no more", path)
+			}
 		}
 	}
 }

@@ -51,6 +51,8 @@ func (m *Mutation) Check(maxBytes int) error {
 		return &Problem{Code: InvalidTopic, Member: "topic", Detail: "topic is required"}
 	case m.Topic.Reserved():
 		return &Problem{Code: InvalidTopic, Member: "topic", Detail: fmt.Sprintf("topic %q: roxy/ is reserved for the hub", m.Topic)}
+	case m.Topic.indirect():
+		return &Problem{Code: InvalidTopic, Member: "topic", Detail: fmt.Sprintf("topic %q: no entity lives at . or .., which no URL can name", m.Topic)}
 	case m.Op != Put && m.Op != Patch && m.Op != Delete:
 		return invalidMutation("op", "op %q is none of put, patch and delete", clip(string(m.Op)))
 	case m.Op == Put && m.Data == nil:

@@ -46,6 +46,16 @@ func (t Topic) String() string { return t.path }
 // Reserved reports whether only the hub may publish on t.
 func (t Topic) Reserved() bool { return reserved(t.path) }
 
+// indirect reports whether a segment of t is . or .., which whoever reads a URL resolves.
+func (t Topic) indirect() bool {
+	for segment := range strings.SplitSeq(t.path, "/") {
+		if segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return false
+}
+
 // Pattern names a set of topics: * stands for one segment, a last ** for zero or more. A pattern that begins with
 // a wildcard does not reach the reserved topics. The zero Pattern is none; every other one is valid.
 type Pattern struct{ path string }

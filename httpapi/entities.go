@@ -56,6 +56,9 @@ func appendEntity(b []byte, e *roxy.Entity) []byte {
 	} else {
 		b = append(b, e.Data...)
 	}
+	if e.Version == 0 {
+		return append(b, '}') // of a conflict with what there never was
+	}
 	b = append(b, `,"time":"`...)
 	b = e.Time.AppendFormat(b, time.RFC3339Nano)
 	return append(b, `"}`...)
@@ -91,12 +94,11 @@ func (a *api) entities(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if list.cursor != "" { // what came since the first page lies behind the first page's cursor
-		if first, err := roxy.ParseCursor(list.cursor); err != nil || first.Epoch != cursor.Epoch {
-			return &roxy.Problem{Code: roxy.InvalidParameter, Member: "page", Detail: "page: the log began a new life since the first page: begin again"}
-		}
-	} else {
-		list.cursor = cursor.String()
+	switch { // what came since the first page lies behind the first page's cursor
+	case list.cursor == roxy.Cursor{}:
+		list.cursor = cursor
+	case list.cursor.Epoch != cursor.Epoch || list.cursor.Offset > cursor.Offset:
+		return invalidParameter("page", "page: the log began a new life since the first page: begin again without")
 	}
 	b := append([]byte(nil), `{"entities":[`...)
 	for i := range entities {
@@ -106,7 +108,7 @@ func (a *api) entities(x *exchange, r *http.Request) error {
 		b = appendEntity(b, &entities[i])
 	}
 	b = append(b, `],"cursor":"`...)
-	b = append(append(b, list.cursor...), '"')
+	b = append(list.cursor.Append(b), '"')
 	if more {
 		list.after = entities[len(entities)-1].Topic
 		b = append(b, `,"page":"`...)
@@ -119,19 +121,18 @@ func (a *api) entities(x *exchange, r *http.Request) error {
 // listing is one page that is asked for.
 type listing struct {
 	match  roxy.Pattern
-	after  roxy.Topic // the last one of the page before
-	cursor string     // of the first page
+	after  roxy.Topic  // the last one of the page before
+	cursor roxy.Cursor // of the first page; zero on it
 	limit  int
 }
 
 // token is what leads to the page behind l.after. It holds what the caller was told already.
 func (l *listing) token() string {
-	return base64.RawURLEncoding.EncodeToString([]byte(l.cursor + "\n" + l.match.String() + "\n" + l.after.String()))
+	return base64.RawURLEncoding.EncodeToString([]byte(l.cursor.String() + "\n" + l.match.String() + "\n" + l.after.String()))
 }
 
 func parseList(query url.Values) (listing, error) {
 	l := listing{limit: defaultPage}
-	page := ""
 	for name, values := range query {
 		if len(values) != 1 {
 			return l, invalidParameter(name, "%s is given %d times", name, len(values))
@@ -143,11 +144,12 @@ func parseList(query url.Values) (listing, error) {
 				return l, &roxy.Problem{Code: roxy.InvalidTopic, Member: name, Detail: err.Error()}
 			}
 		case "limit":
-			if l.limit, err = strconv.Atoi(value); err != nil || l.limit < 1 || l.limit > maxPage {
+			n, err := strconv.ParseUint(value, 10, 16) // no sign
+			if err != nil || n < 1 || n > maxPage {
 				return l, invalidParameter(name, "limit %.20q: want 1 to %d", value, maxPage)
 			}
-		case "page":
-			page = value
+			l.limit = int(n)
+		case "page": // below: it is told apart by match
 		case "ticket": // authenticate has read it
 		default:
 			return l, invalidParameter(name, "unknown parameter %.64q: known are match, limit, page and ticket", name)
@@ -156,19 +158,23 @@ func parseList(query url.Values) (listing, error) {
 	if (l.match == roxy.Pattern{}) {
 		return l, invalidParameter("match", "match is required: a pattern, as in ?match=orders/*")
 	}
-	if page == "" {
-		return l, nil
+	if pages, ok := query["page"]; ok {
+		return l, l.goOn(pages[0])
 	}
-	text, err := base64.RawURLEncoding.DecodeString(page)
-	parts := strings.Split(string(text), "\n")
-	if err != nil || len(parts) != 3 || parts[1] != l.match.String() {
-		return l, invalidParameter("page", "page is none that was given for this match: begin again without")
-	}
-	if l.after, err = roxy.ParseTopic(parts[2]); err != nil {
-		return l, invalidParameter("page", "page is none that was given for this match: begin again without")
-	}
-	l.cursor = parts[0]
 	return l, nil
+}
+
+// goOn has l begin where a token leads.
+func (l *listing) goOn(token string) error {
+	text, err := base64.RawURLEncoding.DecodeString(token)
+	if parts := strings.Split(string(text), "\n"); err == nil && len(parts) == 3 && parts[1] == l.match.String() {
+		if l.cursor, err = roxy.ParseCursor(parts[0]); err == nil {
+			if l.after, err = roxy.ParseTopic(parts[2]); err == nil && l.match.Matches(l.after) {
+				return nil
+			}
+		}
+	}
+	return invalidParameter("page", "page is none that was given for this match: begin again without")
 }
 
 func invalidParameter(member, format string, args ...any) error {
@@ -235,7 +241,7 @@ func (a *api) readContent(x *exchange, r *http.Request, m *roxy.Mutation) error 
 	if err := a.Limits.Memory(); err != nil {
 		return err
 	}
-	body, err := a.readBody(x, r)
+	body, err := a.readBody(x, r, roxy.InvalidMutation)
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func (a *api) publish(x *exchange, r *http.Request) error {
 	if err := a.Limits.Memory(); err != nil { // before the body takes some of it
 		return err
 	}
-	body, err := a.readBody(x, r)
+	body, err := a.readBody(x, r, roxy.InvalidEvent)
 	if err != nil {
 		return err
 	}
@@ -170,8 +170,8 @@ func (p publication) locate(err error) error {
 	return &located
 }
 
-// readBody returns the whole body of a publish.
-func (a *api) readBody(x *exchange, r *http.Request) ([]byte, error) {
+// readBody returns the whole body of a publish or what is read like one; broken is the code of one that ends early.
+func (a *api) readBody(x *exchange, r *http.Request, broken roxy.Code) ([]byte, error) {
 	if r.ContentLength > a.maxBody {
 		return nil, &http.MaxBytesError{Limit: a.maxBody}
 	}
@@ -194,7 +194,7 @@ func (a *api) readBody(x *exchange, r *http.Request) ([]byte, error) {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		detail = fmt.Sprintf("the body took longer than %s", bodyTimeout)
 	}
-	return nil, &roxy.Problem{Code: roxy.InvalidEvent, Detail: detail, Err: err}
+	return nil, &roxy.Problem{Code: broken, Detail: detail, Err: err}
 }
 
 // appendPublished appends the answer to a publish (docs/protocol.md §3): an ephemeral event has neither offset nor

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/roxyhub/roxy"
 	"github.com/roxyhub/roxy/limit"
 )
 
@@ -70,7 +71,7 @@ func TestASlowBodyIsGivenUp(t *testing.T) {
 	}{
 		"while it is read": {func(a *api) handler {
 			return func(x *exchange, r *http.Request) error {
-				_, err := a.readBody(x, r)
+				_, err := a.readBody(x, r, roxy.InvalidEvent)
 				return err
 			}
 		}, http.StatusBadRequest},

@@ -4,6 +4,7 @@
 package httpapi
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -29,12 +30,17 @@ type Options struct {
 
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
 	Logger         *slog.Logger   // requests at debug, failures at error; nil discards
+
+	// Schemas returns the application's, for the documents that the listener serves of itself; nil is none. It is asked
+	// at each request for one, because they may be loaded anew, and its results are not changed afterwards.
+	Schemas func() []Schema
 }
 
 // api answers requests by its Options.
 type api struct {
 	Options
-	maxBody int64
+	maxBody   int64
+	documents documents
 }
 
 // New returns the handler of the public listener, or an error that names the option at fault.
@@ -52,5 +58,8 @@ func New(opts Options) (http.Handler, error) {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	a := &api{Options: opts, maxBody: publishLimit(opts.MaxEventBytes, opts.MaxBatch)}
+	if _, _, err := a.describeMyself(); err != nil { // and not at the first request for it
+		return nil, fmt.Errorf("httpapi: %w", err)
+	}
 	return opts.CORS.wrap(a.mux()), nil
 }

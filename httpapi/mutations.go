@@ -26,7 +26,7 @@ func (a *api) mutate(x *exchange, r *http.Request) error {
 	if err := a.Limits.Memory(); err != nil {
 		return err
 	}
-	body, err := a.readBody(x, r)
+	body, err := a.readBody(x, r, roxy.InvalidMutation)
 	if err != nil {
 		return err
 	}
@@ -270,7 +270,7 @@ func (a *api) mutationStatus(x *exchange, r *http.Request) error {
 	if err := jsonBody(r.Header, "application/json"); err != nil {
 		return err
 	}
-	body, err := a.readBody(x, r)
+	body, err := a.readBody(x, r, roxy.InvalidParameter)
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func table() []row {
 		{roxy.TooLarge, http.StatusRequestEntityTooLarge, "Too large", "Send less in one event or request; keep large contents elsewhere and publish where they are.", 0},
 		{roxy.NotFound, http.StatusNotFound, "Not found", "Check the path and the identifiers in it.", 0},
 		{roxy.MethodNotAllowed, http.StatusMethodNotAllowed, "The method is not allowed here", "Use one of the methods of the Allow header.", 0},
-		{roxy.UnsupportedMedia, http.StatusUnsupportedMediaType, "The media type is not supported", "Send JSON in UTF-8 with Content-Type: application/json, or a CloudEvent.", 0},
+		{roxy.UnsupportedMedia, http.StatusUnsupportedMediaType, "The media type is not supported", "Send JSON in UTF-8, as it is, with the Content-Type that the detail names.", 0},
 		{roxy.NotAcceptable, http.StatusNotAcceptable, "Nothing acceptable to answer with", "Send Accept: text/event-stream, or no Accept at all.", 0},
 		{roxy.SchemaViolation, http.StatusUnprocessableEntity, "The schema is violated", "Correct what the violations point at; GET /v1/openapi.json has the schemas.", 0},
 		{roxy.VersionConflict, http.StatusConflict, "Somebody else changed it meanwhile", "Look at current, decide what is wanted by now, and send that with the new version.", 0},

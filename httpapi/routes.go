@@ -33,6 +33,8 @@ func (a *api) routes() []route {
 		{http.MethodGet, "/v1/stream", a.stream},
 		{http.MethodGet, "/v1/ws", a.socket},
 		{http.MethodGet, "/v1/ping", a.ping},
+		{http.MethodGet, "/v1/openapi.json", a.openapi},
+		{http.MethodGet, "/v1/asyncapi.json", a.asyncapi},
 	}
 }
 
@@ -59,6 +61,7 @@ func (a *api) mux() http.Handler {
 		other := a.serve(otherMethod(methods[path]))
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 			if h, ok := handlers[r.Method]; ok {
+				r.Pattern = r.Method + " " + path // for the log
 				h.ServeHTTP(w, r)
 				return
 			}
@@ -66,7 +69,32 @@ func (a *api) mux() http.Handler {
 		})
 	}
 	mux.Handle("/", a.serve(unknownPath))
-	return mux
+	indirect := a.serve(indirectPath)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isIndirect(r.URL.EscapedPath()) {
+			indirect(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// isIndirect reports whether a mux would redirect to another spelling of path: a client that followed it would write to another
+// entity than the one that it named, and many would write by GET.
+func isIndirect(path string) bool {
+	for segment := range strings.SplitSeq(strings.TrimPrefix(path, "/"), "/") {
+		if segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return strings.Contains(path, "//")
+}
+
+func indirectPath(_ *exchange, r *http.Request) error {
+	if strings.HasPrefix(r.URL.Path, "/v1/entities/") {
+		return &roxy.Problem{Code: roxy.InvalidTopic, Member: "topic", Detail: "the path holds an empty segment, . or .., which no topic has in a path"}
+	}
+	return &roxy.Problem{Code: roxy.NotFound, Detail: "the path holds an empty segment, . or .."}
 }
 
 // endless reports whether what is answered to GET at path has no end.

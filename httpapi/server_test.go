@@ -46,7 +46,7 @@ func open(tb testing.TB, limits limit.Options, change func(*Options)) *site {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	h, err := hub.Start(tb.Context(), engine, hub.Options{})
+	h, err := hub.Start(tb.Context(), engine, hub.Options{Describe: Describe})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -70,6 +70,7 @@ func open(tb testing.TB, limits limit.Options, change func(*Options)) *site {
 		tb.Fatal(err)
 	}
 	s.Server = httptest.NewServer(handler)
+	s.Client().CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // a redirect is an answer, too
 	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), 10*time.Second)
 		defer cancel()
@@ -85,12 +86,12 @@ func open(tb testing.TB, limits limit.Options, change func(*Options)) *site {
 	return s
 }
 
-// sign returns a token of u7 of the bar, who may read and publish orders, after change.
+// sign returns a token of u7 of the bar, who may read, publish and write orders, after change.
 func sign(tb testing.TB, change func(*auth.Claims)) string {
 	tb.Helper()
 	claims := auth.Claims{
 		User: "u7", Tenant: "bar", IssuedAt: time.Now(), Expires: time.Now().Add(time.Hour),
-		Grant: roxy.Grant{Read: []roxy.Pattern{pattern(tb, "orders/**")}, Publish: []roxy.Pattern{pattern(tb, "orders/*")}},
+		Grant: roxy.Grant{Read: []roxy.Pattern{pattern(tb, "orders/**")}, Publish: []roxy.Pattern{pattern(tb, "orders/*")}, Write: []roxy.Pattern{pattern(tb, "orders/*")}},
 	}
 	if change != nil {
 		change(&claims)
@@ -182,6 +183,7 @@ func settled(s string) string {
 		{`"(cursor|id)":"[a-z0-9]+\.(\d+)"`, `"$1":"EPOCH.$2"`},
 		{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`, `TIME`},
 		{`"ticket":"[^"]+"`, `"ticket":"TICKET"`},
+		{`"page":"[^"]+"`, `"page":"PAGE"`},
 		{`"retryAfter":"[^"]*"`, `"retryAfter":"JITTERED"`},
 		{`(?m)^Retry-After: \d+$`, `Retry-After: JITTERED`},
 	} {

@@ -133,6 +133,35 @@ func TestASocketIsRefusedInTheWordsOfHTTP(t *testing.T) {
 	}
 }
 
+func TestASocketMutatesAndHearsWhatPostDoes(t *testing.T) {
+	s := open(t, unbounded(), func(o *Options) { o.MaxBatch = 4 })
+	s.hide(t)
+	c := s.socket(t, "", nil)
+	for _, step := range []struct{ name, request string }{
+		{"subscribe", `{"op":"subscribe","ref":"1","topic":["orders/*"],"snapshot":false,"device":"tablet-1"}`},
+		{"one", `{"op":"mutate","ref":"2","mutations":{"id":"m1","op":"put","topic":"orders/1","data":{"a":1},"device":"tablet-1"}}`},
+		{"some", `{"op":"mutate","ref":"3","mutations":[{"op":"patch","topic":"orders/1","patch":{"b":2},"guard":"fields","base":1},{"op":"put","topic":"orders/2","data":{}}]}`},
+		{"again", `{"op":"mutate","ref":"4","mutations":[{"id":"m1","op":"put","topic":"orders/1","data":{"a":1},"device":"tablet-1"}]}`},
+		{"a bad topic", `{"op":"mutate","ref":"5","mutations":[{"op":"delete","topic":"orders/1"},{"op":"delete","topic":"a"},{"op":"delete","topic":"a"},{"op":"delete","topic":"a//b"}]}`},
+		{"forbidden", `{"op":"mutate","ref":"6","mutations":[{"op":"delete","topic":"orders/1"},{"op":"delete","topic":"orders/2"},{"op":"delete","topic":"orders/3"},{"op":"delete","topic":"tables/1"}]}`},
+		{"nothing there", `{"op":"mutate","ref":"7","mutations":[{"op":"delete","topic":"orders/1"},{"op":"delete","topic":"orders/2"},{"op":"put","topic":"orders/2","data":{}},{"op":"patch","topic":"orders/9","patch":{}}]}`},
+		{"a conflict", `{"op":"mutate","ref":"8","mutations":{"op":"delete","topic":"orders/1","guard":"version","base":1}}`},
+		{"a hidden field", `{"op":"mutate","ref":"9","mutations":{"op":"patch","topic":"orders/1","patch":{"cost":1}}}`},
+		{"another id", `{"op":"mutate","ref":"10","mutations":{"id":"m1","op":"delete","topic":"orders/1"}}`},
+		{"none", `{"op":"mutate","ref":"11","mutations":[]}`},
+		{"too many", `{"op":"mutate","ref":"12","mutations":[{"op":"delete","topic":"orders/1"},{"op":"delete","topic":"orders/1"},{"op":"delete","topic":"orders/1"},{"op":"delete","topic":"orders/1"},{"op":"delete","topic":"orders/1"}]}`},
+		{"a number", `{"op":"mutate","ref":"13","mutations":7}`},
+		{"nothing", `{"op":"mutate","ref":"14"}`},
+	} {
+		got := settled(c.ask(t, step.request))
+		if step.name == "subscribe" { // a connection has another id each time
+			c.until(t, "roxy:live")
+			continue
+		}
+		golden(t, fileOf("socket", step.name), got+"\n")
+	}
+}
+
 func TestAHandshakeIsRefusedByAProblem(t *testing.T) {
 	s := open(t, limit.Options{}, nil)
 	handshake := map[string]string{

@@ -48,9 +48,9 @@ type (
 	}
 	// Live says that the stream has caught up.
 	Live struct {
-		Cursor   string `json:"cursor"`
-		Replayed uint64 `json:"replayed"`
-		Entities uint64 `json:"entities,omitempty"` // of the snapshot before
+		Cursor   string  `json:"cursor"`
+		Replayed uint64  `json:"replayed"`
+		Entities *uint64 `json:"entities,omitempty"` // of the snapshot before; nil when there was none
 	}
 	// Heartbeat says that the stream lives and has nothing to give up to Cursor.
 	Heartbeat struct {

@@ -244,3 +244,28 @@ func TestCloseSaysByeToParkedStreams(t *testing.T) {
 		t.Error(bye)
 	}
 }
+
+// A receipt takes the lane of its stream, parked or not, and leaves the cursor where it was.
+func TestParkedStreamHearsOfItsMutations(t *testing.T) {
+	f := startHub(t, Options{})
+	me := all(t, "bar", "u1")
+	sub := orders(t, me)
+	sub.Device, sub.Heartbeat = "tablet-1", time.Second
+	mine := f.dial(t, sub)
+	sub.Device = "tablet-2"
+	other := f.dial(t, sub)
+	m := put(t, "orders/1", `{"a":1}`)
+	m.ID, m.Device = "m1", "tablet-1"
+	f.mutate(t, me, m)
+	if got := mine.await(t, "C roxy:receipt "); !strings.Contains(got, `"id":"m1","status":"committed"`) {
+		t.Error(got)
+	}
+	if got := mine.await(t, "C roxy:heartbeat"); !strings.Contains(got, f.epoch(t)+".1\"") {
+		t.Error(got)
+	}
+	for _, prefix := range []string{"E 1 entity:created", "C roxy:heartbeat"} {
+		if !other.lines.Scan() || !strings.HasPrefix(other.lines.Text(), prefix) {
+			t.Errorf("the other device has %q, want %s", other.lines.Text(), prefix)
+		}
+	}
+}

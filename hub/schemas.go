@@ -12,6 +12,9 @@ import (
 // stays as it is.
 func (h *Hub) SetSchemas(set *schema.Set) { h.schemas.Store(set) }
 
+// Schemas returns what events and entities are held to now.
+func (h *Hub) Schemas() *schema.Set { return h.schemas.Load() }
+
 // conforms holds the data of an event to the schema of its type.
 func (h *Hub) conforms(e *roxy.Event) error {
 	s := h.schemas.Load().Event(e.Type)

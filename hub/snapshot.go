@@ -23,11 +23,11 @@ const (
 
 // snapshots are the snapshots in use, one or two of a tenant.
 type snapshots struct {
-	store        engine.Entities
+	store        Store
 	read, shared atomic.Uint64 // sheets
 
 	mu      sync.Mutex
-	current map[string]*heldSnapshot // by tenant: what streams that begin now are given
+	current map[string]*heldSnapshot // by tenant: what streams that begin now are given; nil once closed
 	bytes   int                      // of the sheets kept
 }
 
@@ -57,13 +57,37 @@ type sheet struct {
 	err      error
 }
 
-func newSnapshots(store engine.Entities) *snapshots {
+func newSnapshots(store Store) *snapshots {
 	return &snapshots{store: store, current: make(map[string]*heldSnapshot)}
 }
 
-// open returns a snapshot of the tenant that is at most snapshotLife old. Whoever has it releases it.
+// open returns a snapshot of the tenant that is at most snapshotLife old, and whose successors are still in the log. Whoever
+// has it releases it.
 func (s *snapshots) open(ctx context.Context, tenant string) (*heldSnapshot, error) {
+	for {
+		held, err := s.any(ctx, tenant)
+		if err != nil {
+			return nil, err
+		}
+		bounds, err := s.store.Bounds(ctx, tenant)
+		if err == nil && held.taken.Bounds().Head+1 >= bounds.First {
+			return held, nil
+		}
+		s.retire(tenant, held) // retention has passed it
+		s.release(held)
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// any is open without looking at the log.
+func (s *snapshots) any(ctx context.Context, tenant string) (*heldSnapshot, error) {
 	s.mu.Lock()
+	if s.current == nil {
+		s.mu.Unlock()
+		return nil, errEnded
+	}
 	held := s.current[tenant]
 	if held == nil {
 		held = &heldSnapshot{ready: make(chan struct{}), users: 1, sheets: make(map[sheetKey]*sheet)}
@@ -72,7 +96,11 @@ func (s *snapshots) open(ctx context.Context, tenant string) (*heldSnapshot, err
 		s.mu.Unlock()
 		held.taken, held.err = s.store.Snapshot(context.WithoutCancel(ctx), tenant)
 		close(held.ready)
-		time.AfterFunc(snapshotLife, func() { s.retire(tenant, held) })
+		if held.err != nil {
+			s.retire(tenant, held) // whoever comes next tries again
+		} else {
+			time.AfterFunc(snapshotLife, func() { s.retire(tenant, held) })
+		}
 	} else {
 		held.users++
 		s.mu.Unlock()
@@ -113,11 +141,11 @@ func (s *snapshots) release(held *heldSnapshot) {
 	}
 }
 
-// close retires all. It is called when no stream is left.
+// close retires all and gives out no more: a stream that outlived the hub's patience may still ask.
 func (s *snapshots) close() {
 	s.mu.Lock()
 	all := s.current
-	s.current = make(map[string]*heldSnapshot)
+	s.current = nil
 	s.mu.Unlock()
 	for _, held := range all {
 		<-held.ready
@@ -167,33 +195,35 @@ func (s *snapshots) keep(held *heldSnapshot, key sheetKey, sh *sheet) {
 }
 
 // snapshot gives the stream the present entities of its patterns, and moves it to the position at which they are so.
-func (st *stream) snapshot(ctx context.Context) (given uint64, err error) {
+// It returns how many there were.
+func (st *stream) snapshot(ctx context.Context) (*uint64, error) {
 	held, err := st.hub.snapshots.open(ctx, st.sub.Identity.Tenant)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
+	var given uint64
 	defer st.hub.snapshots.release(held)
 	key := sheetKey{class: viewKey(&st.sub, st.views)}
 	for {
 		if err := st.afford(ctx, replayBegin); err != nil {
-			return given, err
+			return nil, err
 		}
 		sh, err := st.hub.snapshots.sheet(ctx, held, key, func(sh *sheet) { st.fill(context.WithoutCancel(ctx), held.taken, key.after, sh) })
 		if err != nil {
-			return given, err
+			return nil, err
 		}
 		if sh.entities > 0 {
 			if err := st.write(sh.text, sh.entities); err != nil {
-				return given, err
+				return nil, err
 			}
 		}
 		given += uint64(sh.entities)                      //nolint:gosec // never negative
 		st.hub.stats.entitiesOut.Add(uint64(sh.entities)) //nolint:gosec // never negative
 		if st.over() {
-			return given, errEnded
+			return nil, errEnded
 		}
 		if err := st.due(); err != nil {
-			return given, err
+			return nil, err
 		}
 		if sh.last {
 			break
@@ -202,7 +232,7 @@ func (st *stream) snapshot(ctx context.Context) (given uint64, err error) {
 	}
 	st.moveTo(held.taken.Bounds().Head) // which may be behind where the stream began: what came since is replayed
 	st.whole = true
-	return given, nil
+	return &given, nil
 }
 
 // fill reads and spells one sheet.

@@ -149,7 +149,8 @@ func (st *stream) run(ctx context.Context, from start) error {
 // cycle catches up, unless the stream has joined its class, and follows, again and again, until the stream ends or is parked.
 func (st *stream) cycle(ctx context.Context, live bool) error {
 	for {
-		var replayed, entities uint64
+		var replayed uint64
+		var entities *uint64
 		var err error
 		if !st.whole {
 			entities, err = st.snapshot(ctx)

@@ -206,14 +206,22 @@ func startIn(t *testing.T, dir string, opts Options, store disk.Options) fixture
 func all(t *testing.T, tenant, user string, roles ...string) roxy.Identity {
 	t.Helper()
 	everything := []roxy.Pattern{pattern(t, "**")}
-	return roxy.Identity{Tenant: tenant, User: user, Roles: roles, Grant: roxy.Grant{Read: everything, Publish: everything}}
+	return roxy.Identity{Tenant: tenant, User: user, Roles: roles, Grant: roxy.Grant{Read: everything, Publish: everything, Write: everything}}
 }
 
 // subscribe runs a stream until the test ends or stop is called; stop waits for its end and returns what Subscribe did.
 func (f fixture) subscribe(t *testing.T, sub Subscription) (r *recorder, stop func() error) {
 	t.Helper()
 	r = newRecorder()
-	sub.Encoding, sub.Transport = lineEncoding{}, "test"
+	return r, f.follow(t, sub, r)
+}
+
+// follow is subscribe with a way out of its own.
+func (f fixture) follow(t *testing.T, sub Subscription, r *recorder) (stop func() error) {
+	t.Helper()
+	if sub.Transport = "test"; sub.Encoding == nil {
+		sub.Encoding = lineEncoding{}
+	}
 	if sub.Heartbeat == 0 {
 		sub.Heartbeat = time.Minute
 	}
@@ -225,7 +233,7 @@ func (f fixture) subscribe(t *testing.T, sub Subscription) (r *recorder, stop fu
 		return <-over
 	})
 	t.Cleanup(func() { _ = stop() })
-	return r, stop
+	return stop
 }
 
 func (f fixture) publish(t *testing.T, by roxy.Identity, events ...roxy.Event) []Published {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -126,10 +127,15 @@ func compiled[V any](mu *sync.RWMutex, known map[ruleSet]V, set ruleSet, build f
 func (v *views) name(roles []string) string {
 	h := sha256.New()
 	hidden := v.hiddenFrom(roles)
+	var names []string
 	for i := range v.rules {
 		if hidden.has(i) {
-			_, _ = fmt.Fprintf(h, "%s\x00%s\x00", v.rules[i].Pattern, v.rules[i].Path) // a hash takes everything
+			names = append(names, v.rules[i].Pattern.String()+"\x00"+v.rules[i].Path.String()+"\x00")
 		}
+	}
+	slices.Sort(names) // the order of rules says nothing
+	for _, name := range slices.Compact(names) {
+		h.Write([]byte(name))
 	}
 	return hex.EncodeToString(h.Sum(nil)[:6])
 }
@@ -146,15 +152,15 @@ func (h *Hub) SetFields(rules []FieldRule) error {
 	}
 	before := h.views.Swap(fresh)
 	h.mu.Lock()
-	var changed []*stream
-	for _, st := range h.streams {
-		if roles := st.sub.Identity.Roles; before.name(roles) != fresh.name(roles) {
-			changed = append(changed, st)
-		}
-	}
+	live := slices.Collect(maps.Values(h.streams))
 	h.mu.Unlock()
-	for _, st := range changed {
-		st.end(Drain)
+	for _, st := range live {
+		st.mu.Lock()
+		roles := st.sub.Identity.Roles
+		st.mu.Unlock()
+		if before.name(roles) != fresh.name(roles) {
+			st.end(Drain)
+		}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/url"
@@ -125,6 +126,60 @@ func (l *loader) reference(file, pointer string, value any) {
 	l.targets[target{name, inside}] = true
 }
 
+// endless finds schemas that come back to themselves without going into the value: nothing could ever be decided by them.
+func (l *loader) endless() {
+	state := make(map[target]int) // 1 while it is looked at, 2 afterwards
+	var look func(t target)
+	look = func(t target) {
+		state[t] = 1
+		s, _ := lookup(l.documents[t.file], t.pointer)
+		samePlace(s, t.pointer, func(pointer, ref string) {
+			name, inside := Resolve(t.file, ref)
+			next := target{name, inside}
+			switch state[next] {
+			case 0:
+				look(next)
+			case 1:
+				l.fail(t.file, pointer+"/$ref", "%q comes back to itself without going into the value: no value could be checked against it", ref)
+			}
+		})
+		state[t] = 2
+	}
+	for _, t := range slices.SortedFunc(maps.Keys(l.targets), compareTargets) {
+		if state[t] == 0 {
+			look(t)
+		}
+	}
+}
+
+func compareTargets(a, b target) int {
+	return cmp.Or(strings.Compare(a.file, b.file), strings.Compare(a.pointer, b.pointer))
+}
+
+// samePlace calls visit for each $ref that schema applies to the very value it is applied to.
+func samePlace(schema any, pointer string, visit func(pointer, ref string)) {
+	s, ok := schema.(map[string]any)
+	if !ok {
+		return
+	}
+	if ref, ok := s["$ref"].(string); ok {
+		visit(pointer, ref)
+	}
+	for _, keyword := range []string{"not", "if", "then", "else"} {
+		samePlace(s[keyword], pointer+"/"+keyword, visit)
+	}
+	for _, keyword := range []string{"allOf", "anyOf", "oneOf"} {
+		list, _ := s[keyword].([]any)
+		for i, of := range list {
+			samePlace(of, pointer+"/"+keyword+"/"+strconv.Itoa(i), visit)
+		}
+	}
+	dependent, _ := s["dependentSchemas"].(map[string]any)
+	for _, name := range slices.Sorted(maps.Keys(dependent)) {
+		samePlace(dependent[name], pointer+"/dependentSchemas/"+escape(name), visit)
+	}
+}
+
 // lookup returns the schema at pointer.
 func lookup(document map[string]any, pointer string) (any, bool) {
 	var at any = document
@@ -156,9 +211,6 @@ func lookup(document map[string]any, pointer string) (any, bool) {
 	return nil, false
 }
 
-// taken are names that a generated file uses itself.
-var taken = []string{"RoxyEvents", "RoxyEntities", "Record", "Array"}
-
 // types names what has a name in TypeScript, and sets the types of files.
 func (l *loader) types(files []File) []Type {
 	var all []Type
@@ -172,7 +224,7 @@ func (l *loader) types(files []File) []Type {
 				l.targets[target{f.Name, "/$defs/" + escape(name)}] = true
 			}
 		}
-		for _, t := range slices.SortedFunc(maps.Keys(l.targets), func(a, b target) int { return strings.Compare(a.pointer, b.pointer) }) {
+		for _, t := range slices.SortedFunc(maps.Keys(l.targets), compareTargets) {
 			if t.file != f.Name || t.pointer == "" {
 				continue
 			}
@@ -190,7 +242,7 @@ func (l *loader) types(files []File) []Type {
 		if i > 0 && all[i-1].Name == t.Name {
 			l.fail(t.File, t.Pointer, "its type would be called %s in TypeScript, as that of %s#%s is: give one of them another title", t.Name, all[i-1].File, all[i-1].Pointer)
 		}
-		if slices.Contains(taken, t.Name) {
+		if t.Name == "RoxyEvents" || t.Name == "RoxyEntities" { // a generated file has its own
 			l.fail(t.File, t.Pointer, "a type called %s would be in the way of the generated TypeScript: give it another title", t.Name)
 		}
 	}

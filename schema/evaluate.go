@@ -301,6 +301,7 @@ func (e *evaluation) branch(s *jsonschema.Schema, v any, at *place) verdict {
 		return listed(s.Then)
 	case invalid:
 		return listed(s.Else)
+	case unknown:
 	}
 	switch yes, no := quietly(s.Then), quietly(s.Else); {
 	case yes == no && yes == valid:

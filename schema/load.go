@@ -41,6 +41,7 @@ type File struct {
 	Topic  string   // its x-topic; "" for none
 	Events []string // its x-event
 	Type   string   // what its type is called in TypeScript
+	Text   []byte   // as it was read
 }
 
 type entity struct {
@@ -53,7 +54,7 @@ type entity struct {
 func Load(dir string) (*Set, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, fmt.Errorf("schemas: %w", err)
+		return nil, fmt.Errorf("%w: name a folder of *.json files", err)
 	}
 	files := make(map[string][]byte)
 	var errs []error
@@ -66,7 +67,7 @@ func Load(dir string) (*Set, error) {
 		if info, err := os.Stat(file); err == nil && info.IsDir() {
 			continue
 		}
-		text, err := os.ReadFile(file)
+		text, err := os.ReadFile(file) //nolint:gosec // the operator named the folder
 		if errors.Is(err, fs.ErrNotExist) && e.Type()&fs.ModeSymlink == 0 {
 			continue // it went while we looked
 		}
@@ -76,25 +77,28 @@ func Load(dir string) (*Set, error) {
 		}
 		files[e.Name()] = text
 	}
-	set, err := Compile(files)
-	if err := errors.Join(append(errs, err)...); err != nil {
-		return nil, err
-	}
-	return set, nil
+	return compile(files, errs)
 }
 
 // Compile is Load for files that are in memory, by their names.
-func Compile(files map[string][]byte) (*Set, error) {
-	l := &loader{documents: make(map[string]map[string]any)}
+func Compile(files map[string][]byte) (*Set, error) { return compile(files, nil) }
+
+func compile(files map[string][]byte, errs []error) (*Set, error) {
+	l := &loader{documents: make(map[string]map[string]any), errs: errs}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		l.read(name, files[name])
 	}
 	for _, name := range l.names() {
 		l.references(name)
 	}
+	if len(l.errs) == 0 {
+		l.endless()
+	}
 	set := &Set{events: make(map[string]*Schema), files: make([]File, 0, len(files))}
 	for _, name := range l.names() {
-		set.files = append(set.files, l.purpose(name))
+		f := l.purpose(name)
+		f.Text = files[name]
+		set.files = append(set.files, f)
 	}
 	l.once(set.files)
 	set.types = l.types(set.files)

@@ -68,6 +68,8 @@ func TestLoadTellsTheFileThePlaceAndWhatToDo(t *testing.T) {
 		"a path":               {map[string]string{"a.json": `{"$ref":"/etc/x.json"}`}, []string{"nothing is ever fetched"}},
 		"a folder above":       {map[string]string{"a.json": `{"$ref":"../x.json"}`}, []string{"leads nowhere"}},
 		"an anchor":            {map[string]string{"a.json": `{"$ref":"#x"}`}, []string{"anchors are not read"}},
+		"a ref to itself":      {map[string]string{"a.json": `{"$ref":"#"}`}, []string{`a.json#/$ref: "#" comes back to itself`}},
+		"a ref round about":    {map[string]string{"a.json": `{"anyOf":[true,{"$ref":"b.json"}]}`, "b.json": `{"not":{"$ref":"a.json"}}`}, []string{`b.json#/not/$ref: "a.json" comes back to itself`}},
 		"an id":                {map[string]string{"a.json": `{"$id":"https://bar.example/"}`}, []string{"a.json#/$id: $id is not read"}},
 		"a bad type":           {map[string]string{"a.json": `{"properties":{"n":{"type":"int"}}}`}, []string{"a.json#/properties/n/type: no JSON Schema"}},
 		"a bad expression":     {map[string]string{"a.json": `{"pattern":"("}`}, []string{"a.json#/pattern: no JSON Schema"}},

@@ -34,7 +34,7 @@ type Violation struct {
 
 // Violations is what is wrong with a value: at least one violation, at most MaxViolations, in the order of the value's
 // names.
-type Violations struct {
+type Violations struct { //nolint:errname // the protocol's word; it is handed on as a list
 	Schema string // its file
 	List   []Violation
 }

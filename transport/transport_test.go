@@ -3,6 +3,7 @@ package transport
 import (
 	"errors"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,8 +29,20 @@ func TestParseSubscriptionNamesTheParameterAtFault(t *testing.T) {
 		"empty type":                     {"topic=a&type=", "", "type"},
 		"too many patterns":              {"topic=a&topic=b&topic=c", "", "topic"},
 		"unknown":                        {"topic=a&topics=b", "", "topics"},
-		"snapshot comes with entities":   {"topic=a&snapshot=1", "", "snapshot"},
-		"device comes with the mailbox":  {"topic=a&device=d1", "", "device"},
+		"a snapshot":                     {"topic=a&snapshot=1", "", ""},
+		"a snapshot behind a cursor":     {"topic=a&snapshot=1&after=e1.7", "e1.7", ""},
+		"a snapshot by another word":     {"topic=a&snapshot=true", "", "snapshot"},
+		"no snapshot":                    {"topic=a&snapshot=0", "", "snapshot"},
+		"an empty snapshot":              {"topic=a&snapshot=", "", "snapshot"},
+		"two snapshots":                  {"topic=a&snapshot=1&snapshot=1", "", "snapshot"},
+		"a snapshot of the past":         {"topic=a&snapshot=1&after=earliest", "", "snapshot"},
+		"a snapshot of the past, header": {"topic=a&snapshot=1", "earliest", "snapshot"},
+		"a header wins over the past":    {"topic=a&snapshot=1&after=earliest", "e1.7", ""},
+		"a device":                       {"topic=a&device=Tablet_1-x", "", ""},
+		"an empty device":                {"topic=a&device=", "", "device"},
+		"a device with a dot":            {"topic=a&device=a.b", "", "device"},
+		"a long device":                  {"topic=a&device=" + strings.Repeat("x", 65), "", "device"},
+		"two devices":                    {"topic=a&device=a&device=b", "", "device"},
 		"a header wins over a parameter": {"topic=a&after=earliest", "e1.7", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -41,6 +54,9 @@ func TestParseSubscriptionNamesTheParameterAtFault(t *testing.T) {
 			if tt.member == "" {
 				if err != nil {
 					t.Fatal(err)
+				}
+				if sub.Snapshot != query.Has("snapshot") || sub.Device != query.Get("device") {
+					t.Errorf("got %+v", sub)
 				}
 				if tt.lastEventID == "e1.7" && (sub.After == nil || sub.After.Offset != 7 || sub.Earliest) {
 					t.Errorf("after %v, earliest %t", sub.After, sub.Earliest)
@@ -58,6 +74,7 @@ func TestParseSubscriptionNamesTheParameterAtFault(t *testing.T) {
 func FuzzParseSubscription(f *testing.F) {
 	f.Add("topic=orders/*&type=x&after=e1.7&heartbeat=5s", "")
 	f.Add("topic=**", "e1.18446744073709551615")
+	f.Add("topic=a&snapshot=1&device=tablet-1", "earliest")
 	f.Fuzz(func(t *testing.T, raw, lastEventID string) {
 		query, err := url.ParseQuery(raw)
 		if err != nil {
@@ -71,7 +88,7 @@ func FuzzParseSubscription(f *testing.F) {
 			}
 			return
 		}
-		if n := len(sub.Patterns); n < 1 || n > 64 || sub.Heartbeat < time.Second || sub.Heartbeat > time.Minute || sub.Earliest && sub.After != nil {
+		if n := len(sub.Patterns); n < 1 || n > 64 || sub.Heartbeat < time.Second || sub.Heartbeat > time.Minute || sub.Earliest && (sub.After != nil || sub.Snapshot) || len(sub.Device) > 64 {
 			t.Fatalf("accepted %+v", sub)
 		}
 	})

@@ -242,9 +242,9 @@ func TestHangupDuringAStartReloadsOnceItRuns(t *testing.T) {
 	feed(func() { _ = cmd.Process.Signal(syscall.SIGHUP) })
 	until("listening") // behind the first reading: else what is written next is read by that
 	feed(func() {})
-	until("policy and limits reloaded")
+	until("policy, schemas and limits reloaded")
 	cancel()
-	if err := <-ended; !errors.Is(err, context.Canceled) || cmd.ProcessState.ExitCode() != 0 || !strings.Contains(out.String(), "policy and limits reloaded") {
+	if err := <-ended; !errors.Is(err, context.Canceled) || cmd.ProcessState.ExitCode() != 0 || !strings.Contains(out.String(), "policy, schemas and limits reloaded") {
 		t.Errorf("ended with %v:\n%s", err, out.String())
 	}
 }

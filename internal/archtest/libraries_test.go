@@ -48,6 +48,7 @@ func libraries() []library {
 		{"golang.org/x/sys/unix", []string{"engine/disk", "internal/fanout"}, true, "what the file system can tell; sockets of our own"},
 
 		{"github.com/evanphx/json-patch/v5", nil, true, "tests: another's merge patches, to compare with"},
+		{"github.com/santhosh-tekuri/jsonschema/v6", nil, true, "tests: the documents that the hub serves of itself are held to their specifications, and the hub to their schemas"},
 		{"go.uber.org/goleak", nil, true, "tests"},
 		{"pgregory.net/rapid", []string{"engine/enginetest"}, true, "tests; enginetest is one"},
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/roxyhub/roxy"
 	"github.com/roxyhub/roxy/auth"
+	"github.com/roxyhub/roxy/schema"
 )
 
 // checker says what is wrong with values that are well formed each for itself.
@@ -53,6 +54,7 @@ func (c *checker) all() {
 	c.cookie()
 	c.origins()
 	c.policy()
+	c.schemas()
 	c.ranges()
 }
 
@@ -180,33 +182,50 @@ func (c *checker) policy() {
 	c.fields()
 }
 
-// maxFieldRules is what a hub takes: each event of a topic with rules is held against all of them.
+// maxFieldRules bounds what is asked about each entity that somebody reads.
 const maxFieldRules = 256
 
 func (c *checker) fields() {
-	for _, text := range slices.Sorted(maps.Keys(c.loaded.Policy.Fields)) {
+	fields := c.loaded.Policy.Fields
+	for _, text := range slices.Sorted(maps.Keys(fields)) {
 		at := "policy.fields." + text
 		pattern, err := roxy.ParsePattern(text)
 		if err != nil {
 			c.fail(at, "%v", err)
 		}
-		of := c.loaded.Policy.Fields[text]
-		for _, field := range slices.Sorted(maps.Keys(of)) {
-			path, err := roxy.ParseFieldPath(field)
+		for _, name := range slices.Sorted(maps.Keys(fields[text])) {
+			at := at + "." + name
+			path, err := roxy.ParseFieldPath(name)
 			if err != nil {
 				c.fail(at, "%v", err)
 			}
-			for i, role := range of[field] {
+			for _, role := range fields[text][name] {
 				if err := roxy.CheckName(role); err != nil {
-					c.fail(at, "field %q: role [%d]: %v", field, i, err)
+					c.fail(at, "role %q: %v", role, err)
 				}
 			}
-			c.loaded.Fields = append(c.loaded.Fields, FieldRule{pattern, path, of[field]})
+			c.loaded.Fields = append(c.loaded.Fields, FieldRule{pattern, path, fields[text][name]})
 		}
 	}
 	if n := len(c.loaded.Fields); n > maxFieldRules {
-		c.fail("policy.fields", "%d fields, at most %d", n, maxFieldRules)
+		c.fail("policy.fields", "%d fields, at most %d: * stands for any name in a path, and a pattern for many topics", n, maxFieldRules)
 	}
+}
+
+func (c *checker) schemas() {
+	folder := c.loaded.Config.Schemas
+	if folder == "" {
+		return
+	}
+	set, err := schema.Load(string(folder))
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range all.Unwrap() {
+			c.fail("schemas", "%v", err)
+		}
+	} else if err != nil {
+		c.fail("schemas", "%v", err)
+	}
+	c.loaded.Schemas = set
 }
 
 // maxCoalesce bounds how long events may wait for others: more would be felt.

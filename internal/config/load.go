@@ -16,6 +16,7 @@ import (
 
 	"github.com/roxyhub/roxy"
 	"github.com/roxyhub/roxy/auth"
+	"github.com/roxyhub/roxy/schema"
 )
 
 // Sources are where a configuration comes from; what comes later wins.
@@ -30,8 +31,9 @@ type Loaded struct {
 	*Config
 	Keys     []auth.Key
 	Coalesce []Coalesce
-	Fields   []FieldRule // of policy.fields, sorted
-	Warnings []string // what works but should be mended
+	Fields   []FieldRule // by pattern, then by path
+	Schemas  *schema.Set // of the folder Config.Schemas; nil for none
+	Warnings []string    // what works but should be mended
 }
 
 // Coalesce is how long the events of some topics may wait for others.
@@ -40,7 +42,7 @@ type Coalesce struct {
 	Wait    time.Duration
 }
 
-// FieldRule says who may see a field.
+// FieldRule is one field of the entities of some topics, and who may see it.
 type FieldRule struct {
 	Pattern roxy.Pattern
 	Path    roxy.FieldPath

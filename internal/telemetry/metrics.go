@@ -14,7 +14,7 @@ func metrics() []metric {
 	ends := []string{
 		string(hub.Drain), string(hub.TokenExpired), string(hub.Revoked), string(hub.Slow), "client", "closed", "corrupt",
 	}
-	refusals := []string{string(roxy.Overloaded), string(roxy.KeyReused)}
+	refusals := []string{string(roxy.Overloaded), string(roxy.KeyReused), string(roxy.VersionConflict)}
 	limits := []string{
 		limit.Attempts, limit.ConnectionsPerIP, limit.ConnectionsPerUser, limit.ConnectionsPerTenant, limit.PublishPerUser,
 		limit.PublishPerTenant, limit.Descriptors, limit.Memory,
@@ -25,19 +25,23 @@ func metrics() []metric {
 		counters("roxy_streams_reset_total", "Streams that were told roxy:reset, by why.", "reason", []string{"epoch", "retention"}, func(s *stats) map[string]uint64 { return s.hub.Resets }),
 		counter("roxy_streams_lagged_total", "Times that a stream fell out of its class's queue and went on from the log.", func(s *stats) uint64 { return s.hub.Lagged }),
 		histogram("roxy_replay_depth_events", "Events that a stream was given before it was live.", func(s *stats) measure.Snapshot { return s.hub.ReplayDepth }),
-		counter("roxy_published_events_total", "Events that were committed; repeated keys and ephemeral events are not.", func(s *stats) uint64 { return s.hub.EventsIn }),
-		counter("roxy_published_bytes_total", "Bytes of the events that were handed to the engine, repeated ones included.", func(s *stats) uint64 { return s.hub.BytesIn }),
-		counter("roxy_duplicate_events_total", "Events that repeated an idempotency key and were not committed again.", func(s *stats) uint64 { return s.hub.Duplicates }),
+		counter("roxy_published_events_total", "Events that were published and committed; repeated keys and ephemeral events are not.", func(s *stats) uint64 { return s.hub.EventsIn }),
+		counter("roxy_committed_mutations_total", "Mutations of entities that were committed; repeated ids are not.", func(s *stats) uint64 { return s.hub.Mutations }),
+		counter("roxy_published_bytes_total", "Bytes of the events and mutations that were handed to the engine, repeated ones included.", func(s *stats) uint64 { return s.hub.BytesIn }),
+		counter("roxy_duplicate_events_total", "Events and mutations that repeated an idempotency key and were not committed again.", func(s *stats) uint64 { return s.hub.Duplicates }),
 		counter("roxy_ephemeral_events_total", "Ephemeral events that were dispatched.", func(s *stats) uint64 { return s.hub.Ephemeral }),
-		counters("roxy_publishes_refused_total", "Publishes that the engine refused, by problem code.", "code", refusals, func(s *stats) map[string]uint64 { return s.hub.Refused }),
-		counter("roxy_delivered_events_total", "Events written to streams, replayed ones included.", func(s *stats) uint64 { return s.hub.EventsOut }),
+		counters("roxy_publishes_refused_total", "Publishes and mutations that the engine refused, by problem code.", "code", refusals, func(s *stats) map[string]uint64 { return s.hub.Refused }),
+		counter("roxy_delivered_events_total", "Events written to streams, replayed ones and the entities of snapshots included.", func(s *stats) uint64 { return s.hub.EventsOut }),
 		counter("roxy_delivered_bytes_total", "Bytes written to streams.", func(s *stats) uint64 { return s.hub.BytesOut }),
 		counter("roxy_replay_delays_total", "Times that a replay waited until limits.replay let it go on.", func(s *stats) uint64 { return s.hub.ReplaysDelayed }),
 		counter("roxy_replay_refusals_total", "Streams refused because too many caught up at the same time (limits.replay).", func(s *stats) uint64 { return s.hub.ReplaysRefused }),
 		counter("roxy_replay_reads_total", "Stretches of a log that were read for replays.", func(s *stats) uint64 { return s.hub.ChunksRead }),
 		counter("roxy_replay_shares_total", "Stretches of a log that a replay got without reading, because another had just read them.", func(s *stats) uint64 { return s.hub.ChunksShared }),
 		counter("roxy_replayed_events_total", "Events written to streams out of the log, before they were live or after they lagged.", func(s *stats) uint64 { return s.hub.EventsReplayed }),
-		histogram("roxy_commit_duration_seconds", "From handing events to the engine until they were durable.", func(s *stats) measure.Snapshot { return s.hub.CommitLatency }),
+		counter("roxy_snapshot_entities_total", "Entities written to streams in snapshots.", func(s *stats) uint64 { return s.hub.EntitiesOut }),
+		counter("roxy_snapshot_reads_total", "Runs of entities that were read for snapshots.", func(s *stats) uint64 { return s.hub.SheetsRead }),
+		counter("roxy_snapshot_shares_total", "Runs of entities that a snapshot got without reading, because another had just read them.", func(s *stats) uint64 { return s.hub.SheetsShared }),
+		histogram("roxy_commit_duration_seconds", "From handing events or mutations to the engine until they were durable.", func(s *stats) measure.Snapshot { return s.hub.CommitLatency }),
 		histogram("roxy_delivery_duration_seconds", "From the engine's time stamp of an event to the end of the live write that carries it.", func(s *stats) measure.Snapshot { return s.hub.DeliveryLatency }),
 		gauge("roxy_tenants", "Tenants with live streams.", func(s *stats) int64 { return s.hub.Tenants }),
 		gauge("roxy_classes", "Classes: sets of streams that are sent the same bytes.", func(s *stats) int64 { return s.hub.Classes }),

@@ -55,7 +55,7 @@ func open(t *testing.T) *site {
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", Handler(h, engine, s.limits, verifier, fanout.NewGate(10, 1, slog.New(slog.DiscardHandler))))
 	mux.HandleFunc("/stream", func(w http.ResponseWriter, r *http.Request) {
-		if err := sse.Serve(w, r, h, hub.Subscription{Identity: who(t, "bar", "u7"), Patterns: everything(t), Heartbeat: time.Minute}); err != nil {
+		if err := sse.Serve(w, r, h, hub.Subscription{Identity: who(t, "bar", "u7"), Patterns: everything(t), Snapshot: true, Heartbeat: time.Minute}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -86,7 +86,7 @@ func everything(t *testing.T) []roxy.Pattern {
 
 func who(t *testing.T, tenant, user string) roxy.Identity {
 	t.Helper()
-	return roxy.Identity{Tenant: tenant, User: user, Grant: roxy.Grant{Read: everything(t), Publish: everything(t)}}
+	return roxy.Identity{Tenant: tenant, User: user, Grant: roxy.Grant{Read: everything(t), Publish: everything(t), Write: everything(t)}}
 }
 
 // publish commits an event for each of ids; the same id twice is a duplicate.
@@ -241,6 +241,16 @@ func value(t *testing.T, f *dto.MetricFamily, label string) float64 {
 
 func TestWhatHappensIsCounted(t *testing.T) {
 	s := open(t)
+	at, err := roxy.ParseTopic("orders/3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, guard := range []roxy.Guard{roxy.GuardNone, roxy.GuardVersion} { // the second is refused, as there is one by then
+		_, err := s.hub.Mutate(t.Context(), who(t, "bar", "u7"), []roxy.Mutation{{Op: roxy.Put, Topic: at, Data: []byte("{}"), Guard: guard}})
+		if (err != nil) != (guard == roxy.GuardVersion) {
+			t.Fatal(err)
+		}
+	}
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/stream", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
@@ -290,12 +300,17 @@ func TestWhatHappensIsCounted(t *testing.T) {
 		{"roxy_duplicate_events_total", "", 1, true},
 		{"roxy_delivered_events_total", "", 3, false},
 		{"roxy_delivered_bytes_total", "", 100, false},
-		{"roxy_commit_duration_seconds", "", 6, true}, // four, the duplicate and the canary
+		{"roxy_committed_mutations_total", "", 1, true},
+		{"roxy_publishes_refused_total", "version-conflict", 1, true},
+		{"roxy_snapshot_entities_total", "", 1, true},
+		{"roxy_snapshot_reads_total", "", 1, true},
+		{"roxy_snapshot_shares_total", "", 0, true},
+		{"roxy_commit_duration_seconds", "", 7, true}, // four, the duplicate, the mutation and the canary
 		{"roxy_delivery_duration_seconds", "", 1, false},
 		{"roxy_replay_depth_events", "", 2, true}, // of the stream and the canary, both 0
 		{"roxy_disk_sync_duration_seconds", "", 5, false},
 		{"roxy_disk_sync_commits", "", 5, false},
-		{"roxy_disk_events_total", "", 5, true},
+		{"roxy_disk_events_total", "", 6, true},
 		{"roxy_disk_free_bytes", "", 1, false},
 		{"roxy_disk_failed", "", 0, true},
 		{"roxy_limit_refusals_total", "publish", 1, true},

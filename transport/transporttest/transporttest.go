@@ -59,7 +59,7 @@ type Event struct {
 // Run proves that tr streams as every transport does.
 func Run(t *testing.T, tr Transport) {
 	t.Helper()
-	for _, law := range laws() {
+	for _, law := range append(laws(), entityLaws()...) {
 		t.Run(law.name, func(t *testing.T) {
 			t.Parallel() // they wait more than they work
 			law.holds(t, tr)
@@ -96,7 +96,7 @@ func open(t *testing.T, tr Transport, change func(*roxy.Identity)) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	grant := roxy.Grant{Read: []roxy.Pattern{everything}, Publish: []roxy.Pattern{everything}}
+	grant := roxy.Grant{Read: []roxy.Pattern{everything}, Publish: []roxy.Pattern{everything}, Write: []roxy.Pattern{everything}}
 	s := &site{Hub: h, tr: tr, engine: engine, who: roxy.Identity{
 		Tenant: "bar", User: "u7", Roles: []string{"waiter"}, TokenID: "t1", Token: grant, Grant: grant, Expires: time.Now().Add(time.Hour),
 	}}

@@ -186,9 +186,12 @@ func (c *client) hear() ([]byte, error) {
 func subscribeRequest(query url.Values) string {
 	members := map[string]any{"op": "subscribe", "ref": "1"}
 	for name, values := range query {
-		if name == "topic" || name == "type" {
+		switch name {
+		case "topic", "type":
 			members[name] = values
-		} else {
+		case "snapshot":
+			members[name] = true
+		default:
 			members[name] = values[0]
 		}
 	}

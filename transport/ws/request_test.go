@@ -17,6 +17,8 @@ func TestParseRequestNamesWhatIsWrong(t *testing.T) {
 		"subscribe":          {`{"ref":"1","topic":["orders/*"],"type":["x"],"after":"e.1","heartbeat":"5s","op":"subscribe"}`, "1", "", ""},
 		"publish":            {`{"op":"publish","ref":"1","events":{"topic":"a","data":{"op":1}}}`, "1", "", ""},
 		"refresh":            {`{"op":"refresh","ref":"1","token":"t"}`, "1", "", ""},
+		"mutate":             {`{"op":"mutate","ref":"1","mutations":[{"op":"put","topic":"a","data":{"ref":1}}]}`, "1", "", ""},
+		"mutate with events": {`{"op":"mutate","ref":"1","events":[]}`, "1", "events", `unknown member "events"; mutate has op, ref, mutations`},
 		"empty":              {``, "", "", "byte 0"},
 		"not JSON":           {`hello`, "", "", "byte 0"},
 		"an array":           {`[{"op":"ping","ref":"1"}]`, "", "", "one object"},
@@ -55,6 +57,10 @@ func TestSubscribeTakesListsAndStrings(t *testing.T) {
 	for text, member := range map[string]string{
 		`{"op":"subscribe","ref":"1","topic":["a","b"],"after":"earliest"}`: "",
 		`{"op":"subscribe","ref":"1","topic":"a"}`:                          "topic",
+		`{"op":"subscribe","ref":"1","snapshot":1}`:                         "snapshot",
+		`{"op":"subscribe","ref":"1","snapshot":"1"}`:                       "snapshot",
+		`{"op":"subscribe","ref":"1","snapshot":null}`:                      "snapshot",
+		`{"op":"subscribe","ref":"1","device":7}`:                           "device",
 		`{"op":"subscribe","ref":"1","topic":null}`:                         "topic",
 		`{"op":"subscribe","ref":"1","topic":["a",null]}`:                   "topic",
 		`{"op":"subscribe","ref":"1","topic":["a",["b"]]}`:                  "topic",
@@ -78,10 +84,24 @@ func TestSubscribeTakesListsAndStrings(t *testing.T) {
 	}
 }
 
+func TestSubscribeTakesASnapshotByTrueAndNoneByFalse(t *testing.T) {
+	for value, want := range map[string]string{"true": "1", "false": ""} {
+		req, err := parseRequest([]byte(`{"op":"subscribe","ref":"1","topic":["a"],"device":"d","snapshot":` + value + `}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if query, err := req.query(); err != nil || query.Get("snapshot") != want || query.Has("snapshot") != (want != "") || query.Get("device") != "d" {
+			t.Errorf("%s: %v, %v", value, query, err)
+		}
+	}
+}
+
 func FuzzParseRequest(f *testing.F) {
 	f.Add(`{"op":"subscribe","ref":"1","topic":["orders/*"],"after":"earliest"}`)
 	f.Add(`{"op":"publish","ref":"é","events":[{"topic":"a","data":1e400}]}`)
 	f.Add(`{"op":"ping","ref":"1","op":"ping"}`)
+	f.Add(`{"op":"mutate","ref":"1","mutations":{"op":"delete","topic":"a"}}`)
+	f.Add(`{"op":"subscribe","ref":"1","topic":["a"],"snapshot":true,"device":"d"}`)
 	f.Add(`{"ref":"\ud800"}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		req, err := parseRequest([]byte(text))

@@ -187,10 +187,12 @@ func TestRequestsAreAnsweredInTheirOrder(t *testing.T) {
 func TestARefusedRequestLeavesTheConnectionOpen(t *testing.T) {
 	c := open(t, nil).connect(t, false)
 	for text, want := range map[string]string{
-		`nonsense`:                                                          `{"ok":false,"problem":`,
-		`{"op":"ping"}`:                                                     `{"ok":false,"problem":`,
-		`{"op":"dance","ref":"1"}`:                                          `{"ref":"1","ok":false,`,
-		`{"op":"publish","ref":"1"}`:                                        `{"ref":"1","ok":false,`,
+		`nonsense`:                   `{"ok":false,"problem":`,
+		`{"op":"ping"}`:              `{"ok":false,"problem":`,
+		`{"op":"dance","ref":"1"}`:   `{"ref":"1","ok":false,`,
+		`{"op":"publish","ref":"1"}`: `{"ref":"1","ok":false,`,
+		`{"op":"mutate","ref":"1"}`:  `{"ref":"1","ok":false,"problem":{"code":"invalid-parameter","detail":"mutations is required: one mutation or an array of mutations","member":"mutations"}}`,
+		`{"op":"subscribe","ref":"1","topic":["orders/*"],"snapshot":7}`:    `{"ref":"1","ok":false,`,
 		`{"op":"refresh","ref":"1"}`:                                        `{"ref":"1","ok":false,`,
 		`{"op":"subscribe","ref":"1"}`:                                      `{"ref":"1","ok":false,`,
 		`{"op":"refresh","ref":"1","token":"x"}`:                            `{"ref":"1","ok":false,`,

@@ -1,8 +1,8 @@
 // Package client publishes to a Roxy hub, changes and reads its entities and subscribes to it, over the wire of
 // docs/protocol.md §3, §4 and §6. It owns what every caller would otherwise get wrong: repeating a publish or a mutation
-// without doubling it, and a subscription that survives cut links, restarts of the hub and expired tokens without a hole,
-// a repeat or a storm of reconnections; and a copy of entities that is kept up by one (Replica). It
-// keeps nothing on disk: whoever wants to go on in another process stores the Cursor of the last event it handled.
+// without doubling it, a subscription that survives cut links, restarts of the hub and expired tokens without a hole, a
+// repeat or a storm of reconnections, and a copy of entities that such a subscription keeps right (Replica). It keeps
+// nothing on disk: whoever wants to go on in another process stores the Cursor of the last event it handled.
 package client
 
 import (

@@ -255,24 +255,30 @@ func TestReplicaThroughACableThatIsCut(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	same(t, replica, direct, orders[0])
+	if partial == 0 {
+		t.Errorf("the cable was cut %d times, and never in the middle of a snapshot", cut.cuts.Load())
+	}
+}
+
+// same compares the copy with all that matches.
+func same(t *testing.T, r *client.Replica, c *client.Client, pattern roxy.Pattern) {
+	t.Helper()
 	n := 0
-	for e, err := range direct.Entities(t.Context(), orders[0]) {
+	for e, err := range c.Entities(t.Context(), pattern) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		n++
-		if mine, ok := replica.Entity(e.Topic); !ok || mine.Version != e.Version || string(mine.Data) != string(e.Data) {
+		if mine, ok := r.Entity(e.Topic); !ok || mine.Version != e.Version || string(mine.Data) != string(e.Data) {
 			t.Errorf("the copy has %s at %d as %s, the hub at %d as %s", e.Topic, mine.Version, mine.Data, e.Version, e.Data)
 		}
 	}
-	for range replica.Entities() {
+	for range r.Entities() {
 		n--
 	}
 	if n != 0 {
 		t.Errorf("the copy lacks %d entities", n)
-	}
-	if partial == 0 {
-		t.Errorf("the cable was cut %d times, and never in the middle of a snapshot", cut.cuts.Load())
 	}
 }
 
@@ -285,6 +291,94 @@ func hold(t *testing.T, r *client.Replica, h *history, topic roxy.Topic) {
 	}
 	if want := h.at(t, topic, e.Version); string(e.Data) != string(want) {
 		t.Fatalf("the copy has %s at %d as %s, it was %s", topic, e.Version, e.Data, want)
+	}
+}
+
+// A hub that is killed or drained costs a copy nothing: its subscription resumes, or begins with a snapshot.
+func TestReplicaAcrossTheDeathsOfTheHub(t *testing.T) {
+	const changes = 900
+	hub := testkit.Start(t, testkit.Config{YAML: "drain: { over: 100ms }\n"})
+	h := &history{data: make(map[string][][]byte)}
+	c := newClient(t, hub, hub.URL)
+	written := make(chan error, 1)
+	go func() { written <- write(t, newClient(t, hub, hub.URL), h, 1, changes) }()
+	deaths := map[uint64]func(testing.TB){100: hub.Kill9, 400: hub.Stop, 600: hub.Kill9}
+	replica := client.NewReplica(c)
+	for m, err := range c.Subscribe(t.Context(), client.Subscription{Patterns: []roxy.Pattern{pattern(t, "orders/*")}, Snapshot: true}) {
+		if err == nil {
+			err = replica.Take(t.Context(), m)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch m := m.(type) {
+		case client.Entity:
+			hold(t, replica, h, m.Topic)
+		case client.Event:
+			hold(t, replica, h, m.Topic)
+			for at, die := range deaths {
+				if m.Offset >= at {
+					delete(deaths, at)
+					die(t)
+					hub.Restart(t)
+				}
+			}
+		case client.Reset:
+			t.Fatalf("reset for %s", m.Reason)
+		}
+		if e, ok := m.(client.Event); ok && e.Offset == changes {
+			break
+		}
+	}
+	if err := <-written; err != nil {
+		t.Fatal(err)
+	}
+	same(t, replica, c, pattern(t, "orders/*"))
+}
+
+// Who may no longer see a field loses it from a live copy, and gets it back when it may again.
+func TestReplicaFollowsWhatItsRolesMaySee(t *testing.T) {
+	const roles = `    everything: { read: ["**"], write: ["**"] }
+    waiter: { read: ["orders/*"] }`
+	hub := testkit.Start(t, testkit.Config{Roles: roles})
+	author := newClient(t, hub, hub.URL)
+	put := func(data string) {
+		if _, err := author.Mutate(t.Context(), roxy.Mutation{Op: roxy.Put, Topic: topicOf(t, "orders/7"), Data: []byte(data)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(`{"cost":3,"table":7}`)
+	c := newClientAs(t, hub, hub.URL, testkit.Claims{User: "w", Roles: []string{"waiter"}})
+	replica := client.NewReplica(c)
+	var got []string
+	for m, err := range c.Subscribe(t.Context(), client.Subscription{Patterns: []roxy.Pattern{pattern(t, "orders/*")}, Snapshot: true}) {
+		if err == nil {
+			err = replica.Take(t.Context(), m)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, ok := m.(client.Reset); ok {
+			got = append(got, r.Reason)
+		}
+		if _, live := m.(client.Live); !live || !replica.Live() {
+			continue
+		}
+		e, _ := replica.Entity(topicOf(t, "orders/7"))
+		got = append(got, fmt.Sprintf("%d%s", e.Version, e.Data))
+		switch len(got) {
+		case 1: // the change of the file is noticed within a second
+			hub.Configure(t, testkit.Config{Roles: roles + "\n  fields:\n    \"orders/*\": { cost: [everything] }"})
+			put(`{"cost":4,"table":8}`)
+		case 3:
+			hub.Configure(t, testkit.Config{Roles: roles})
+		}
+		if len(got) == 5 {
+			break
+		}
+	}
+	if want := `[1{"cost":3,"table":7} view 2{"table":8} view 2{"cost":4,"table":8}]`; fmt.Sprint(got) != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 

@@ -51,6 +51,7 @@ func TestReplicaHolds(t *testing.T) {
 			begin, one, entity("orders/2", 1, `{}`), liveWith("e.9", 2),
 			"event: roxy:reset\ndata: {\"reason\":\"retention\",\"cursor\":\"e.90\"}\n\n", entity("orders/2", 3, `{"n":1}`), liveWith("e.90", 1),
 		}, []string{`orders/2=3{"n":1}`}},
+		"nothing of a snapshot that was cut":    {[]any{begin, one, begin, entity("orders/2", 1, `{}`), liveWith("e.9", 1)}, []string{"orders/2=1{}"}},
 		"nothing of events that are no commits": {[]any{begin, one, event(9)}, []string{`orders/1=4{"a":1,"b":{"c":1}}`}},
 	} {
 		t.Run(name, func(t *testing.T) {

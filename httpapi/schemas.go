@@ -110,15 +110,17 @@ func (m *moving) member(e *jsontext.Encoder, d *jsontext.Decoder, in inside) err
 		return e.WriteToken(jsontext.String(m.moved(token.String())))
 	}
 	below := in
-	if in == names {
+	switch in {
+	case names:
 		below = keywords
-	} else if in == keywords {
+	case keywords:
 		switch name {
 		case "properties", "patternProperties", "$defs", "definitions", "dependentSchemas":
 			below = names
 		case "const", "enum", "default", "examples":
 			below = literals
 		}
+	case literals:
 	}
 	return m.value(e, d, below)
 }

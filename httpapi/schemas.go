@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
@@ -37,22 +38,109 @@ func (f *filling) take(asked jsontext.Value) ([]member, error) {
 	return members, nil
 }
 
-// applicationSchemas returns the application's schemas. Each is a resource of its own, at its name: so what it says of
-// itself (#/$defs/…) and of its neighbours (money.json) leads where it did in its folder.
+// applicationSchemas returns the application's schemas, at the names of their files.
 func (f *filling) applicationSchemas() ([]member, error) {
 	members := make([]member, len(f.schemas))
 	for i := range f.schemas {
 		s := &f.schemas[i]
-		var schema map[string]jsontext.Value
-		if err := json.Unmarshal(s.Text, &schema); err != nil {
+		var out bytes.Buffer
+		e, d := jsontext.NewEncoder(&out), jsontext.NewDecoder(bytes.NewReader(s.Text))
+		if d.PeekKind() != '{' {
+			return nil, fmt.Errorf("schema %s is no JSON object", s.Name)
+		}
+		if err := (&moving{f.schemas, s.Name}).value(e, d, keywords); err != nil {
 			return nil, fmt.Errorf("schema %s: %w", s.Name, err)
 		}
-		if schema["$id"] == nil {
-			schema["$id"] = asJSON("schemas/" + s.Name)
-		}
-		members[i] = member{s.Name, asJSON(schema)}
+		members[i] = member{s.Name, bytes.TrimSpace(out.Bytes())}
 	}
 	return members, nil
+}
+
+// moving copies a schema from its folder into a document. Its references lead to where its neighbours and its own parts
+// are now; it has no $id any more, with which they could stay as they were, because few tools know what that means.
+type moving struct {
+	schemas []Schema
+	name    string
+}
+
+// inside is what the members of an object within a schema are.
+type inside int
+
+const (
+	keywords inside = iota
+	names           // of schemas
+	literals        // not for us to understand
+)
+
+func (m *moving) value(e *jsontext.Encoder, d *jsontext.Decoder, in inside) error {
+	kind := d.PeekKind()
+	if err := pass(e, d); err != nil || kind != '{' && kind != '[' {
+		return err
+	}
+	for kind == '[' && d.PeekKind() != ']' {
+		if err := m.value(e, d, in); err != nil {
+			return err
+		}
+	}
+	for kind == '{' && d.PeekKind() != '}' {
+		if err := m.member(e, d, in); err != nil {
+			return err
+		}
+	}
+	return pass(e, d)
+}
+
+func (m *moving) member(e *jsontext.Encoder, d *jsontext.Decoder, in inside) error {
+	token, err := d.ReadToken()
+	if err != nil {
+		return err
+	}
+	name := token.String()
+	if name == "$id" && e.StackDepth() == 1 {
+		return d.SkipValue()
+	}
+	if err := e.WriteToken(jsontext.String(name)); err != nil {
+		return err
+	}
+	if in == keywords && name == "$ref" && d.PeekKind() == '"' {
+		token, err := d.ReadToken()
+		if err != nil {
+			return err
+		}
+		return e.WriteToken(jsontext.String(m.moved(token.String())))
+	}
+	below := in
+	switch in {
+	case names:
+		below = keywords
+	case keywords:
+		switch name {
+		case "properties", "patternProperties", "$defs", "definitions", "dependentSchemas":
+			below = names
+		case "const", "enum", "default", "examples":
+			below = literals
+		}
+	case literals:
+	}
+	return m.value(e, d, below)
+}
+
+// moved returns where a reference leads now.
+func (m *moving) moved(ref string) string {
+	file, place, _ := strings.Cut(ref, "#")
+	if place != "" && place[0] != '/' {
+		return ref // to an anchor
+	}
+	file = strings.TrimPrefix(file, "./")
+	if file == "" {
+		file = m.name
+	}
+	for i := range m.schemas {
+		if m.schemas[i].Name == file {
+			return "#/components/schemas/" + file + place
+		}
+	}
+	return ref
 }
 
 // references returns anyOf with a reference to each schema that is chosen, and with what no schema speaks of; nothing

@@ -14,7 +14,8 @@ func theSchemas() []Schema {
 		{Name: "money.json", Text: []byte(`{"type":"integer","minimum":0}`)},
 		{Name: "order.json", Entity: "orders/*", Text: []byte(`{
 			"$schema":"https://json-schema.org/draft/2020-12/schema","title":"Order","x-topic":"orders/*","type":"object",
-			"properties":{"status":{"$ref":"#/$defs/status"},"total":{"$ref":"money.json"}},"required":["status"],"$defs":{"status":{"enum":["new","ready"]}}
+			"$id":"https://bar.example/order.json","properties":{"status":{"$ref":"#/$defs/status"},"total":{"$ref":"money.json"},"default":{"$ref":"./money.json#"},
+			"note":{"const":{"$ref":"money.json"}}},"required":["status"],"$defs":{"status":{"enum":["new","ready"]}}
 		}`)},
 		{Name: "order-new.json", Events: []string{"order:new", "order.new"}, Text: []byte(`{"type":"object","properties":{"price":{"$ref":"money.json"}},"required":["price"]}`)},
 	}
@@ -34,6 +35,8 @@ func TestTheApplicationsSchemasAppearInTheDocuments(t *testing.T) {
 		{openapi, "/components/schemas/order.json", `{"status":"new","total":7}`, true},
 		{openapi, "/components/schemas/order.json", `{"status":"lost"}`, false},
 		{openapi, "/components/schemas/order.json", `{"status":"new","total":-7}`, false},
+		{openapi, "/components/schemas/order.json", `{"status":"new","default":-7}`, false},
+		{openapi, "/components/schemas/order.json", `{"status":"new","note":{"$ref":"money.json"}}`, true},
 		{openapi, "/components/schemas/EntityData/anyOf/0", `{"status":"lost"}`, false},
 		{openapi, "/components/schemas/EntityData", `{"of":"another topic"}`, true},
 		{openapi, "/components/schemas/EntityData", `7`, false},

@@ -266,7 +266,7 @@ func (h *history) check(t *testing.T, who string, r *replica, manager bool) {
 // Writers write while streams of two views come, some of which fall behind again and again. Each has every entity as it is at
 // every version from its snapshot on, and what can be read at the end is what all of them hold.
 func TestSnapshotAndTailGiveEveryVersionWhileOthersWrite(t *testing.T) {
-	f := startHub(t, Options{Fields: secrets(t), QueueEvents: 8})
+	f := startQuick(t, Options{Fields: secrets(t), QueueEvents: 8})
 	boss, waiter := all(t, "bar", "u1", "manager"), all(t, "bar", "u2", "waiter")
 	h := &history{versions: make(map[string][]map[string]any)}
 	const writers, rounds, each = 4, 150, 4
@@ -320,7 +320,7 @@ func TestSnapshotAndTailGiveEveryVersionWhileOthersWrite(t *testing.T) {
 }
 
 func TestPublishedDataIsRedactedOnTopicsWithRules(t *testing.T) {
-	f := startHub(t, Options{Fields: secrets(t)})
+	f := startQuick(t, Options{Fields: secrets(t)})
 	boss, waiter := all(t, "bar", "u1", "manager"), all(t, "bar", "u2", "waiter")
 	const data = `{"z":1.0,"cost":3,"customer":{"phone":"1"},"list":[{"cost":4}]}`
 	ephemeral := event(t, "orders/1", data)
@@ -347,7 +347,7 @@ func TestPublishedDataIsRedactedOnTopicsWithRules(t *testing.T) {
 }
 
 func TestHiddenFieldsAreNeitherWrittenNorGuessed(t *testing.T) {
-	f := startHub(t, Options{Fields: secrets(t)})
+	f := startQuick(t, Options{Fields: secrets(t)})
 	boss, waiter := all(t, "bar", "u1", "manager"), all(t, "bar", "u2", "waiter")
 	f.mutate(t, boss, put(t, "orders/1", `{"a":1,"cost":3}`))
 	for name, m := range map[string]roxy.Mutation{
@@ -376,7 +376,7 @@ func TestHiddenFieldsAreNeitherWrittenNorGuessed(t *testing.T) {
 
 // A list is of one moment, in the caller's view.
 func TestEntitiesOfAPageAreThoseOfItsCursor(t *testing.T) {
-	f := startHub(t, Options{Fields: secrets(t)})
+	f := startQuick(t, Options{Fields: secrets(t)})
 	boss, waiter := all(t, "bar", "u1", "manager"), all(t, "bar", "u2", "waiter")
 	var batch []roxy.Mutation
 	for i := range 7 {

@@ -22,7 +22,7 @@ func receipts(lines []string) (all []string) {
 func TestReceiptReachesTheDeviceOfItsAuthorAndNobodyElse(t *testing.T) {
 	for _, gzip := range []bool{false, true} {
 		t.Run(fmt.Sprintf("compressed %v", gzip), func(t *testing.T) {
-			f := startHub(t, Options{})
+			f := startQuick(t, Options{})
 			ann, bob, stranger := all(t, "bar", "ann"), all(t, "bar", "bob"), all(t, "pub", "ann")
 			open := func(who roxy.Identity, device string) *recorder {
 				sub := orders(t, who)

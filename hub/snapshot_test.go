@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/roxyhub/roxy"
 	"github.com/roxyhub/roxy/engine/disk"
 )
@@ -60,7 +62,7 @@ func orders(t testing.TB, who roxy.Identity) Subscription {
 }
 
 func TestSnapshotIsReadOnceForAllStreamsThatBeginTogether(t *testing.T) {
-	f := startHub(t, Options{})
+	f := startQuick(t, Options{})
 	me := all(t, "bar", "u1")
 	f.fillOrders(t, me, 1000, 100)
 	const streams = 50
@@ -147,7 +149,7 @@ func (s *forgetful) Write(p []byte) error {
 func (*forgetful) SetDeadline(time.Time) {}
 
 func TestCursorThatCanBeReplayedNeedsNoSnapshot(t *testing.T) {
-	f := startHub(t, Options{})
+	f := startQuick(t, Options{})
 	me := all(t, "bar", "u1")
 	f.fillOrders(t, me, 3, 1)
 	sub := orders(t, me)
@@ -174,7 +176,7 @@ func (f fixture) epoch(t *testing.T) string {
 
 // Who is cut off before the end comes back to all of it: nothing before it says where to go on from.
 func TestNothingBeforeTheEndOfASnapshotHasACursor(t *testing.T) {
-	f := startHub(t, Options{})
+	f := startQuick(t, Options{})
 	me := all(t, "bar", "u1")
 	f.fillOrders(t, me, 3, 1)
 	if err := f.engine.Trim(t.Context(), "bar", 2); err != nil {
@@ -214,7 +216,7 @@ func TestNothingBeforeTheEndOfASnapshotHasACursor(t *testing.T) {
 }
 
 func TestSnapshotOfNothingIsToldAsOne(t *testing.T) {
-	f := startHub(t, Options{})
+	f := startQuick(t, Options{})
 	r, _ := f.subscribe(t, orders(t, all(t, "bar", "u1")))
 	if live := r.awaitLine(t, "C roxy:live"); !strings.Contains(live, `"entities":0`) {
 		t.Error(live)
@@ -222,7 +224,7 @@ func TestSnapshotOfNothingIsToldAsOne(t *testing.T) {
 }
 
 func TestHeartbeatWithinASnapshotHasNoCursor(t *testing.T) {
-	f := startHub(t, Options{})
+	f := startQuick(t, Options{})
 	me := all(t, "bar", "u1")
 	f.fillOrders(t, me, 600, 1)
 	sub := orders(t, me)
@@ -239,7 +241,7 @@ func TestHeartbeatWithinASnapshotHasNoCursor(t *testing.T) {
 }
 
 func TestStreamThatIsCutInASnapshotComesBackToAWholeOne(t *testing.T) {
-	f := startHub(t, Options{})
+	f := startQuick(t, Options{})
 	me := all(t, "bar", "u1")
 	f.fillOrders(t, me, 2000, 100)
 	sub := orders(t, me)
@@ -278,7 +280,7 @@ func (*breaking) SetDeadline(time.Time) {}
 
 // The stream is held while its queue overflows and retention passes what it has not read.
 func TestStreamThatRetentionOvertakesHasAnotherSnapshotAndIsLiveAgain(t *testing.T) {
-	f := startHub(t, Options{QueueEvents: 3})
+	f := startQuick(t, Options{QueueEvents: 3})
 	me := all(t, "bar", "u1")
 	f.fillOrders(t, me, 2, 1)
 	sub := orders(t, me)
@@ -315,7 +317,7 @@ func TestStreamThatRetentionOvertakesHasAnotherSnapshotAndIsLiveAgain(t *testing
 
 // The snapshot of the second before is of no use any more, since what came behind it is gone.
 func TestSnapshotThatRetentionHasPassedServesNobody(t *testing.T) {
-	f := startHub(t, Options{})
+	f := startQuick(t, Options{})
 	me := all(t, "bar", "u1")
 	f.fillOrders(t, me, 3, 1)
 	first, _ := f.subscribe(t, orders(t, me))
@@ -335,7 +337,7 @@ func TestSnapshotThatRetentionHasPassedServesNobody(t *testing.T) {
 // is closed.
 func TestCloseInTheMiddleOfSnapshotsLeavesNoneOpen(t *testing.T) {
 	for round := range 12 {
-		e, err := disk.Open(t.TempDir(), disk.Options{})
+		e, err := disk.Open("data", disk.Options{FS: vfs.NewMem()})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -24,7 +24,7 @@ func (e countingEncoding) AppendEvent(dst []byte, c roxy.Cursor, eventType strin
 
 // Roles make classes; what they see of a topic decides whether these share an event's bytes.
 func TestClassesShareAnEventWhenTheySeeTheSameOfIt(t *testing.T) {
-	f := startHub(t, Options{Fields: append(secrets(t), rule(t, "tables/*", "note", "waiter", "manager"))})
+	f := startQuick(t, Options{Fields: append(secrets(t), rule(t, "tables/*", "note", "waiter", "manager"))})
 	encoding := countingEncoding{spelled: new(atomic.Int64)}
 	var recorders []*recorder
 	for _, role := range []string{"waiter", "kitchen", "manager"} {
@@ -55,7 +55,7 @@ func TestClassesShareAnEventWhenTheySeeTheSameOfIt(t *testing.T) {
 
 // A patch of hidden fields alone is told as {}, and hello tells views apart.
 func TestViewIsNamedAndItsDeltasAreItsOwn(t *testing.T) {
-	f := startHub(t, Options{Fields: secrets(t)})
+	f := startQuick(t, Options{Fields: secrets(t)})
 	boss, waiter, cook := all(t, "bar", "u1", "manager"), all(t, "bar", "u2", "waiter"), all(t, "bar", "u3", "kitchen")
 	names := make(map[string]string)
 	recorders := make(map[string]*recorder)
@@ -92,7 +92,7 @@ func TestViewIsNamedAndItsDeltasAreItsOwn(t *testing.T) {
 
 // Only who sees more or less than before has to come again.
 func TestSetFieldsEndsTheStreamsWhoseViewChanges(t *testing.T) {
-	f := startHub(t, Options{Fields: secrets(t)})
+	f := startQuick(t, Options{Fields: secrets(t)})
 	roles := []string{"manager", "waiter", "kitchen"}
 	recorders := make(map[string]*recorder)
 	connect := func() {
@@ -136,7 +136,7 @@ func TestSetFieldsEndsTheStreamsWhoseViewChanges(t *testing.T) {
 // Streams come while the rules change: each either begins with the new ones or is told to come again, so that none goes on
 // seeing what it may no longer see.
 func TestNoStreamKeepsAViewThatIsNoMore(t *testing.T) {
-	f := startHub(t, Options{})
+	f := startQuick(t, Options{})
 	boss, waiter := all(t, "bar", "u1", "manager"), all(t, "bar", "u2", "waiter")
 	var mu sync.Mutex
 	var recorders []*recorder

@@ -82,7 +82,7 @@ type Engine struct {
 	failure   atomic.Pointer[error] // why nothing can be written any more
 	stopped   chan struct{}         // closed when the committer has ended
 	overgrown chan string           // tenants with too many events, for the janitor
-	reclaim   chan string           // tenants that were trimmed on a full disk, for the janitor
+	trims     *trims                // what the reclaimer may give back on a full disk
 	dropped   uint32                // idempotency keys of buckets before it are deleted; the committer's
 }
 
@@ -112,7 +112,7 @@ func Open(dir string, opts Options) (*Engine, error) {
 		closing:   make(chan struct{}),
 		stopped:   make(chan struct{}),
 		overgrown: make(chan string, 16),
-		reclaim:   make(chan string, 16),
+		trims:     newTrims(),
 		stats:     newCounters(),
 	}
 	e.tenants.byName = make(map[string]*tenant)
@@ -132,6 +132,7 @@ func Open(dir string, opts Options) (*Engine, error) {
 	}
 	e.done.Go(e.commitLoop)
 	e.done.Go(e.janitor)
+	e.done.Go(e.reclaimer)
 	return e, nil
 }
 

@@ -54,6 +54,9 @@ func (e *Engine) commitLoop() {
 // commitGroup writes calls as one batch and answers them.
 func (e *Engine) commitGroup(calls []*call, bytes int) {
 	full := e.space.check(uint64(bytes)) //nolint:gosec // a length
+	if full != nil {
+		e.trims.ask() // what was trimmed before the disk was full takes space too
+	}
 	g := newGroup(e, e.opts.now())
 	defer g.close()
 	for _, c := range calls {

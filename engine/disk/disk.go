@@ -84,7 +84,7 @@ type Engine struct {
 	states    stateCache            // the committer's
 	stopped   chan struct{}         // closed when the committer has ended
 	overgrown chan string           // tenants with too many events, for the janitor
-	reclaim   chan string           // tenants that were trimmed on a full disk, for the janitor
+	trims     *trims                // what the reclaimer may give back on a full disk
 	dropped   uint32                // idempotency keys of buckets before it are deleted; the committer's
 }
 
@@ -114,7 +114,7 @@ func Open(dir string, opts Options) (*Engine, error) {
 		closing:   make(chan struct{}),
 		stopped:   make(chan struct{}),
 		overgrown: make(chan string, 16),
-		reclaim:   make(chan string, 16),
+		trims:     newTrims(),
 		broken:    make(chan struct{}),
 		stats:     newCounters(),
 	}
@@ -135,6 +135,7 @@ func Open(dir string, opts Options) (*Engine, error) {
 	}
 	e.done.Go(e.commitLoop)
 	e.done.Go(e.janitor)
+	e.done.Go(e.reclaimer)
 	return e, nil
 }
 

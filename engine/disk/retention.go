@@ -36,11 +36,6 @@ func (o Options) retention(tenant string) Retention {
 // janitor forgets what retention bounds no longer allow, every half minute, and at once for a tenant that has grown
 // a tenth beyond its number of events. What must be written it asks the committer to write.
 func (e *Engine) janitor() {
-	ctx, cancel := context.WithCancel(context.Background())
-	e.done.Go(func() {
-		<-e.closing
-		cancel()
-	})
 	e.space.reserve() // here, so that a start does not wait for it
 	ticker := time.NewTicker(janitorEvery)
 	defer ticker.Stop()
@@ -53,8 +48,6 @@ func (e *Engine) janitor() {
 			bytes += e.tidy(name)
 		case <-ticker.C:
 			bytes += e.tidyAll()
-		case name := <-e.reclaim:
-			e.giveBack(ctx, name)
 		}
 		if bytes >= flushAfter {
 			bytes = 0
@@ -208,29 +201,11 @@ func (e *Engine) Trim(ctx context.Context, tenant string, offset uint64) error {
 	if _, err := e.submit(ctx, c); err != nil {
 		return fmt.Errorf("trim %s up to %d: %w", tenant, offset, err)
 	}
+	e.trims.add(tenant)
 	if e.space.full.Load() {
-		select {
-		case e.reclaim <- tenant:
-		default: // the janitor is at it
-		}
+		e.trims.ask()
 	}
 	return nil
-}
-
-// giveBack frees the space of what was trimmed of a tenant now. By itself Pebble does that as more is written, and on
-// a full disk nothing more is: what lay in the newest tables would keep commits out for ever.
-func (e *Engine) giveBack(ctx context.Context, name string) {
-	t, err := e.load(name)
-	if err != nil {
-		return // the trim told
-	}
-	b := t.durable.Load()
-	if b == nil || b.First == 1 {
-		return
-	}
-	if err := e.db.Compact(ctx, logKey(name, 0), logKey(name, b.First), false); err != nil && ctx.Err() == nil {
-		e.janitorError("give back the space of "+name, err)
-	}
 }
 
 // trim puts three things into the batch, however many events go: two range tombstones and the new beginning.

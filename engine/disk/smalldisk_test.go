@@ -19,8 +19,10 @@ type smallDisk struct {
 }
 
 const (
-	smallDiskBytes = 128 << 20
-	smallMinFree   = 16 << 20
+	smallDiskBytes = 256 << 20
+	// smallMinFree is the least with which all memtables can be flushed. With less, flushes and the log wait for each
+	// other's space where a slow machine lets memtables pile up.
+	smallMinFree = memTables * memTableBytes
 )
 
 // onSmallDisks runs test on a directory with a quota and, where the system lets us mount one, on a file system, each

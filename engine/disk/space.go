@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -40,6 +41,8 @@ type space struct {
 	log     *slog.Logger
 	stop    chan struct{} // closed when the engine closes: nothing waits any more
 	full    atomic.Bool   // whether the last check refused
+	wanted  atomic.Uint64 // what the last check that refused was asked for
+	lent    atomic.Uint64 // freed for a compaction that gives space back: until it has, the low-water mark is that much higher
 
 	mu       sync.Mutex
 	reserved bool // the ballast is there; under mu
@@ -67,7 +70,8 @@ func (s *space) check(need uint64) error {
 	if !known {
 		return nil
 	}
-	if free < s.minFree+2*need { // written to the log now and to a table later
+	if free < s.mark(need) {
+		s.wanted.Store(need)
 		if !s.full.Swap(true) {
 			s.log.Error("disk full: commits are refused", "dir", s.dir, "free", free, "min_free", s.minFree)
 		}
@@ -81,6 +85,15 @@ func (s *space) check(need uint64) error {
 	}
 	s.reserve()
 	return nil
+}
+
+// mark returns what must be free for need more bytes, which are written to the log now and to a table later.
+func (s *space) mark(need uint64) uint64 { return s.minFree + s.lent.Load() + 2*need }
+
+// enough reports whether there is space for what was refused last.
+func (s *space) enough() bool {
+	free, known := s.free()
+	return !known || free >= s.mark(s.wanted.Load())
 }
 
 // reserve writes the ballast unless it is there or would take from the low-water mark.
@@ -187,9 +200,12 @@ func (s *space) Create(name string, category vfs.DiskWriteCategory) (f vfs.File,
 	return s.wrap(f, name), err
 }
 
-// ReuseForWrite renames a log and opens it.
+// ReuseForWrite renames a log and opens it, or creates a new one when dropIdleLogs has deleted it.
 func (s *space) ReuseForWrite(from, to string, category vfs.DiskWriteCategory) (f vfs.File, err error) {
 	err = s.insist(func() error { f, err = s.FS.ReuseForWrite(from, to, category); return err })
+	if errors.Is(err, os.ErrNotExist) {
+		return s.Create(to, category)
+	}
 	return s.wrap(f, to), err
 }
 

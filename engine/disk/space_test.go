@@ -124,7 +124,71 @@ func TestALogThatFillsTheDiskGoesOnWhenItIsTrimmed(t *testing.T) {
 			return err == nil
 		})
 		wantLog(t, e, cut+1, acked+16)
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		wantLog(t, openAt(t, disk.dir, Options{FS: disk.fs, MinFree: smallMinFree}), cut+1, acked+16)
 	})
+}
+
+func TestATrimBeforeTheDiskIsFullIsGivenBackWhenItIs(t *testing.T) {
+	onSmallDisks(t, func(t *testing.T, disk smallDisk) {
+		e := openAt(t, disk.dir, Options{FS: disk.fs, MinFree: smallMinFree})
+		var cut uint64
+		for range 3 * memTableBytes >> 20 {
+			r, err := e.Commit(t.Context(), "bar", megabyte(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			cut = r.Entries[len(r.Entries)-1].Offset
+		}
+		if err := e.Trim(t.Context(), "bar", cut); err != nil {
+			t.Fatal(err)
+		}
+		// Enough for the trim's check of a few bytes, not for a megabyte.
+		disk.hog(t, smallMinFree+1<<20)
+		eventually(t, "a commit on a disk where a trim left something to give back", func() bool {
+			_, err := e.Commit(t.Context(), "bar", megabyte(t))
+			return err == nil
+		})
+		wantLog(t, e, cut+1, cut+16)
+	})
+}
+
+func TestDroppingIdleLogsLosesNothing(t *testing.T) {
+	dir := t.TempDir()
+	e := openAt(t, dir, Options{})
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				e.dropIdleLogs()
+			}
+		}
+	}()
+	var acked uint64
+	events := megabyte(t)
+	for range 160 { // ten memtables
+		r, err := e.Commit(t.Context(), "bar", events)
+		if err != nil {
+			t.Fatal(err)
+		}
+		acked = r.Entries[len(r.Entries)-1].Offset
+	}
+	close(stop)
+	<-stopped
+	if e.space.lent.Load() == 0 {
+		t.Error("no log was idle")
+	}
+	wantLog(t, e, 1, acked)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wantLog(t, openAt(t, dir, Options{}), 1, acked)
 }
 
 func TestAWriteThatMeetsAFullDiskWaitsForSpace(t *testing.T) {

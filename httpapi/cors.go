@@ -48,9 +48,10 @@ func (c CORS) wrap(next http.Handler) http.Handler {
 	return cors.New(cors.Options{
 		AllowedOrigins:   c.Origins,
 		AllowCredentials: c.Credentials,
-		AllowedMethods:   []string{http.MethodGet, http.MethodHead, http.MethodPost},
+		AllowedMethods:   []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
 		AllowedHeaders: []string{
-			"Accept", "Authorization", "Cache-Control", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Roxy-Client",
+			"Accept", "Authorization", "Cache-Control", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID",
+			"Roxy-Base", "Roxy-Client", "Roxy-Correlation", "Roxy-Device", "Roxy-Seq", "Roxy-Type",
 			"traceparent", "tracestate",
 			"ce-specversion", "ce-id", "ce-source", "ce-type", "ce-subject", "ce-time", "ce-dataschema",
 			"ce-traceparent", "ce-correlationid", "ce-roxyroles", "ce-roxyusers", "ce-roxyttl",

@@ -44,7 +44,10 @@ func TestCORSPreflights(t *testing.T) {
 		"another scheme":      {"http://bar.example", "POST", "authorization", "/v1/events", false},
 		"the null origin":     {"null", "POST", "authorization", "/v1/events", false},
 		"a header not ours":   {"https://bar.example", "POST", "x-other", "/v1/events", false},
-		"a method not served": {"https://bar.example", "DELETE", "", "/v1/events", false},
+		"a put":               {"https://bar.example", "PUT", "authorization,content-type,if-match,if-none-match", "/v1/entities/orders/1", true},
+		"a patch":             {"https://bar.example", "PATCH", "authorization,content-type,idempotency-key,roxy-base,roxy-correlation,roxy-device,roxy-seq,roxy-type", "/v1/entities/orders/1", true},
+		"a cancellation":      {"https://bar.example", "DELETE", "authorization", "/v1/mutations/m-1", true},
+		"a method not served": {"https://bar.example", "CONNECT", "", "/v1/events", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			status, header := s.head(t, call{http.MethodOptions, tt.path, map[string]string{

@@ -95,7 +95,7 @@ func (s served) answer(x *exchange, r *http.Request) {
 // describeMyself returns the documents. The application's schemas, which name what some may not see, are for who can show
 // who they are; what the hub is like by itself stands in the handbook.
 func (a *api) describeMyself(x *exchange, r *http.Request) (*described, error) {
-	x.Header().Set("Vary", "Authorization, Cookie")
+	x.Header().Add("Vary", "Authorization, Cookie")
 	d := &a.documents
 	made := &d.plain
 	var schemas []Schema

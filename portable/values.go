@@ -60,6 +60,12 @@ func (t *eventText) event() (*roxy.Event, error) {
 			return nil, errors.New("ttl: want a duration above 0 such as 1h30m")
 		}
 	}
+	if t.Data != nil { // as the hub keeps it: without the white space that an editor may have put there
+		if err := t.Data.Compact(); err != nil {
+			return nil, fmt.Errorf("data: %w", err)
+		}
+		e.Data = t.Data
+	}
 	if t.Change == nil {
 		return e, nil
 	}

@@ -155,7 +155,10 @@ func TestATenantMovesAndItsFollowersGoOn(t *testing.T) {
 	}
 	said := begin(t, to, export, func() {
 		// Half of a tenant is nobody's.
-		for path, method := range map[string]string{"/v1/stream?topic=calls/*": "GET", "/v1/entities/orders/1": "GET", "/v1/events": "POST"} {
+		if _, answer := call(t, to, "GET", to.URL+"/v1/stream?topic=calls/*", "", ""); !strings.HasPrefix(answer, "retry: ") || !strings.Contains(answer, "event: roxy:bye") {
+			t.Errorf("a stream is told %q", answer)
+		}
+		for path, method := range map[string]string{"/v1/entities/orders/1": "GET", "/v1/events": "POST"} {
 			if status, answer := call(t, to, method, to.URL+path, "application/json", `{"topic":"calls/1","data":1}`); status != 503 || !strings.Contains(answer, "not-ready") || !strings.Contains(answer, "roxy import") {
 				t.Errorf("%s: %d %s", path, status, answer)
 			}

@@ -77,6 +77,7 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 	if _, set := os.LookupEnv("GOGC"); !set {
 		debug.SetGCPercent(gcPercent)
 	}
+	again.follow(c)
 	log := telemetry.Logger(os.Stderr, slog.Level(c.Log.Level), string(c.Log.Format))
 	for _, w := range c.Warnings {
 		log.LogAttrs(ctx, slog.LevelWarn, "configuration", slog.String("warning", w))
@@ -181,7 +182,7 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 			}
 		case <-again.changed:
 		}
-		reloadPolicy(ctx, from, verifier, limits, h, log)
+		reloadPolicy(ctx, from, again, verifier, limits, h, log)
 	}
 }
 

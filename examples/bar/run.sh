@@ -49,7 +49,12 @@ fi
 if curl --silent --output /dev/null --max-time 2 "http://$admin/healthz"; then
 	die "something already listens on $admin; set BAR_LISTEN and BAR_ADMIN to free addresses"
 fi
-[[ $state == "$bar" ]] || cp "$bar/roxy.yaml" "$state/roxy.yaml" # its paths are relative to it
+if [[ $state != "$bar" ]]; then # the configuration's paths are relative to it
+	cp "$bar/roxy.yaml" "$state/roxy.yaml"
+	mkdir -p "$state/schemas"
+	rm -f "$state"/schemas/*.json # those of a version before
+	cp "$bar"/schemas/*.json "$state/schemas/"
+fi
 cd "$state"
 ROXY_LISTEN=$listen ROXY_ADMIN_LISTEN=$admin "$bin/roxy" serve --config "$state/roxy.yaml" >"$state/hub.log" 2>&1 &
 hub=$!

@@ -29,6 +29,10 @@ func (a *api) routes() []route {
 		{http.MethodGet, "/v1/admin/connections", a.forAdministrators(a.connections)},
 		{http.MethodPost, "/v1/admin/revocations", a.forAdministrators(a.revoke)},
 		{http.MethodPost, "/v1/admin/drain", a.forAdministrators(a.drain)},
+		{http.MethodGet, "/v1/admin/export", a.forAdministrators(a.export)},
+		{http.MethodGet, "/v1/admin/import", a.forAdministrators(a.importState)},
+		{http.MethodPost, "/v1/admin/import", a.forAdministrators(a.importBatch)},
+		{http.MethodDelete, "/v1/admin/import", a.forAdministrators(a.abandonImport)},
 	}
 }
 
@@ -42,13 +46,16 @@ func (a *api) mux() http.Handler {
 			}
 		})
 	}
+	allowed := make(map[string][]string) // methods, by path
 	for _, r := range a.routes() {
 		handle(r.method+" "+r.path, r.handler)
-		allowed := []string{r.method}
+		allowed[r.path] = append(allowed[r.path], r.method)
 		if r.method == http.MethodGet {
-			allowed = append(allowed, http.MethodHead)
+			allowed[r.path] = append(allowed[r.path], http.MethodHead)
 		}
-		handle(r.path, otherMethod(allowed))
+	}
+	for path, methods := range allowed {
+		handle(path, otherMethod(methods))
 	}
 	handle("/", unknownPath)
 	return mux

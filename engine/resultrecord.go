@@ -13,7 +13,9 @@ import (
 
 // Result is what an engine keeps of a mutation with an ID: what became of it, for as long as an event's key is kept.
 type Result struct {
-	Print [16]byte  // roxy.Mutation.Fingerprint; zero for a mutation that was cancelled before it was seen
+	// Print is roxy.Mutation.Fingerprint; zero for a mutation that was cancelled before it was seen, and for one that was
+	// restored, of which only its event tells: any repetition is taken for it.
+	Print [16]byte
 	Kept  time.Time // since when
 	roxy.MutationResult
 }
@@ -137,7 +139,7 @@ func (r *Result) Answer(id string, fingerprint [16]byte) (roxy.MutationResult, *
 	switch {
 	case r.Outcome == roxy.Cancelled:
 		return roxy.MutationResult{}, CancelledProblem()
-	case r.Print != fingerprint:
+	case r.Print != fingerprint && r.Print != [16]byte{}:
 		return roxy.MutationResult{}, ReusedProblem()
 	case r.Outcome == roxy.Refused:
 		return roxy.MutationResult{}, r.Problem
@@ -145,6 +147,19 @@ func (r *Result) Answer(id string, fingerprint [16]byte) (roxy.MutationResult, *
 	out := r.MutationResult
 	out.ID, out.Duplicate = id, true
 	return out, nil
+}
+
+// RestoredResult returns the Result of a mutation whose event is all that is known of it; nil when the event is of none
+// with an ID.
+func RestoredResult(epoch string, e *roxy.Event) *Result {
+	c := e.Change
+	if c == nil || c.Mutation == "" {
+		return nil
+	}
+	return &Result{Kept: e.Time, MutationResult: roxy.MutationResult{
+		ID: c.Mutation, Outcome: roxy.Committed, Topic: e.Topic, Version: c.Version, Cursor: roxy.Cursor{Epoch: epoch, Offset: e.Offset},
+		Created: c.Op == roxy.Put && c.Undo == nil && (c.Patch != nil || c.Version == 1),
+	}}
 }
 
 // CancelledProblem is the refusal of a mutation that was cancelled before it came.

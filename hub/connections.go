@@ -104,14 +104,14 @@ func (h *Hub) Identity(connection string) (roxy.Identity, bool) {
 // Regrant ends the streams whose identity, under the grant that it has now, may no longer read what they subscribe.
 // grant is called for each live stream.
 func (h *Hub) Regrant(grant func(roxy.Identity) roxy.Grant) {
-	h.endWhere(func(patterns []roxy.Pattern, token roxy.Identity) bool {
+	h.endWhere(Revoked, func(patterns []roxy.Pattern, token roxy.Identity) bool {
 		g := grant(token)
 		return slices.ContainsFunc(patterns, func(p roxy.Pattern) bool { return !g.MayRead(p) })
 	})
 }
 
-// endWhere ends the streams for which over says so as revoked.
-func (h *Hub) endWhere(over func(patterns []roxy.Pattern, token roxy.Identity) bool) {
+// endWhere ends the streams for which over says so.
+func (h *Hub) endWhere(why Reason, over func(patterns []roxy.Pattern, token roxy.Identity) bool) {
 	h.mu.Lock()
 	live := make([]*stream, 0, len(h.streams))
 	for _, st := range h.streams {
@@ -123,7 +123,7 @@ func (h *Hub) endWhere(over func(patterns []roxy.Pattern, token roxy.Identity) b
 		patterns, token := st.sub.Patterns, *st.token
 		st.mu.Unlock()
 		if over(patterns, token) {
-			st.end(Revoked)
+			st.end(why)
 		}
 	}
 }

@@ -16,6 +16,7 @@ type Store interface {
 	engine.Log
 	engine.Entities
 	engine.Mutations
+	engine.Restorer
 }
 
 // failed turns an engine's error into what a caller may be told, and says what an operator should know.
@@ -98,8 +99,4 @@ func (h *Hub) mayRead(by roxy.Identity, p roxy.Pattern, member string) error {
 		return &roxy.Problem{Code: roxy.Forbidden, Member: member, Detail: fmt.Sprintf("%s %q lies outside what %q may read", member, p, by.User)}
 	}
 	return nil
-}
-
-func unreadable(err error) error {
-	return &roxy.Problem{Code: roxy.NotReady, Detail: "the store cannot be read now", RetryAfter: time.Second, Err: err}
 }

@@ -54,7 +54,7 @@ func (h *Hub) Revoke(ctx context.Context, r roxy.Revocation) error {
 		return err
 	}
 	h.revocations.add(r) // at once here, without waiting for the dispatch
-	h.endWhere(func(_ []roxy.Pattern, token roxy.Identity) bool { return r.Matches(token) })
+	h.endWhere(Revoked, func(_ []roxy.Pattern, token roxy.Identity) bool { return r.Matches(token) })
 	return nil
 }
 
@@ -107,5 +107,5 @@ func (h *Hub) takeRevocation(e *roxy.Event) {
 		return
 	}
 	h.revocations.add(r)
-	h.endWhere(func(_ []roxy.Pattern, token roxy.Identity) bool { return r.Matches(token) })
+	h.endWhere(Revoked, func(_ []roxy.Pattern, token roxy.Identity) bool { return r.Matches(token) })
 }

@@ -50,6 +50,7 @@ type tenant struct {
 	events  uint64 // dispatched, ephemeral ones too
 
 	known      bool          // dispatched is meaningful
+	epoch      string        // of the log that dispatched is a position of
 	dispatched atomic.Uint64 // every event up to this offset is in the class logs it belongs to; read without the lock
 	moved      chan struct{} // closed when dispatched moves; nil when nobody waits
 }
@@ -111,6 +112,9 @@ func (s *shard) dispatch(c *engine.Committed) {
 	t := s.tenants[c.Tenant]
 	if t == nil {
 		return
+	}
+	if t.epoch != c.Epoch { // an import was given up, and the log begins anew
+		t.epoch, t.known = c.Epoch, false
 	}
 	now := time.Now()
 	for i := range c.Events {
@@ -298,13 +302,13 @@ func (s *shard) close(t *tenant) {
 	}
 }
 
-// settle makes dispatched meaningful with a head that Bounds told after open.
-func (s *shard) settle(t *tenant, head uint64) {
+// settle makes dispatched meaningful with what Bounds told after open.
+func (s *shard) settle(t *tenant, b engine.Bounds) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !t.known {
-		t.known = true
-		t.dispatched.Store(head)
+	if !t.known || t.epoch != b.Epoch {
+		t.known, t.epoch = true, b.Epoch
+		t.dispatched.Store(b.Head)
 	}
 }
 

@@ -57,10 +57,10 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription, sink Sink) error 
 	bounds, err := h.store.Bounds(ctx, sub.Identity.Tenant)
 	if err != nil {
 		st.shard.close(st.tenant)
-		return &roxy.Problem{Code: roxy.NotReady, Detail: "the log cannot be read now", RetryAfter: time.Second, Err: err}
+		return unreadable(err)
 	}
 	st.epoch = bounds.Epoch
-	st.shard.settle(st.tenant, bounds.Head)
+	st.shard.settle(st.tenant, bounds)
 	from := st.start(bounds)
 	if err := h.admit(bounds.Head - from.offset); err != nil {
 		st.shard.close(st.tenant)

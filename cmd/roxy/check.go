@@ -14,14 +14,25 @@ import (
 )
 
 func newCheck() *cobra.Command {
-	return &cobra.Command{
-		Use:   "check FILE",
+	var data bool
+	cmd := &cobra.Command{
+		Use:   "check FILE [--data [EXPORT]]",
 		Short: "Say what is wrong with a configuration, or what it sets up",
 		Long: `check reads FILE as serve would, environment included, and prints every error with its line, or what a hub with
 it would do. What serve only warns of, such as a secret that every user of the machine can read, is an error here. It
-reads the files of the keys, fetches nothing and starts nothing.`,
-		Example: `  roxy check roxy.yaml`,
-		Args:    cobra.ExactArgs(1),
+reads the files of the keys, fetches nothing and starts nothing.
+
+With --data it also holds every stored entity against the schemas, those of all tenants in the data folder, which no hub may
+have open, or those in EXPORT, a file that roxy export wrote. Do it before a stricter schema takes effect.`,
+		Example: `  roxy check roxy.yaml
+  roxy check roxy.yaml --data
+  roxy check roxy.yaml --data bar.ndjson`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if n := len(args); n == 0 || n > 2 || n == 2 && !data {
+				return errors.New("name one file; an export may follow --data")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := config.Load(config.Sources{File: args[0], Env: os.LookupEnv})
 			if err != nil {
@@ -44,7 +55,16 @@ reads the files of the keys, fetches nothing and starts nothing.`,
 			if events, entities := purposes(c.Schemas); c.Config.Schemas != "" {
 				line("  checks      schemas of %d events and %d entities", events, entities)
 			}
-			return nil
+			if !data {
+				return nil
+			}
+			export := ""
+			if len(args) == 2 {
+				export = args[1]
+			}
+			return checkData(cmd.Context(), out, c, export)
 		},
 	}
+	cmd.Flags().BoolVar(&data, "data", false, "hold the stored entities, or those of an export, against the schemas, too")
+	return cmd
 }

@@ -16,7 +16,7 @@ import (
 )
 
 func newDrain() *cobra.Command {
-	var flags clientFlags
+	var hub operator
 	var over time.Duration
 	cmd := &cobra.Command{
 		Use:   "drain",
@@ -28,7 +28,7 @@ administrator of the default tenant, the URL that of the operator's listener.`,
   roxy drain --url http://127.0.0.1:8081 --over 2m --token-file operator.token`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			token, err := flags.token()
+			token, err := hub.token()
 			if err != nil {
 				return err
 			}
@@ -36,16 +36,10 @@ administrator of the default tenant, the URL that of the operator's listener.`,
 			if cmd.Flags().Changed("over") {
 				query.Set("over", over.String())
 			}
-			return awaitDrain(cmd.Context(), cmd.OutOrStdout(), flags.url+"/v1/admin/drain?"+query.Encode(), token)
+			return awaitDrain(cmd.Context(), cmd.OutOrStdout(), hub.url+"/v1/admin/drain?"+query.Encode(), token)
 		},
 	}
-	flags.add(cmd)
-	cmd.Flags().Lookup("url").Usage = "the `URL` of the hub's operator's listener; also ROXY_ADMIN_URL"
-	flags.url = "http://127.0.0.1:8081"
-	if admin := os.Getenv("ROXY_ADMIN_URL"); admin != "" {
-		flags.url = admin
-	}
-	cmd.Flags().Lookup("url").DefValue = flags.url
+	hub.add(cmd, "url")
 	cmd.Flags().DurationVar(&over, "over", 0, "spread the goodbyes over this; by default the hub's drain.over")
 	return cmd
 }

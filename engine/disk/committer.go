@@ -124,7 +124,7 @@ func (g *group) close() {
 
 // append gives the call's events their places. On an error nothing of the call is in the group.
 func (g *group) append(c *call) error {
-	t, err := g.e.tenants.get(g.e.db, c.tenant)
+	t, err := g.open(c.tenant)
 	if err != nil {
 		return err
 	}
@@ -196,8 +196,13 @@ func (g *group) place(c *call, t *tenant, entries []engine.Entry) {
 
 // put writes one event, whose record is not yet stamped, behind t's head. t is touched.
 func (g *group) put(t *tenant, ev *roxy.Event, record []byte) {
+	g.putAt(t, ev, record, max(g.now.UnixNano(), t.meta.last))
+}
+
+// putAt is put, at a time that is not before the one of the event before.
+func (g *group) putAt(t *tenant, ev *roxy.Event, record []byte, at int64) {
 	m := &t.meta
-	m.last = max(g.now.UnixNano(), m.last)
+	m.last = at
 	m.head++
 	m.total += uint64(len(record))
 	ev.Offset, ev.Time = m.head, time.Unix(0, m.last).UTC()

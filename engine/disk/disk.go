@@ -178,6 +178,9 @@ func (e *Engine) Bounds(ctx context.Context, tenant string) (engine.Bounds, erro
 	if err != nil {
 		return engine.Bounds{}, err
 	}
+	if t.busy.Load() {
+		return engine.Bounds{}, restoringProblem(tenant)
+	}
 	if b := t.durable.Load(); b != nil {
 		return *b, nil
 	}

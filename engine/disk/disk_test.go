@@ -55,4 +55,8 @@ func TestContract(t *testing.T) {
 		t.Helper()
 		return open(t, Options{})
 	})
+	enginetest.Restorer(t, func(t *testing.T) enginetest.Portable {
+		t.Helper()
+		return open(t, Options{})
+	})
 }

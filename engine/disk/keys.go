@@ -16,6 +16,7 @@ import (
 //	t tenant 0 segment(6) topic 0 low(2)       → nothing; the event at offset segment<<16|low is on topic
 //	i bucket(4) tenant 0 len(by) by id         → receipt
 //	e tenant 0 topic                           → engine state record
+//	p tenant                                   → how far the restoration of the tenant is, while one runs
 //	r bucket(4) tenant 0 len(by) by id         → engine result record, of a mutation
 //
 // A tenant and a topic never hold a zero byte, so no name is the beginning of another one's keys.
@@ -26,11 +27,14 @@ const (
 	keyReceipt = 'i'
 	keyEntity  = 'e'
 	keyResult  = 'r'
+	keyRestore = 'p'
 
 	segmentBits = 16 // 65,536 events to a segment of the topic index
 )
 
 func metaKey(tenant string) []byte { return append([]byte{keyMeta}, tenant...) }
+
+func restoreKey(tenant string) []byte { return append([]byte{keyRestore}, tenant...) }
 
 func appendLogKey(dst []byte, tenant string, offset uint64) []byte {
 	dst = append(dst, keyLog)

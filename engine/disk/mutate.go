@@ -65,7 +65,7 @@ type staged struct {
 
 // run stages all mutations and writes what they make, or what refused one of them.
 func (m *mutating) run(g *group) error {
-	t, err := g.e.tenants.get(g.e.db, m.tenant)
+	t, err := g.open(m.tenant)
 	if err != nil {
 		return err
 	}

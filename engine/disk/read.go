@@ -25,9 +25,10 @@ const (
 func (e *Engine) Read(ctx context.Context, tenant string, query engine.Query) iter.Seq2[roxy.Event, error] {
 	t, err := e.load(tenant)
 	var head uint64
+	var epoch string
 	if err == nil {
 		if b := t.durable.Load(); b != nil {
-			head = b.Head
+			head, epoch = b.Head, b.Epoch
 		}
 	}
 	return func(yield func(roxy.Event, error) bool) {
@@ -35,7 +36,7 @@ func (e *Engine) Read(ctx context.Context, tenant string, query engine.Query) it
 			yield(roxy.Event{}, fmt.Errorf("read %s: %w", tenant, err))
 			return
 		}
-		r := reader{e: e, t: t, next: query.After + 1, until: head, decoder: engine.NewDecoder()}
+		r := reader{e: e, t: t, epoch: epoch, next: query.After + 1, until: head, decoder: engine.NewDecoder()}
 		if query.Until != 0 {
 			r.until = min(head, query.Until)
 		}
@@ -54,6 +55,7 @@ func (e *Engine) Read(ctx context.Context, tenant string, query engine.Query) it
 type reader struct {
 	e       *Engine
 	t       *tenant
+	epoch   string // of the life of the log that is read
 	next    uint64 // all before it was yielded, or is not wanted
 	until   uint64
 	topics  []roxy.Topic // sorted; empty for all
@@ -92,6 +94,9 @@ func (r *reader) run(ctx context.Context, yield func(roxy.Event, error) bool) er
 func (r *reader) checkRetained() error {
 	if first := r.t.trimmedTo.Load() + 1; r.next < first {
 		return fmt.Errorf("%w: after %d, the oldest is %d", engine.ErrTrimmed, r.next-1, first)
+	}
+	if b := r.t.durable.Load(); b != nil && b.Epoch != r.epoch {
+		return fmt.Errorf("%w: epoch %s of the log is over", engine.ErrTrimmed, r.epoch)
 	}
 	return nil
 }

@@ -45,6 +45,9 @@ func (e *Engine) Cancel(ctx context.Context, tenant, by, id string) (roxy.Mutati
 	var out roxy.MutationResult
 	c := &call{tenant: tenant, done: make(chan result, 1), bytes: mutationOverhead, grows: true}
 	c.do = func(g *group) error {
+		if _, err := g.open(tenant); err != nil {
+			return err
+		}
 		known, err := g.result(tenant, by, id)
 		if err != nil {
 			return err
@@ -73,6 +76,9 @@ func (e *Engine) Results(ctx context.Context, tenant, by string, ids []string) (
 	}
 	out := make([]roxy.MutationResult, len(ids))
 	_, err := e.submit(ctx, &call{tenant: tenant, done: make(chan result, 1), do: func(g *group) error {
+		if _, err := g.open(tenant); err != nil {
+			return err
+		}
 		for i, id := range ids {
 			known, err := g.result(tenant, by, id)
 			switch {

@@ -63,7 +63,7 @@ func (e *Engine) tidyAll() (bytes uint64) {
 	if err := e.dropReceipts(); err != nil {
 		e.janitorError("drop idempotency keys", err)
 	}
-	names, err := e.tenantNames()
+	names, err := e.Tenants()
 	if err != nil {
 		e.janitorError("list tenants", err)
 	}
@@ -92,8 +92,8 @@ func (e *Engine) janitorError(what string, err error) {
 	}
 }
 
-// tenantNames returns all tenants of the store.
-func (e *Engine) tenantNames() (names []string, err error) {
+// Tenants returns the names of all tenants of the store, the hub's own among them.
+func (e *Engine) Tenants() (names []string, err error) {
 	leave, err := e.enter()
 	if err != nil {
 		return nil, err

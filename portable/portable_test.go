@@ -133,7 +133,7 @@ func TestAnExportThatWasCutOrChangedIsRefusedWithItsLine(t *testing.T) {
 	without := func(i int) []byte {
 		return bytes.Join(append(append([][]byte{}, lines[:i]...), lines[i+1:]...), nil)
 	}
-	swap := func(old, new string) []byte { return bytes.Replace(text, []byte(old), []byte(new), 1) }
+	swap := func(was, now string) []byte { return bytes.Replace(text, []byte(was), []byte(now), 1) }
 	for name, tt := range map[string]struct {
 		text []byte
 		line int

@@ -42,7 +42,7 @@ func (t *eventText) event() (*roxy.Event, error) {
 		Offset: t.Offset, Time: t.Time.UTC(), Topic: topic, Type: t.Type, By: t.By, ID: t.ID, Correlation: t.Correlation,
 		Except: t.Except, TraceParent: t.TraceParent, Urgent: t.Urgent, Data: t.Data,
 	}
-	if err := checkNames("by", t.By, "id", t.ID, "correlation", t.Correlation); err != nil {
+	if err := checkNames([]name{{"by", t.By}, {"id", t.ID}, {"correlation", t.Correlation}}...); err != nil {
 		return nil, err
 	}
 	if t.Except != "" {
@@ -70,7 +70,7 @@ func (t *eventText) event() (*roxy.Event, error) {
 		return e, nil
 	}
 	c := t.Change
-	if err := checkNames("change.mutation", c.Mutation); err != nil {
+	if err := checkNames(name{"change.mutation", c.Mutation}); err != nil {
 		return nil, err
 	}
 	if err := checkCanonical("change.patch", c.Patch, document.Patch); err != nil {
@@ -107,7 +107,7 @@ func (t *stateText) state() (*engine.State, error) {
 	for i := range t.Marks {
 		k := &t.Marks[i]
 		m := engine.Mark{Field: k.Field, Version: k.Version, By: k.By, Device: k.Device, Seq: k.Seq}
-		err := checkNames("by", k.By)
+		err := checkNames(name{"by", k.By})
 		if err == nil && k.Part != "" {
 			m.Part, err = roxy.ParseFieldPath(k.Part)
 		}
@@ -122,14 +122,17 @@ func (t *stateText) state() (*engine.State, error) {
 	return s, nil
 }
 
-// checkNames holds names against their rule, but for those that are not there: member, value, member, value, ….
-func checkNames(pairs ...string) error {
-	for i := 0; i < len(pairs); i += 2 {
-		if pairs[i+1] == "" {
+// name is a member that holds one.
+type name struct{ member, value string }
+
+// checkNames holds names against their rule, but for those that are not there.
+func checkNames(names ...name) error {
+	for _, n := range names {
+		if n.value == "" {
 			continue
 		}
-		if err := roxy.CheckName(pairs[i+1]); err != nil {
-			return fmt.Errorf("%s: %w", pairs[i], err)
+		if err := roxy.CheckName(n.value); err != nil {
+			return fmt.Errorf("%s: %w", n.member, err)
 		}
 	}
 	return nil

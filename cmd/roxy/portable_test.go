@@ -114,7 +114,7 @@ func begin(t *testing.T, hub *testkit.Hub, export []byte, kill func()) (stderr s
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, testkit.Binary(t), "import", "-") //nolint:gosec // ours
+	cmd := exec.CommandContext(ctx, testkit.Binary(t), "import", "-")
 	cmd.Env = append(os.Environ(), boss(t, hub)...)
 	var said bytes.Buffer
 	cmd.Stderr = &said
@@ -220,7 +220,7 @@ func TestAnImportIsRefusedBeforeItChangesAnything(t *testing.T) {
 	mustRoxy(t, boss(t, other), "", "publish", "calls/1", "1")
 	written := func(text []byte) string {
 		name := filepath.Join(t.TempDir(), "changed.ndjson")
-		if err := os.WriteFile(name, text, 0o600); err != nil {
+		if err := os.WriteFile(name, text, 0o600); err != nil { //nolint:gosec // the test's own folder
 			t.Fatal(err)
 		}
 		return name

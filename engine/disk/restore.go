@@ -332,8 +332,9 @@ func (g *group) abandon(name string) (*tenantLife, error) {
 	}
 	for _, kind := range []byte{keyReceipt, keyResult} {
 		for _, bucket := range []uint32{g.e.bucket(g.now) - 1, g.e.bucket(g.now)} { // the others are not looked into
-			prefix := appendBucketKey(nil, kind, bucket)
-			ranges = append(ranges, [2][]byte{append(prefix[:len(prefix):len(prefix)], scope...), append(prefix[:len(prefix):len(prefix)], behind...)})
+			ranges = append(ranges, [2][]byte{
+				append(appendBucketKey(nil, kind, bucket), scope...), append(appendBucketKey(nil, kind, bucket), behind...),
+			})
 		}
 	}
 	for _, r := range ranges {

@@ -102,7 +102,7 @@ func evening(t testing.TB, e Portable) {
 		}
 		commit(t, e, "bar", ev)
 		m := put(topic, `{"customer":{"name":"Ann","phone":"1"},"n":1}`)
-		m.ID, m.Device, m.Seq, m.Parts = fmt.Sprintf("m-%d", i), "t1", uint64(i+1), document.NewParts(phone) //nolint:gosec // small
+		m.ID, m.Device, m.Seq, m.Parts = fmt.Sprintf("m-%d", i), "t1", uint64(i+1), document.NewParts(phone)
 		mutate(t, e, m)
 		mutate(t, e, patch(topic, `{"n":2}`), patch(topic, `{"n":null}`))
 	}

@@ -154,6 +154,7 @@ type history struct {
 
 // write commits one random mutation of an entity, and puts what it makes into the history.
 func (h *history) write(t *testing.T, f fixture, by roxy.Identity, at roxy.Topic, random *rand.Rand) {
+	t.Helper()
 	h.mu.Lock()
 	var now map[string]any
 	if n := len(h.versions[at.String()]); n > 0 {

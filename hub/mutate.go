@@ -41,7 +41,7 @@ func (h *Hub) Mutate(ctx context.Context, by roxy.Identity, mutations []roxy.Mut
 	}
 	for i := range results {
 		r := &results[i]
-		h.receipt(by.Tenant, &mutations[i], r)
+		h.receipt(by.Tenant, &asked[i].Mutation, r)
 		if r.Duplicate {
 			h.stats.duplicates.Add(1)
 		} else {

@@ -47,6 +47,7 @@ func libraries() []library {
 		{"golang.org/x/sys/unix", []string{"engine/disk", "internal/fanout"}, true, "what the file system can tell; sockets of our own"},
 
 		{"github.com/evanphx/json-patch/v5", nil, true, "tests: another's merge patches, to compare with"},
+		{"github.com/anishathalye/porcupine", nil, true, "decides whether a history is linearizable; tests"},
 		{"go.uber.org/goleak", nil, true, "tests"},
 		{"pgregory.net/rapid", []string{"engine/enginetest"}, true, "tests; enginetest is one"},
 	}

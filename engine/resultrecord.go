@@ -49,7 +49,7 @@ func AppendResult(dst []byte, r *Result) []byte {
 	start := len(dst)
 	dst = append(dst, resultFormat)
 	dst = append(dst, r.Print[:]...)
-	dst = binary.BigEndian.AppendUint64(dst, uint64(r.Kept.UnixNano())) //nolint:gosec // turned back by ReadResult
+	dst = binary.BigEndian.AppendUint64(dst, uint64(r.Kept.UnixNano()))
 	code := byte(0)
 	for i, o := range outcomes() {
 		if o == r.Outcome {
@@ -131,13 +131,13 @@ func readResult(record []byte) (Result, error) {
 	return r, nil
 }
 
-// Answer returns what is told of the result to the author of a repetition whose fingerprint is print: the stored result as a
+// Answer returns what is told of the result to the author of a repetition with this fingerprint: the stored result as a
 // duplicate, a *Refusal's problem when it was refused or cancelled, or KeyReused when it was another mutation.
-func (r *Result) Answer(id string, print [16]byte) (roxy.MutationResult, *roxy.Problem) {
+func (r *Result) Answer(id string, fingerprint [16]byte) (roxy.MutationResult, *roxy.Problem) {
 	switch {
 	case r.Outcome == roxy.Cancelled:
 		return roxy.MutationResult{}, CancelledProblem()
-	case r.Print != print:
+	case r.Print != fingerprint:
 		return roxy.MutationResult{}, ReusedProblem()
 	case r.Outcome == roxy.Refused:
 		return roxy.MutationResult{}, r.Problem

@@ -30,7 +30,7 @@ func AppendState(dst []byte, s *State) []byte {
 		flags |= stateDeleted
 	}
 	dst = append(dst, stateFormat, flags)
-	for _, n := range [...]uint64{s.Version, s.Offset, uint64(s.Time.UnixNano()), s.Forgotten} { //nolint:gosec // ReadEntity turns it back
+	for _, n := range [...]uint64{s.Version, s.Offset, uint64(s.Time.UnixNano()), s.Forgotten} {
 		dst = binary.AppendUvarint(dst, n)
 	}
 	if s.Exists() {

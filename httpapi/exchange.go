@@ -52,7 +52,7 @@ func (x *exchange) answerWith(status int, body []byte) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	x.WriteHeader(status)
-	_, _ = x.Write(body) //nolint:gosec // JSON by its media type, and nosniff; an error means that nobody waits for it
+	_, _ = x.Write(body) // an error means that nobody waits for it
 }
 
 // answerJSON sends v.

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/roxyhub/roxy"
-	"github.com/roxyhub/roxy/document"
 	"github.com/roxyhub/roxy/internal/deflate"
 	"github.com/roxyhub/roxy/internal/fanout"
 )
@@ -65,14 +64,6 @@ func (c *class) give(r *fanout.Reader, f *encoded, e *roxy.Event) {
 	}
 	r.Private(slices.Clone(text), sum, e.Offset, e.Time.UnixNano())
 	r.Wake()
-}
-
-// view returns what the class does not see on a topic.
-func (c *class) view(topic roxy.Topic) *document.Hidden {
-	if c.hidden == (ruleSet{}) {
-		return nil
-	}
-	return c.views.view(c.views.on(topic).and(c.hidden))
 }
 
 // classKey spells what decides the bytes. Its parts cannot hold the separators.

@@ -21,6 +21,7 @@ import (
 	"github.com/roxyhub/roxy"
 	"github.com/roxyhub/roxy/engine"
 	"github.com/roxyhub/roxy/internal/fanout"
+	"github.com/roxyhub/roxy/schema"
 )
 
 // Options of a Hub. The zero value takes the defaults of docs/configuration.md.
@@ -35,7 +36,7 @@ type Options struct {
 	ReplayBurst   int           // the same at once; 0 is 500,000
 	DrainOver     time.Duration // over which Close spreads its goodbyes; 0 is 30 s
 	Fields        []FieldRule   // who may see which fields; SetFields changes them
-	Schemas       *Schemas      // nil allows everything
+	Schemas       *schema.Set   // what events and entities are held to; SetSchemas changes it. Nil allows everything
 	// Describe returns a problem as receipts tell it, a JSON object. Nil tells its code, member and detail.
 	Describe func(*roxy.Problem) []byte
 	Logger   *slog.Logger // what an operator should know; nil discards
@@ -60,6 +61,7 @@ type Hub struct {
 	chunks      *chunks
 	snapshots   *snapshots
 	views       atomic.Pointer[views]
+	schemas     atomic.Pointer[schema.Set]
 	replays     *rate.Limiter
 	replayWait  time.Duration
 
@@ -89,6 +91,7 @@ func Start(ctx context.Context, store Store, opts Options) (*Hub, error) {
 		streams: make(map[string]*stream), idle: make(chan struct{}),
 	}
 	h.views.Store(views)
+	h.schemas.Store(opts.Schemas)
 	h.LimitReplays(opts.ReplayRate, opts.ReplayBurst)
 	for range runtime.GOMAXPROCS(0) {
 		h.shards = append(h.shards, &shard{hub: h, tail: store.Tail(), tenants: make(map[string]*tenant)})

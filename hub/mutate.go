@@ -79,16 +79,19 @@ func (h *Hub) checkOf(m *roxy.Mutation, hidden []roxy.FieldPath) func([]byte) *r
 	if m.Op == roxy.Patch {
 		member = "patch"
 	}
-	validate := h.opts.Schemas.entity(m.Topic)
+	rules := h.schemas.Load().Entity(m.Topic)
 	limit := h.opts.MaxEventBytes
 	return func(view []byte) *roxy.Problem {
 		if len(view) > limit {
 			return &roxy.Problem{Code: roxy.TooLarge, Member: member, Detail: fmt.Sprintf("the entity would take %d bytes, at most %d", len(view), limit)}
 		}
-		if validate == nil {
+		if rules == nil {
 			return nil
 		}
-		return validate(member, view, hidden)
+		if err := rules.ValidateView(view, hidden); err != nil {
+			return violated(member, "the entity", err)
+		}
+		return nil
 	}
 }
 

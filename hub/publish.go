@@ -78,7 +78,7 @@ func (h *Hub) mayPublish(by roxy.Identity, e *roxy.Event) error {
 	if !by.Grant.MayPublish(e.Topic) {
 		return &roxy.Problem{Code: roxy.Forbidden, Member: "topic", Detail: fmt.Sprintf("topic %q lies outside what %q may publish", e.Topic, by.User)}
 	}
-	return nil
+	return h.conforms(e)
 }
 
 // commit hands events to the engine and turns its errors into what a caller may be told.

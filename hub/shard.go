@@ -33,6 +33,11 @@ type shard struct {
 	matches   []*class
 	envelopes []*envelope
 	frames    []*encoded
+	ruled     struct { // the rules for its topic, of the views that were asked last
+		views *views
+		topic roxy.Topic
+		rules ruleSet
+	}
 }
 
 // tenant is what a shard knows of one tenant with streams. Guarded by shard.mu.
@@ -162,7 +167,7 @@ func (s *shard) deliver(t *tenant, e *roxy.Event, cursor roxy.Cursor) {
 
 // encode returns the event as the class is given it.
 func (s *shard) encode(c *class, cursor roxy.Cursor, e *roxy.Event) *encoded {
-	hidden := c.view(e.Topic)
+	hidden := s.hidden(c, e.Topic)
 	var unused *encoded
 	for _, f := range s.frames {
 		switch {
@@ -180,6 +185,17 @@ func (s *shard) encode(c *class, cursor roxy.Cursor, e *roxy.Event) *encoded {
 	f.encoding, f.hidden, f.fresh = c.encoding, hidden, true
 	f.text, f.packed = c.encoding.AppendEvent(f.text[:0], cursor, e.Type, s.inView(hidden, e)), f.packed[:0]
 	return f
+}
+
+// hidden returns what the class does not see on a topic. Which rules are for it is found once for all classes.
+func (s *shard) hidden(c *class, topic roxy.Topic) *document.Hidden {
+	if c.hidden == (ruleSet{}) {
+		return nil
+	}
+	if s.ruled.views != c.views || s.ruled.topic != topic {
+		s.ruled.views, s.ruled.topic, s.ruled.rules = c.views, topic, c.views.on(topic)
+	}
+	return c.views.view(s.ruled.rules.and(c.hidden))
 }
 
 // inView returns the event's envelope for those who do not see hidden.

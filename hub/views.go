@@ -20,13 +20,20 @@ type FieldRule struct {
 	Roles   []string
 }
 
+func (r FieldRule) equal(o FieldRule) bool {
+	return r.Pattern == o.Pattern && r.Path == o.Path && slices.Equal(r.Roles, o.Roles)
+}
+
 // MaxFieldRules bounds the rules of a policy.
 const MaxFieldRules = 256
 
 // ruleSet is a set of rules, by their places in views.rules.
 type ruleSet [MaxFieldRules / 64]uint64
 
-func (s *ruleSet) add(i int) { s[i/64] |= 1 << (i % 64) }
+func (s ruleSet) with(i int) ruleSet {
+	s[i/64] |= 1 << (i % 64)
+	return s
+}
 
 func (s ruleSet) has(i int) bool { return s[i/64]&(1<<(i%64)) != 0 }
 
@@ -58,7 +65,7 @@ func newViews(rules []FieldRule) (*views, error) {
 func (v *views) hiddenFrom(roles []string) (set ruleSet) {
 	for i := range v.rules {
 		if !slices.ContainsFunc(roles, func(r string) bool { return slices.Contains(v.rules[i].Roles, r) }) {
-			set.add(i)
+			set = set.with(i)
 		}
 	}
 	return set
@@ -68,7 +75,7 @@ func (v *views) hiddenFrom(roles []string) (set ruleSet) {
 func (v *views) on(topic roxy.Topic) (set ruleSet) {
 	for i := range v.rules {
 		if v.rules[i].Pattern.Matches(topic) {
-			set.add(i)
+			set = set.with(i)
 		}
 	}
 	return set
@@ -133,6 +140,9 @@ func (h *Hub) SetFields(rules []FieldRule) error {
 	fresh, err := newViews(rules)
 	if err != nil {
 		return err
+	}
+	if slices.EqualFunc(rules, h.views.Load().rules, FieldRule.equal) {
+		return nil // or each class would be there twice from now on
 	}
 	before := h.views.Swap(fresh)
 	h.mu.Lock()

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside Go, from Debian's packages. Does nothing when all is there.
+# Installs what the tests need beside Go: from Debian's packages, and the TypeScript compiler from npm's registry, as its
+# lockfile pins it. Does nothing when all is there.
 set -euo pipefail
 
 die() {
@@ -21,11 +22,19 @@ need curl "the end-to-end tests, which paste what README says" curl ca-certifica
 need chromium "the end-to-end tests with a real EventSource" chromium
 PATH=$PATH:/usr/sbin need nginx "the end-to-end tests through a reverse proxy" nginx
 need node "the end-to-end tests with Node's fetch" nodejs
-((${#packages[@]} > 0)) || exit 0
+need npm "the tests of generated types" npm
+if ((${#packages[@]} > 0)); then
+	command -v apt-get >/dev/null || die "this is not Debian: install ${packages[*]} yourself"
+	((EUID == 0)) || die "run as root, once: apt-get update && apt-get install -y --no-install-recommends ${packages[*]}"
+	echo "installing: ${packages[*]}"
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get -o DPkg::Lock::Timeout=300 update
+	apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "${packages[@]}"
+fi
 
-command -v apt-get >/dev/null || die "this is not Debian: install ${packages[*]} yourself"
-((EUID == 0)) || die "run as root, once: apt-get update && apt-get install -y --no-install-recommends ${packages[*]}"
-echo "installing: ${packages[*]}"
-export DEBIAN_FRONTEND=noninteractive
-apt-get -o DPkg::Lock::Timeout=300 update
-apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "${packages[@]}"
+typescript=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/typescript
+# npm leaves a copy of the lockfile that it installed.
+if [[ ! $typescript/node_modules/.package-lock.json -nt $typescript/package-lock.json ]]; then
+	echo "installing: the TypeScript compiler, into test/typescript/node_modules"
+	npm --prefix "$typescript" ci --no-audit --no-fund
+fi

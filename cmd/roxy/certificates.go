@@ -61,7 +61,7 @@ func (c *certificates) start(ctx context.Context) error {
 	ctx, c.cancel = context.WithCancel(ctx)
 	for _, file := range c.watched {
 		c.running.Go(func() {
-			config.Watch(ctx, file, func() {
+			config.Watch(ctx, file, nil, func() {
 				select {
 				case c.changed <- struct{}{}:
 				default: // one is waiting, and will read what is there by then

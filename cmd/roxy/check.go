@@ -41,6 +41,9 @@ reads the files of the keys, fetches nothing and starts nothing.`,
 			line("  keeps       its log in %s: %s, %d events, %s for each tenant", c.Data, c.Retention.Age, c.Retention.Events, c.Retention.Bytes)
 			line("  believes    tokens signed with %s", strings.Join(algs, ", "))
 			line("  grants      to the roles %s", strings.Join(slices.Sorted(maps.Keys(c.Policy.Roles)), ", "))
+			if events, entities := purposes(c.Schemas); c.Config.Schemas != "" {
+				line("  checks      schemas of %d events and %d entities", events, entities)
+			}
 			return nil
 		},
 	}

@@ -54,7 +54,7 @@ Exit status: 0 when all went well, 1 when not; what to do next is in the message
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newServe(), newCheck(), newToken(), newPublish(), newTail(), newDrain(), newBench())
+	root.AddCommand(newServe(), newCheck(), newGenerate(), newToken(), newPublish(), newTail(), newDrain(), newBench())
 	return root
 }
 

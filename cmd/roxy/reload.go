@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/roxyhub/roxy/auth"
@@ -14,11 +15,12 @@ import (
 	"github.com/roxyhub/roxy/limit"
 )
 
-// reloads says when the configuration is to be read again: on SIGHUP, and when its file has changed. What comes while
+// reloads says when the configuration is to be read again: on SIGHUP, and when its file or a schema has changed. What comes while
 // the hub starts waits for it.
 type reloads struct {
 	hangup  chan os.Signal
 	changed chan struct{}
+	schemas atomic.Value // the folder of the configuration that was read last, a string
 	stop    func()
 }
 
@@ -29,16 +31,16 @@ func watch(ctx context.Context, file string) *reloads {
 	r := &reloads{hangup: make(chan os.Signal, 1), changed: make(chan struct{}, 1)}
 	signal.Notify(r.hangup, syscall.SIGHUP)
 	var running sync.WaitGroup
-	if file != "" {
-		running.Go(func() {
-			config.Watch(ctx, file, func() {
-				select {
-				case r.changed <- struct{}{}:
-				default: // one is waiting, and will read what is there by then
-				}
-			})
+	r.schemas.Store("")
+	folder := func() string { return r.schemas.Load().(string) } //nolint:forcetypeassert // nothing else is stored
+	running.Go(func() {
+		config.Watch(ctx, file, folder, func() {
+			select {
+			case r.changed <- struct{}{}:
+			default: // one is waiting, and will read what is there by then
+			}
 		})
-	}
+	})
 	r.stop = func() {
 		signal.Stop(r.hangup)
 		cancel()
@@ -47,16 +49,24 @@ func watch(ctx context.Context, file string) *reloads {
 	return r
 }
 
+// follow watches the schemas of c, which was read just now.
+func (r *reloads) follow(c *config.Loaded) { r.schemas.Store(string(c.Config.Schemas)) }
+
 // reloadPolicy reads the configuration again and puts its policy and limits in force; a broken one changes nothing.
-func reloadPolicy(ctx context.Context, from config.Sources, v *auth.Verifier, limits *limit.Limits, h *hub.Hub, log *slog.Logger) {
+func reloadPolicy(ctx context.Context, from config.Sources, again *reloads, v *auth.Verifier, limits *limit.Limits, h *hub.Hub, log *slog.Logger) {
 	fresh, err := config.Load(from)
 	if err != nil {
 		log.LogAttrs(ctx, slog.LevelError, "the changed configuration is broken; the one before stays in force", slog.Any("error", err))
 		return
 	}
+	again.follow(fresh)
 	v.SetPolicy(auth.Policy{Roles: fresh.Grants()})
 	limits.Set(limitOptions(fresh, log))
 	h.LimitReplays(fresh.Limits.Replay.Rate, fresh.Limits.Replay.Burst)
+	h.SetSchemas(fresh.Schemas)
+	if err := h.SetFields(fieldRules(fresh)); err != nil {
+		log.LogAttrs(ctx, slog.LevelError, "the changed policy.fields cannot be put in force", slog.Any("error", err))
+	}
 	h.Regrant(v.Grant)
-	log.LogAttrs(ctx, slog.LevelInfo, "policy and limits reloaded")
+	log.LogAttrs(ctx, slog.LevelInfo, "policy, schemas and limits reloaded")
 }

@@ -77,6 +77,7 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 	if _, set := os.LookupEnv("GOGC"); !set {
 		debug.SetGCPercent(gcPercent)
 	}
+	again.follow(c)
 	log := telemetry.Logger(os.Stderr, slog.Level(c.Log.Level), string(c.Log.Format))
 	for _, w := range c.Warnings {
 		log.LogAttrs(ctx, slog.LevelWarn, "configuration", slog.String("warning", w))
@@ -104,7 +105,7 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 	h, err := hub.Start(ctx, store, hub.Options{
 		MaxEventBytes: int(c.Limits.Event), MaxBatch: c.Limits.Batch,
 		QueueBytes: int(c.Stream.Queue.Bytes), QueueEvents: c.Stream.Queue.Events,
-		Coalesce: coalesce(c), ReplayRate: c.Limits.Replay.Rate, ReplayBurst: c.Limits.Replay.Burst, DrainOver: c.Drain.Over, Describe: httpapi.Describe, Logger: log,
+		Coalesce: coalesce(c), ReplayRate: c.Limits.Replay.Rate, ReplayBurst: c.Limits.Replay.Burst, DrainOver: c.Drain.Over, Fields: fieldRules(c), Schemas: c.Schemas, Describe: httpapi.Describe, Logger: log,
 	})
 	if err != nil {
 		return err
@@ -181,7 +182,7 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 			}
 		case <-again.changed:
 		}
-		reloadPolicy(ctx, from, verifier, limits, h, log)
+		reloadPolicy(ctx, from, again, verifier, limits, h, log)
 	}
 }
 
@@ -202,6 +203,13 @@ func closeHub(ctx context.Context, h *hub.Hub) error {
 func coalesce(c *config.Loaded) (all []hub.Coalesce) {
 	for _, o := range c.Coalesce {
 		all = append(all, hub.Coalesce(o))
+	}
+	return all
+}
+
+func fieldRules(c *config.Loaded) (all []hub.FieldRule) {
+	for _, r := range c.Fields {
+		all = append(all, hub.FieldRule(r))
 	}
 	return all
 }

@@ -31,6 +31,7 @@ func libraries() []library {
 		{"github.com/cloudevents/sdk-go/v2", []string{"httpapi"}, true, "a format of the public listener"},
 		{"github.com/gobwas/", []string{"transport/ws"}, true, "handshake and frames of WebSocket; tests are clients"},
 		{"github.com/klauspost/compress/flate", []string{"internal/deflate", "transport/ws"}, true, "the compressor can begin behind a window, and inflating has a limit"},
+		{"github.com/santhosh-tekuri/jsonschema/v6", []string{"schema"}, true, "what a schema means; what is told of a violation is the package's own words"},
 		{"github.com/rs/cors", []string{"httpapi"}, false, "browsers talk to the public listener only"},
 		{"github.com/prometheus/", []string{"internal/telemetry"}, false, "the core counts in atomics and does not know who reads them"},
 		{"github.com/spf13/", []string{"cmd/roxy"}, false, "the command line"},

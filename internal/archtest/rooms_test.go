@@ -24,7 +24,10 @@ func rooms() []room {
 		{"auth", []string{""}, nil, "who somebody is; whether a grant suffices is for the hub to say"},
 		{"limit", []string{""}, nil, "how much somebody may"},
 
-		{"hub", []string{"", "document", "engine", "internal/deflate", "internal/fanout", "internal/measure"}, []string{"engine/disk", "transport/sse"}, "dispatch; it is told identities and takes any engine and transport"},
+		{"schema", []string{""}, nil, "what data must be; when it is checked, and who is told, is its callers' business"},
+		{"schema/typescript", []string{"schema"}, nil, "schemas to text"},
+
+		{"hub", []string{"", "document", "engine", "internal/deflate", "internal/fanout", "internal/measure", "schema"}, []string{"engine/disk", "transport/sse"}, "dispatch; it is told identities and takes any engine and transport"},
 
 		{"transport", []string{"", "hub"}, nil, "what all transports share"},
 		{"transport/transporttest", []string{"", "engine/disk", "hub", "internal/fanout"}, nil, "what every transport must do, as tests over a real log; it knows none of them"},
@@ -38,13 +41,13 @@ func rooms() []room {
 
 		{"internal/bench", []string{"internal/measure"}, nil, "measures any hub from outside: of ours it knows nothing but how to count"},
 		{"internal/testkit", []string{"", "auth", "client"}, nil, "starts the real binary for tests; what it knows of a hub is what anybody knows from outside"},
-		{"examples/bar", []string{"", "auth", "client"}, []string{"internal/testkit"}, "as a user's program would be written; auth signs its development tokens"},
+		{"examples/bar", []string{"", "auth", "client"}, []string{"internal/testkit", "schema"}, "as a user's program would be written; auth signs its development tokens"},
 		{"examples/bar/evening", []string{"", "examples/bar"}, nil, "writes the evening"},
 		{"examples/bar/play", []string{"", "client", "examples/bar"}, nil, "plays it"},
 
 		{"internal/certificate", nil, []string{"internal/testkit"}, "which certificate is shown"},
-		{"internal/config", []string{"", "auth"}, nil, "a file's text made into values; the wiring turns them into options"},
-		{"cmd/roxy", []string{"", "admin", "auth", "client", "engine/disk", "httpapi", "hub", "internal/bench", "internal/certificate", "internal/config", "internal/fanout", "internal/telemetry", "limit", "examples/bar"}, []string{"internal/testkit"}, "the wiring diagram, and the only room that knows them all"},
+		{"internal/config", []string{"", "auth", "schema"}, nil, "a file's text made into values; the wiring turns them into options"},
+		{"cmd/roxy", []string{"", "admin", "auth", "client", "engine/disk", "httpapi", "hub", "internal/bench", "internal/certificate", "internal/config", "internal/fanout", "internal/telemetry", "limit", "schema", "schema/typescript", "examples/bar"}, []string{"internal/testkit"}, "the wiring diagram, and the only room that knows them all"},
 
 		{"internal/archtest", nil, nil, "these rules"},
 		{"bench/classes", []string{"auth"}, nil, "measures from outside, as users of many tenants"},

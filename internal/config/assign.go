@@ -39,8 +39,6 @@ func (s *source) fail(n ast.Node, key, format string, args ...any) {
 // later are the keys of the protocol that this version does not know yet. A value that asks for nothing is accepted.
 func later(key string) (what string, ok bool) {
 	switch key {
-	case "schemas":
-		return "schemas", true
 	case "mailbox":
 		return "mailboxes", true
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/roxyhub/roxy"
 	"github.com/roxyhub/roxy/auth"
+	"github.com/roxyhub/roxy/schema"
 )
 
 // checker says what is wrong with values that are well formed each for itself.
@@ -53,6 +54,7 @@ func (c *checker) all() {
 	c.cookie()
 	c.origins()
 	c.policy()
+	c.schemas()
 	c.ranges()
 }
 
@@ -177,17 +179,53 @@ func (c *checker) policy() {
 			c.fail("policy.roles."+name, "%v", err)
 		}
 	}
-	for _, pattern := range slices.Sorted(maps.Keys(c.loaded.Policy.Fields)) {
-		at := "policy.fields." + pattern
-		if _, err := roxy.ParsePattern(pattern); err != nil {
+	c.fields()
+}
+
+// maxFieldRules bounds what is asked about each entity that somebody reads.
+const maxFieldRules = 256
+
+func (c *checker) fields() {
+	fields := c.loaded.Policy.Fields
+	for _, text := range slices.Sorted(maps.Keys(fields)) {
+		at := "policy.fields." + text
+		pattern, err := roxy.ParsePattern(text)
+		if err != nil {
 			c.fail(at, "%v", err)
 		}
-		for field := range c.loaded.Policy.Fields[pattern] {
-			if slices.Contains(strings.Split(field, "."), "") {
-				c.fail(at, "field %q: an empty name in the path", field)
+		for _, name := range slices.Sorted(maps.Keys(fields[text])) {
+			at := at + "." + name
+			path, err := roxy.ParseFieldPath(name)
+			if err != nil {
+				c.fail(at, "%v", err)
 			}
+			for _, role := range fields[text][name] {
+				if err := roxy.CheckName(role); err != nil {
+					c.fail(at, "role %q: %v", role, err)
+				}
+			}
+			c.loaded.Fields = append(c.loaded.Fields, FieldRule{pattern, path, fields[text][name]})
 		}
 	}
+	if n := len(c.loaded.Fields); n > maxFieldRules {
+		c.fail("policy.fields", "%d fields, at most %d: * stands for any name in a path, and a pattern for many topics", n, maxFieldRules)
+	}
+}
+
+func (c *checker) schemas() {
+	folder := c.loaded.Config.Schemas
+	if folder == "" {
+		return
+	}
+	set, err := schema.Load(string(folder))
+	if all, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // what Load joins
+		for _, err := range all.Unwrap() {
+			c.fail("schemas", "%v", err)
+		}
+	} else if err != nil {
+		c.fail("schemas", "%v", err)
+	}
+	c.loaded.Schemas = set
 }
 
 // maxCoalesce bounds how long events may wait for others: more would be felt.

@@ -24,6 +24,7 @@ type Config struct {
 	Stream         Stream     `yaml:"stream"`
 	Drain          Drain      `yaml:"drain"`
 	Limits         Limits     `yaml:"limits"`
+	Schemas        Path       `yaml:"schemas" doc:"folder of JSON Schemas (*.json) that the data of events and entities is checked against; empty for none"`
 	TrustedProxies []Network  `yaml:"trustedProxies" doc:"networks of reverse proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8"`
 	Log            Log        `yaml:"log"`
 }
@@ -79,8 +80,8 @@ type CORS struct {
 // Policy says what roles may do. It is reloaded on SIGHUP and when the file changes.
 type Policy struct {
 	Roles map[string]Role `yaml:"roles" doc:"role: {read: [patterns], publish: [patterns], write: [patterns], admin: false}"`
-	// Fields takes effect with entities; it is checked already, so that a file that works goes on working.
-	Fields map[string]map[string][]string `yaml:"fields" doc:"pattern: {field.path: [roles that may see it]}; takes effect with entities, in a later version"`
+	// Fields is what FieldRules are made of.
+	Fields map[string]map[string][]string `yaml:"fields" doc:"pattern: {field.path: [roles that may see it]}, in entities and in the data of events; fields that no pattern names are for all"`
 }
 
 // Role is what a role grants.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/roxyhub/roxy"
 	"github.com/roxyhub/roxy/auth"
+	"github.com/roxyhub/roxy/schema"
 )
 
 // Sources are where a configuration comes from; what comes later wins.
@@ -30,6 +31,8 @@ type Loaded struct {
 	*Config
 	Keys     []auth.Key
 	Coalesce []Coalesce
+	Fields   []FieldRule // by pattern, then by path
+	Schemas  *schema.Set // of the folder Config.Schemas; nil for none
 	Warnings []string // what works but should be mended
 }
 
@@ -37,6 +40,13 @@ type Loaded struct {
 type Coalesce struct {
 	Pattern roxy.Pattern
 	Wait    time.Duration
+}
+
+// FieldRule is one field of the entities of some topics, and who may see it.
+type FieldRule struct {
+	Pattern roxy.Pattern
+	Path    roxy.FieldPath
+	Roles   []string
 }
 
 // Load returns the checked configuration of the sources over the defaults, or all that is wrong with it, joined, each

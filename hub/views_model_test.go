@@ -249,7 +249,9 @@ func (b *bar) content(t *rapid.T, by roxy.Identity, m *roxy.Mutation) []byte {
 
 // order generates what has something at most of the places that are hidden.
 var order = rapid.Custom(func(t *rapid.T) map[string]any {
-	line := rapid.Custom(func(t *rapid.T) any { return map[string]any{"a": scalars.Draw(t, "a"), "cost": scalars.Draw(t, "cost")} })
+	line := rapid.Custom(func(t *rapid.T) any {
+		return map[string]any{"a": scalars.Draw(t, "a"), "cost": scalars.Draw(t, "cost")}
+	})
 	lines := rapid.OneOf(
 		rapid.Map(rapid.SliceOfN(line, 0, 2), func(l []any) any { return l }),
 		rapid.Map(rapid.MapOfN(members, line, 0, 2), func(l map[string]any) any { return l }),

@@ -278,6 +278,9 @@ func (w *world) play() {
 	w.bills()
 	w.published()
 	w.reads()
+	for _, path := range []string{"/orders/1", "/bills/1", "?match=orders/*"} {
+		w.manage(http.MethodGet, "/v1/entities"+path, "")
+	}
 	streams = append(streams, w.listen("&after=earliest")...)
 	streams = append(streams, w.listen("&snapshot=1")...)
 	w.manage(http.MethodPost, "/v1/events", `{"topic":"orders/0","type":"the:end"}`)

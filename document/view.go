@@ -7,8 +7,11 @@ import "github.com/go-json-experiment/json/jsontext"
 // arrays stay in place, {} when nothing is left of them, and so does doc. Members that are null, which only halves of a
 // [Diff] have outside of arrays, do not count as shown.
 func (h *Hidden) Redact(doc []byte) []byte {
-	if h == nil || !isObject(doc) || whole(doc, h.top, false) {
+	switch {
+	case h == nil || !isObject(doc) && !isArray(doc) || whole(doc, h.top, false):
 		return doc
+	case isArray(doc): // of published events
+		return appendArray(make([]byte, 0, len(doc)), doc, h.top)
 	}
 	buf, _ := appendObject(make([]byte, 0, len(doc)), doc, h.top, false)
 	return buf

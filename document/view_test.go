@@ -29,6 +29,7 @@ func TestRedactLeavesWhatTheRuleSays(t *testing.T) {
 		"an object in place of an array":     {`{"lines":{"cost":1,"n":1}}`, `{"lines":{"n":1}}`},
 		"objects in elements follow":         {`{"lines":[{"in":{"x":1}},{"in":{}},{"in":{"x":1,"y":null}}]}`, `{"lines":[{},{},{"in":{"y":null}}]}`},
 		"arrays in arrays":                   {`{"lines":[[{"cost":1}],3]}`, `{"lines":[[{}],3]}`},
+		"an array, as events may have":       {`[{"top":1,"n":[{"top":1}]},[{"lines":[{"cost":1}]}],"top"]`, `[{"n":[{"top":1}]},[{"lines":[{}]}],"top"]`},
 		"scalars on the way":                 {`{"a":7}`, `{"a":7}`},
 		"null on the way, in half a change":  {`{"a":null,"top":null}`, `{"a":null}`},
 		"only null to see, in half a change": {`{"a":{"x":1,"y":null}}`, `{}`},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"time"
 
 	"github.com/roxyhub/roxy"
@@ -20,10 +21,15 @@ import (
 const (
 	stateFormat  = 1
 	stateDeleted = 1 << 0
+
+	// What a record takes beside its data, about.
+	stateFixed = 64
+	markBytes  = 32
 )
 
 // AppendState appends s as a record. The topic is left out: it is the key.
 func AppendState(dst []byte, s *State) []byte {
+	dst = slices.Grow(dst, len(s.Data)+stateFixed+markBytes*len(s.Marks))
 	start := len(dst)
 	var flags byte
 	if !s.Exists() {
@@ -37,18 +43,9 @@ func AppendState(dst []byte, s *State) []byte {
 		dst = binary.AppendUvarint(dst, uint64(len(s.Data)))
 		dst = append(dst, s.Data...)
 	}
-	type writer struct{ by, device string }
-	writers := make(map[writer]uint64)
-	var list []writer
-	for i := range s.Marks {
-		w := writer{s.Marks[i].By, s.Marks[i].Device}
-		if _, ok := writers[w]; !ok {
-			writers[w] = uint64(len(list))
-			list = append(list, w)
-		}
-	}
-	dst = binary.AppendUvarint(dst, uint64(len(list)))
-	for _, w := range list {
+	writers := writersOf(s.Marks)
+	dst = binary.AppendUvarint(dst, uint64(len(writers.list)))
+	for _, w := range writers.list {
 		dst = appendString(appendString(dst, w.by), w.device)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(s.Marks)))
@@ -56,11 +53,55 @@ func AppendState(dst []byte, s *State) []byte {
 		k := &s.Marks[i]
 		dst = appendString(appendString(dst, k.Field), k.Part.String())
 		dst = binary.AppendUvarint(dst, k.Version)
-		dst = binary.AppendUvarint(dst, writers[writer{k.By, k.Device}])
+		dst = binary.AppendUvarint(dst, writers.place(writer{k.By, k.Device}))
 		dst = binary.AppendUvarint(dst, k.Seq)
 	}
 	return binary.BigEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli()))
 }
+
+type writer struct{ by, device string }
+
+// fewWriters are found sooner one by one than in a map that is built for each record.
+const fewWriters = 8
+
+// writerList is the list of a record's writers.
+type writerList struct {
+	list   []writer
+	places map[writer]int // nil while they are few
+}
+
+func writersOf(marks []Mark) (l writerList) {
+	for i := range marks {
+		w := writer{marks[i].By, marks[i].Device}
+		if l.find(w) >= 0 {
+			continue
+		}
+		if l.list = append(l.list, w); len(l.list) <= fewWriters {
+			continue
+		}
+		if l.places == nil {
+			l.places = make(map[writer]int, len(marks))
+			for at, known := range l.list {
+				l.places[known] = at
+			}
+		}
+		l.places[w] = len(l.list) - 1
+	}
+	return l
+}
+
+// find returns the place of w, or -1.
+func (l *writerList) find(w writer) int {
+	if l.places == nil {
+		return slices.Index(l.list, w)
+	}
+	if at, ok := l.places[w]; ok {
+		return at
+	}
+	return -1
+}
+
+func (l *writerList) place(w writer) uint64 { return uint64(l.find(w)) } //nolint:gosec // it is in the list
 
 // ReadEntity returns the entity of a record, without its marks, or ErrCorrupt. Its data is the caller's to keep.
 func ReadEntity(topic roxy.Topic, record []byte) (roxy.Entity, error) {
@@ -111,7 +152,6 @@ func readEntity(topic roxy.Topic, record []byte) (State, *fields, error) {
 }
 
 func readMarks(s *State, r *fields) error {
-	type writer struct{ by, device string }
 	writers := make([]writer, r.length())
 	for i := range writers {
 		writers[i] = writer{string(r.bytes()), string(r.bytes())}

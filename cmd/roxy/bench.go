@@ -18,6 +18,7 @@ func newBench() *cobra.Command {
 		hub    clientFlags
 		o      bench.Options
 		asJSON bool
+		mutate bool
 	)
 	cmd := &cobra.Command{
 		Use:   "bench",
@@ -26,7 +27,7 @@ func newBench() *cobra.Command {
 lost, repeated or out of order. With --pid, on the hub's own machine, it tells what that cost the hub. It exits with 1 when
 anything was lost, repeated, out of order, dropped or refused. Ctrl-C ends it early; it tells what it has measured until then.
 
-Against Roxy it needs a token that may read and publish bench/** (--topic and --own-topics change the topics). Its events are
+Against Roxy it needs a token that may read and publish bench/** (write, with --mutate; --topic and --own-topics change the topics). Its events are
 kept as any others are, and the limits count (docs/performance.md has a configuration without): measure a hub of your own.
 
 Any other hub that takes events over HTTP and delivers them over a long answer is described by two requests, in which
@@ -45,6 +46,7 @@ With --json latencies are in milliseconds, CPU in microseconds and memory in byt
   roxy bench -n 10000 -r 5 --pid $(pidof roxy)                what does a delivery cost, and a stream?
   roxy bench -n 10000 --idle --pid $(pidof roxy)              what does a stream cost that hears nothing?
   roxy bench -n 1 -r 0 --publishers 64                        how many durable publishes a second?
+  roxy bench -n 1 -r 0 --publishers 64 --mutate               how many durable mutations a second?
   roxy bench -n 5000 -r 1000 --publishers 4 --own-topics      each event to one stream
 
   # nchan
@@ -60,7 +62,7 @@ With --json latencies are in milliseconds, CPU in microseconds and memory in byt
     --publish-body '{"channel":"{topic}","data":{data}}' --topic bench`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := aim(&o, &hub); err != nil {
+			if err := aim(&o, &hub, mutate); err != nil {
 				return err
 			}
 			progress := newProgress(os.Stderr)
@@ -96,6 +98,7 @@ With --json latencies are in milliseconds, CPU in microseconds and memory in byt
 	f.StringVar(&t.Topic, "topic", "bench/shared", "the topic that all streams share")
 	f.StringVar(&t.OwnTopic, "own-topics", "", "a `TOPIC` for each stream besides; events go to these in turn")
 	f.Lookup("own-topics").NoOptDefVal = "bench/own/{i}"
+	f.BoolVar(&mutate, "mutate", false, "write entities: each event is a put to its topic, and what arrives is the change")
 	f.BoolVar(&asJSON, "json", false, "the report as JSON")
 	f.StringVar(&t.Subscribe.URL, "subscribe-url", "", "another hub: the `URL` of a stream")
 	f.StringArrayVar(&t.Subscribe.Header, "subscribe-header", nil, "`NAME: VALUE` of its request")
@@ -107,9 +110,13 @@ With --json latencies are in milliseconds, CPU in microseconds and memory in byt
 	return cmd
 }
 
-// aim completes o's target: for another hub nothing but the token, if it is asked for; for Roxy all of it.
-func aim(o *bench.Options, hub *clientFlags) (err error) {
+// aim completes o's target: for another hub nothing but the token, if it is asked for; for Roxy all of it. What mutate
+// puts differs from what was there in its mark alone, and that is what arrives.
+func aim(o *bench.Options, hub *clientFlags, mutate bool) (err error) {
 	t := &o.Target
+	if mutate && t.Subscribe.URL+t.Publish.URL != "" {
+		return errors.New("--mutate writes Roxy's entities; another hub gets what --publish-body says")
+	}
 	if t.Subscribe.URL != "" {
 		if t.Publish.URL == "" && !o.Load.Idle {
 			return errors.New("--subscribe-url is another hub's: say where it takes events with --publish-url, or --idle")
@@ -136,5 +143,9 @@ func aim(o *bench.Options, hub *clientFlags) (err error) {
 	t.Publish.URL = base + "/v1/events"
 	t.Publish.Header = append(t.Publish.Header, "Content-Type: application/json", "Authorization: Bearer {token}")
 	t.Publish.Body = `{"topic":"{topic}","data":{data}}`
+	if mutate {
+		t.Publish.URL = base + "/v1/mutations"
+		t.Publish.Body = `{"op":"put","topic":"{topic}","data":{data}}`
+	}
 	return nil
 }

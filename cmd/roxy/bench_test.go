@@ -32,6 +32,8 @@ func TestBenchMeasuresAHub(t *testing.T) {
 	}{
 		"at a rate":            {[]string{"-n", "100", "-r", "50", "--publishers", "2"}, 100, 100},
 		"as fast as it can":    {[]string{"-n", "3", "-r", "0", "--publishers", "8", "--batch", "10"}, 3, 3},
+		"mutations":            {[]string{"-n", "3", "-r", "0", "--publishers", "8", "--mutate"}, 3, 3},
+		"arrays of mutations":  {[]string{"-n", "3", "-r", "0", "--publishers", "4", "--batch", "10", "--own-topics", "--mutate"}, 3, 1},
 		"to topics of its own": {[]string{"-n", "100", "-r", "200", "--own-topics"}, 100, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -135,6 +137,7 @@ func TestBenchSaysWhatToDo(t *testing.T) {
 		"no token":                     {append(slices.Clip(waiter), "ROXY_TOKEN="), nil, "set ROXY_TOKEN"},
 		"another hub, no publishing":   {env, []string{"--subscribe-url", other}, "--publish-url"},
 		"another hub, no streams":      {env, []string{"--publish-url", other}, "--subscribe-url"},
+		"another hub, entities":        {env, []string{"--subscribe-url", other, "--publish-url", other, "--mutate"}, "--mutate"},
 		"another hub, refused":         {env, []string{"--subscribe-url", other, "--publish-url", other}, `401 Unauthorized: "say the word`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -31,7 +31,7 @@ func libraries() []library {
 		{"github.com/cloudevents/sdk-go/v2", []string{"httpapi"}, true, "a format of the public listener"},
 		{"github.com/gobwas/", []string{"transport/ws"}, true, "handshake and frames of WebSocket; tests are clients"},
 		{"github.com/klauspost/compress/flate", []string{"internal/deflate", "transport/ws"}, true, "the compressor can begin behind a window, and inflating has a limit"},
-		{"github.com/santhosh-tekuri/jsonschema/v6", []string{"schema"}, true, "what a schema means; what is told of a violation is the package's own words"},
+		{"github.com/santhosh-tekuri/jsonschema/v6", []string{"schema"}, true, "what a schema means; what is told of a violation is the package's own words. Tests hold the documents that the hub serves of itself to their specifications"},
 		{"github.com/rs/cors", []string{"httpapi"}, false, "browsers talk to the public listener only"},
 		{"github.com/prometheus/", []string{"internal/telemetry"}, false, "the core counts in atomics and does not know who reads them"},
 		{"github.com/spf13/", []string{"cmd/roxy"}, false, "the command line"},
@@ -48,7 +48,7 @@ func libraries() []library {
 		{"golang.org/x/sys/unix", []string{"engine/disk", "internal/fanout"}, true, "what the file system can tell; sockets of our own"},
 
 		{"github.com/evanphx/json-patch/v5", nil, true, "tests: another's merge patches, to compare with"},
-		{"github.com/santhosh-tekuri/jsonschema/v6", nil, true, "tests: the documents that the hub serves of itself are held to their specifications, and the hub to their schemas"},
+		{"github.com/anishathalye/porcupine", nil, true, "decides whether a history is linearizable; tests"},
 		{"go.uber.org/goleak", nil, true, "tests"},
 		{"pgregory.net/rapid", []string{"engine/enginetest"}, true, "tests; enginetest is one"},
 	}

@@ -20,6 +20,7 @@ type relay struct {
 
 	mu    sync.Mutex
 	heads []http.Header
+	conns map[net.Conn]bool // the clients' sides
 }
 
 // startRelay runs one until the test ends.
@@ -35,7 +36,7 @@ func startRelay(t *testing.T, hub *testkit.Hub) *relay {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &relay{URL: "http://" + l.Addr().String()}
+	r := &relay{URL: "http://" + l.Addr().String(), conns: map[net.Conn]bool{}}
 	var pairs sync.WaitGroup
 	pairs.Go(func() {
 		for {
@@ -53,9 +54,15 @@ func startRelay(t *testing.T, hub *testkit.Hub) *relay {
 				_ = near.Close()
 				_ = far.Close()
 			})
+			r.mu.Lock()
+			r.conns[near] = true
+			r.mu.Unlock()
 			pairs.Go(func() {
 				defer stop()
 				r.pass(near, far)
+				r.mu.Lock()
+				delete(r.conns, near)
+				r.mu.Unlock()
 			})
 		}
 	})
@@ -90,6 +97,16 @@ func (r *relay) pass(near, far net.Conn) {
 		_, _ = io.Copy(io.Discard, head)
 	})
 	ways.Wait()
+}
+
+// cut ends one connection, as a network does that is gone: what was on its way either way may be lost.
+func (r *relay) cut() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for near := range r.conns { // the first is as good as any
+		_ = near.Close()
+		return
+	}
 }
 
 // count tells how many answers had the header with a value that begins so.

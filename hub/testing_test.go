@@ -47,18 +47,25 @@ type recorder struct {
 	gzip     bool // text is compressed
 	moved    chan struct{}
 	held     chan struct{} // closed to let go
+	waiting  chan struct{} // readable when a Write was held
 	deadline time.Time
 	expired  chan struct{}
 }
 
 func newRecorder() *recorder {
-	return &recorder{moved: make(chan struct{}), expired: make(chan struct{})}
+	return &recorder{moved: make(chan struct{}), expired: make(chan struct{}), waiting: make(chan struct{}, 1)}
 }
 
 func (r *recorder) Write(p []byte) error {
 	r.mu.Lock()
 	held := r.held
 	r.mu.Unlock()
+	if held != nil {
+		select {
+		case r.waiting <- struct{}{}:
+		default:
+		}
+	}
 	for held != nil {
 		r.mu.Lock()
 		left, moved := time.Until(r.deadline), r.expired

@@ -1,6 +1,7 @@
 package bar_test
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/roxyhub/roxy"
 	"github.com/roxyhub/roxy/client"
@@ -163,7 +166,11 @@ func curtain(t *testing.T) bar.Turn {
 }
 
 func describe(by string, e roxy.Event) string {
-	return strings.Join([]string{by, e.Type, e.Topic.String(), e.Correlation, string(e.Data)}, " ")
+	data := jsontext.Value(bytes.Clone(e.Data)) // where some fields are hidden from some, its members come sorted
+	if err := data.Canonicalize(); err != nil && data != nil {
+		return err.Error()
+	}
+	return strings.Join([]string{by, e.Type, e.Topic.String(), e.Correlation, string(data)}, " ")
 }
 
 // difference shows the first place where two lists part.

@@ -337,8 +337,14 @@ func patches() (all []string) {
 // guards are those of a request about an entity that is at some version.
 func guards() []map[string]string {
 	return []map[string]string{
-		nil, {"If-Match": `"1"`}, {"If-Match": `"99"`}, {"If-Match": "*"}, {"If-None-Match": "*"},
-		{"Roxy-Base": "0"}, {"Roxy-Base": "1"}, {"Roxy-Base": "99"},
+		nil,
+		{"If-Match": `"1"`},
+		{"If-Match": `"99"`},
+		{"If-Match": "*"},
+		{"If-None-Match": "*"},
+		{"Roxy-Base": "0"},
+		{"Roxy-Base": "1"},
+		{"Roxy-Base": "99"},
 	}
 }
 

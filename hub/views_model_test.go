@@ -89,7 +89,6 @@ type bar struct {
 	life    map[string][]engine.State // topic → its states, version 0 first
 	data    map[uint64][]byte         // offset → what was published
 	screens []*screen
-	epoch   string
 }
 
 func newBar(t *rapid.T) *bar {
@@ -300,7 +299,7 @@ type shown struct {
 func (b *bar) arrive(t *rapid.T) {
 	for _, s := range b.screens {
 		if s.stop == nil {
-			s.connect(t)
+			s.connect()
 			return
 		}
 	}
@@ -311,7 +310,7 @@ func (b *bar) arrive(t *rapid.T) {
 	s.sub.Snapshot = rapid.IntRange(0, 3).Draw(t, "snapshot") > 0
 	s.sub.Earliest = !s.sub.Snapshot
 	b.screens = append(b.screens, s)
-	s.connect(t)
+	s.connect()
 }
 
 // screen returns one that is there.
@@ -323,7 +322,7 @@ func (b *bar) screen(t *rapid.T) *screen {
 	return there[rapid.IntRange(0, len(there)-1).Draw(t, "leaves")]
 }
 
-func (s *screen) connect(t *rapid.T) {
+func (s *screen) connect() {
 	sub := s.sub
 	if s.cursor != nil {
 		sub.After, sub.Earliest = s.cursor, false
@@ -352,8 +351,8 @@ func (s *screen) leave(t *rapid.T) {
 		}
 	}
 	for _, line := range lines {
-		if strings.HasPrefix(line, "E 0 roxy:entity ") {
-			s.snapshotted(t, fresh, strings.TrimPrefix(line, "E 0 roxy:entity "))
+		if entity, ok := strings.CutPrefix(line, "E 0 roxy:entity "); ok {
+			s.snapshotted(t, fresh, entity)
 		}
 	}
 	if s.cursor == nil && s.sub.Snapshot {
@@ -466,7 +465,7 @@ func (b *bar) finish(t *rapid.T) {
 	b.data[end] = []byte("null")
 	for _, s := range b.screens {
 		if s.stop == nil {
-			s.connect(t)
+			s.connect()
 		}
 		s.awaitOffset(t, end)
 		s.leave(t)

@@ -19,7 +19,7 @@ func benchMutation(b *testing.B, n, entities int) engine.Mutation {
 	doc := fmt.Appendf(nil, // canonical
 		`{"items":[{"n":2,"sku":"beer-05"},{"n":1,"sku":"olives"}],"note":%q,"order":%d,"status":"s%d","table":12}`, strings.Repeat("x", 80), n, n%7)
 	return engine.Mutation{Mutation: roxy.Mutation{
-		Op: roxy.Put, Topic: event(b, fmt.Sprintf("orders/%d", n%entities), "").Topic, Data: doc, Guard: roxy.GuardNone, By: "u7", Device: "tablet", Seq: uint64(n), //nolint:gosec // never negative
+		Op: roxy.Put, Topic: event(b, fmt.Sprintf("orders/%d", n%entities), "").Topic, Data: doc, Guard: roxy.GuardNone, By: "u7", Device: "tablet", Seq: uint64(n),
 	}}
 }
 

@@ -140,15 +140,15 @@ func (g *game) note(op porcupine.Operation) {
 // player is one device.
 type player struct {
 	*game
-	number             int
-	user, device       string
-	token              string
-	client             *http.Client
-	socket             net.Conn // nil before it is opened
-	seq                uint64
-	seen               map[string]verdict // what it read last of each order
-	send               func(*player, *write) (answer, error)
-	abandoned, written int
+	number       int
+	user, device string
+	token        string
+	client       *http.Client
+	socket       net.Conn // nil before it is opened
+	seq          uint64
+	seen         map[string]verdict // what it read last of each order
+	send         func(*player, *write) (answer, error)
+	written      int
 }
 
 func (g *game) player(user, device string, send func(*player, *write) (answer, error)) *player {

@@ -283,7 +283,7 @@ func (w *world) play() {
 	}
 	streams = append(streams, w.listen("&after=earliest")...)
 	streams = append(streams, w.listen("&snapshot=1")...)
-	w.manage(http.MethodPost, "/v1/events", `{"topic":"orders/0","type":"the:end"}`)
+	w.manage(http.MethodPost, "/v1/events", `{"topic":"orders/1","type":"the:end"}`)
 	for _, s := range streams {
 		w.transcript = append(w.transcript, s())
 	}
@@ -337,8 +337,14 @@ func patches() (all []string) {
 // guards are those of a request about an entity that is at some version.
 func guards() []map[string]string {
 	return []map[string]string{
-		nil, {"If-Match": `"1"`}, {"If-Match": `"99"`}, {"If-Match": "*"}, {"If-None-Match": "*"},
-		{"Roxy-Base": "0"}, {"Roxy-Base": "1"}, {"Roxy-Base": "99"},
+		nil,
+		{"If-Match": `"1"`},
+		{"If-Match": `"99"`},
+		{"If-Match": "*"},
+		{"If-None-Match": "*"},
+		{"Roxy-Base": "0"},
+		{"Roxy-Base": "1"},
+		{"Roxy-Base": "99"},
 	}
 }
 
@@ -554,7 +560,11 @@ func (w *world) hear(client *http.Client, query url.Values) func() string {
 				if strings.Contains(event.String(), "event: roxy:live") {
 					close(live)
 				}
-				if h.add(event.String()) || err != nil {
+				if h.add(event.String()) {
+					return
+				}
+				if err != nil {
+					w.t.Errorf("%s: a stream ended before the end: %v", w.name, err)
 					return
 				}
 				event.Reset()

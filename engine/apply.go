@@ -124,6 +124,7 @@ func clashes(now *State, m *Mutation, before, after []byte) []string {
 			look(field)
 		}
 	}
+	slices.Sort(names)
 	return names
 }
 

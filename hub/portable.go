@@ -85,6 +85,9 @@ func (s *snapshots) drop(tenant string) {
 
 // unreadable is what is told of an error of reading what.
 func unreadable(what string, err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err // whoever asked has gone
+	}
 	if problem, ok := errors.AsType[*roxy.Problem](err); ok {
 		return problem
 	}

@@ -18,7 +18,7 @@ import (
 func newToken() *cobra.Command {
 	var (
 		file, secretFile, tenant, user, id string
-		roles, read, publish               []string
+		roles, read, publish, write        []string
 		expires                            time.Duration
 		admin                              bool
 	)
@@ -42,6 +42,9 @@ production whoever knows your users issues tokens.`,
 			if claims.Grant.Publish, err = patterns("--publish", publish); err != nil {
 				return err
 			}
+			if claims.Grant.Write, err = patterns("--write", write); err != nil {
+				return err
+			}
 			secret, err := tokenSecret(file, secretFile, &claims)
 			if err != nil {
 				return err
@@ -62,6 +65,7 @@ production whoever knows your users issues tokens.`,
 	f.StringSliceVar(&roles, "roles", nil, "roles, separated by commas")
 	f.StringSliceVar(&read, "read", nil, "patterns that the token itself lets read")
 	f.StringSliceVar(&publish, "publish", nil, "patterns that the token itself lets publish on")
+	f.StringSliceVar(&write, "write", nil, "patterns of the entities that the token itself lets write")
 	f.BoolVar(&admin, "admin", false, "let the token use the operator's calls")
 	f.DurationVar(&expires, "expires", 8*time.Hour, "how long it is good")
 	f.StringVar(&id, "jti", "", "its id, to revoke it by")

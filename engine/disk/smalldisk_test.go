@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -140,4 +141,19 @@ type blindFS struct{ vfs.FS }
 
 func (b blindFS) GetDiskUsage(string) (vfs.DiskUsage, error) {
 	return vfs.DiskUsage{AvailBytes: 1 << 40, TotalBytes: 1 << 40}, nil
+}
+
+// crampedFS has no space for the tables of compactions while it is cramped; flushes take little and find it.
+type crampedFS struct {
+	vfs.FS
+	cramped atomic.Bool
+	failed  atomic.Int64
+}
+
+func (c *crampedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if c.cramped.Load() && category == "pebble-compaction" {
+		c.failed.Add(1)
+		return nil, &os.PathError{Op: "create", Path: name, Err: syscall.ENOSPC}
+	}
+	return c.FS.Create(name, category)
 }

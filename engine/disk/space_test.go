@@ -155,6 +155,38 @@ func TestATrimBeforeTheDiskIsFullIsGivenBackWhenItIs(t *testing.T) {
 	})
 }
 
+func TestACompactionThatFoundNoSpaceIsRepeated(t *testing.T) {
+	onSmallDisks(t, func(t *testing.T, disk smallDisk) {
+		fs := &crampedFS{FS: disk.fs}
+		e := openAt(t, disk.dir, Options{FS: fs, MinFree: smallMinFree})
+		var cut uint64
+		for range 3 * memTableBytes >> 20 {
+			r, err := e.Commit(t.Context(), "bar", megabyte(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			cut = r.Entries[len(r.Entries)-1].Offset
+		}
+		if err := e.db.Flush(); err != nil { // nothing but compactions is to want space
+			t.Fatal(err)
+		}
+		disk.hog(t, smallMinFree/2)
+		fs.cramped.Store(true)
+		if err := e.Trim(t.Context(), "bar", cut); err != nil {
+			t.Fatalf("trim on a full disk: %v", err)
+		}
+		eventually(t, "a second compaction that fails", func() bool {
+			return fs.failed.Load() > 1 || e.space.enough() // Pebble can drop whole tables, which takes no space
+		})
+		fs.cramped.Store(false)
+		eventually(t, "a commit after the trim", func() bool {
+			_, err := e.Commit(t.Context(), "bar", megabyte(t))
+			return err == nil
+		})
+		wantLog(t, e, cut+1, cut+16)
+	})
+}
+
 func TestDroppingIdleLogsLosesNothing(t *testing.T) {
 	dir := t.TempDir()
 	e := openAt(t, dir, Options{})
@@ -172,7 +204,7 @@ func TestDroppingIdleLogsLosesNothing(t *testing.T) {
 	}()
 	var acked uint64
 	events := megabyte(t)
-	for range 160 { // ten memtables
+	for range 96 { // six memtables
 		r, err := e.Commit(t.Context(), "bar", events)
 		if err != nil {
 			t.Fatal(err)

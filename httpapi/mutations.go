@@ -278,6 +278,9 @@ func (a *api) mutationStatus(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := a.limited(x, who); err != nil {
+		return err
+	}
 	results, err := a.Hub.Results(r.Context(), who, ids)
 	if err != nil {
 		return err
@@ -316,10 +319,22 @@ func decodeIDs(body []byte, limit int) (ids []string, err error) {
 	return ids, err
 }
 
+// limited counts a call as one publish.
+func (a *api) limited(x *exchange, who roxy.Identity) error {
+	state, err := a.Limits.Publish(who.Tenant, who.User, 1)
+	if err == nil && state.Name != "" {
+		setRateLimit(x.Header(), state)
+	}
+	return err
+}
+
 // cancel answers DELETE /v1/mutations/{id}.
 func (a *api) cancel(x *exchange, r *http.Request) error {
 	who, err := a.authenticate(x, r)
 	if err != nil {
+		return err
+	}
+	if err := a.limited(x, who); err != nil {
 		return err
 	}
 	result, err := a.Hub.Cancel(r.Context(), who, cmp.Or(r.PathValue("id"), "status"))

@@ -209,6 +209,7 @@ func TestEveryRefusalIsListedByItsOperation(t *testing.T) {
 		s.ask(t, call{method: http.MethodDelete, path: "/v1/mutations/" + id})
 	}
 	large := `{"a":"` + strings.Repeat("x", 64<<10) + `"}`
+	readers := map[string]string{"Authorization": "Bearer " + sign(t, func(c *auth.Claims) { c.Grant.Write = nil })}
 	for _, tt := range []struct {
 		operation operation
 		code      roxy.Code
@@ -273,6 +274,8 @@ func TestEveryRefusalIsListedByItsOperation(t *testing.T) {
 		{"POST /v1/mutations/status", roxy.InvalidParameter, call{http.MethodPost, "/v1/mutations/status", nil, `{}`}},
 		{"POST /v1/mutations/status", roxy.TooLarge, call{http.MethodPost, "/v1/mutations/status", nil, `{"ids":["1","2","3","4"]}`}},
 		{"POST /v1/mutations/status", roxy.UnsupportedMedia, call{http.MethodPost, "/v1/mutations/status", form, `{}`}},
+		{"DELETE /v1/mutations/{id}", roxy.Forbidden, call{method: http.MethodDelete, path: "/v1/mutations/m-1", header: readers}},
+		{"DELETE /v1/mutations/status", roxy.Forbidden, call{method: http.MethodDelete, path: "/v1/mutations/status", header: readers}},
 		{"DELETE /v1/mutations/{id}", roxy.InvalidParameter, call{method: http.MethodDelete, path: "/v1/mutations/%00"}},
 		{"GET /v1/stream", roxy.Forbidden, call{path: "/v1/stream?topic=tables/*"}},
 		{"GET /v1/stream", roxy.InvalidTopic, call{path: "/v1/stream?topic=**/a"}},
@@ -321,6 +324,9 @@ func (r *refusals) hearOfLoad(t *testing.T) {
 		"PATCH /v1/entities/{topic}":  {http.MethodPatch, "/v1/entities/orders/1", media("application/merge-patch+json"), `{}`},
 		"DELETE /v1/entities/{topic}": {method: http.MethodDelete, path: "/v1/entities/orders/1"},
 		"POST /v1/mutations":          {http.MethodPost, "/v1/mutations", nil, `{"op":"delete","topic":"orders/1"}`},
+		"POST /v1/mutations/status":   {http.MethodPost, "/v1/mutations/status", nil, `{"ids":["m-1"]}`},
+		"DELETE /v1/mutations/status": {method: http.MethodDelete, path: "/v1/mutations/status"},
+		"DELETE /v1/mutations/{id}":   {method: http.MethodDelete, path: "/v1/mutations/m-1"},
 		"GET /v1/stream":              {path: "/v1/stream?topic=orders/*", header: media("")},
 		"GET /v1/ws":                  {path: "/v1/ws", header: handshake()},
 	} {

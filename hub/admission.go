@@ -44,6 +44,30 @@ func (h *Hub) admit(behind uint64) error {
 	}
 }
 
+// affordPage waits until a page of n entities may be read, or refuses it when that takes too long: pages and streams that
+// catch up read the same store.
+func (h *Hub) affordPage(ctx context.Context, n int) error {
+	r := h.replays.ReserveN(time.Now(), min(max(n, replayBegin), replayStep))
+	wait := r.Delay()
+	if wait > h.replayWait {
+		r.Cancel()
+		h.stats.replaysRefused.Add(1)
+		return &roxy.Problem{Code: roxy.Overloaded, RetryAfter: wait, Detail: "too much is read at the same time: ask again"}
+	}
+	if wait == 0 {
+		return nil
+	}
+	h.stats.replaysDelayed.Add(1)
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // afford waits until n more events, at most replayStep, may be read for the stream or given to it.
 func (st *stream) afford(ctx context.Context, n int) error {
 	wait := st.hub.replays.ReserveN(time.Now(), n).Delay()

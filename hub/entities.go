@@ -67,6 +67,9 @@ func (h *Hub) Entities(
 	if err := h.mayRead(by, pattern, "match"); err != nil {
 		return nil, roxy.Cursor{}, false, err
 	}
+	if err := h.affordPage(ctx, limit); err != nil {
+		return nil, roxy.Cursor{}, false, err
+	}
 	snapshot, err := h.store.Snapshot(ctx, by.Tenant)
 	if err != nil {
 		return nil, roxy.Cursor{}, false, unreadable("store", err)

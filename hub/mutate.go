@@ -220,6 +220,9 @@ func (h *Hub) Cancel(ctx context.Context, by roxy.Identity, id string) (roxy.Mut
 	if err := roxy.CheckName(id); err != nil {
 		return roxy.MutationResult{}, &roxy.Problem{Code: roxy.InvalidParameter, Member: "id", Detail: fmt.Sprintf("id: %v", err)}
 	}
+	if len(by.Grant.Write) == 0 { // a cancellation is kept as long as a mutation's result
+		return roxy.MutationResult{}, &roxy.Problem{Code: roxy.Forbidden, Detail: fmt.Sprintf("%q may write nothing, and so has nothing to cancel", by.User)}
+	}
 	ctx, cancel := context.WithTimeout(ctx, h.opts.CommitTimeout)
 	defer cancel()
 	r, err := h.store.Cancel(ctx, by.Tenant, by.User, id)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 
 	"github.com/roxyhub/roxy"
@@ -92,7 +93,10 @@ func (m *mutating) run(g *group) error {
 				return err
 			}
 		}
-		next, change, problem := engine.Apply(now, mu)
+		next, change, problem, err := apply(now, mu)
+		if err != nil {
+			return err
+		}
 		if problem != nil {
 			m.refused = &engine.Refusal{Index: i, Problem: problem}
 			return m.keep(g, i, roxy.MutationResult{Outcome: roxy.Refused, Topic: mu.Topic, Problem: problem})
@@ -114,6 +118,18 @@ func (m *mutating) run(g *group) error {
 		}
 	}
 	return nil
+}
+
+// apply is engine.Apply for the committer, whom a mutation that finds a bug in it, or in the schema's, is not to take along:
+// it would come again after each restart.
+func apply(now *engine.State, m *engine.Mutation) (next engine.State, change *roxy.Change, problem *roxy.Problem, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("BUG: a mutation of %s cannot be applied: %v\n%s", m.Topic, r, debug.Stack())
+		}
+	}()
+	next, change, problem = engine.Apply(now, m)
+	return next, change, problem, nil
 }
 
 // repeated reports whether mutation i was decided before, and fills in its result. What was refused before is refused

@@ -59,26 +59,35 @@ func (g *group) lookUp(scope []byte) (receipt, bool, error) {
 // than IdempotencyTTL.
 func (g *group) seek(kind byte, scope []byte, read func(value []byte) (time.Time, error)) (bool, error) {
 	if g.seen == nil {
-		// One iterator for the group, and the filters of all levels: DB.Get leaves out the last level's, where nearly
-		// all keys are, and then reads a block for each of them (46,000 keyed commits/s instead of 100,000).
-		it, err := g.e.db.NewIter(&pebble.IterOptions{
-			LowerBound: []byte{keyReceipt}, UpperBound: []byte{keyResult + 1}, UseL6Filters: true,
-		})
+		it, err := g.e.kept()
 		if err != nil {
-			return false, storeError(err)
+			return false, err
 		}
 		g.seen = it
 	}
+	return g.e.seek(g.seen, g.now, kind, scope, read)
+}
+
+// kept returns an iterator for seek. One serves for many keys, with the filters of all levels: DB.Get leaves out the last
+// level's, where nearly all keys are, and then reads a block for each of them (46,000 keyed commits/s instead of 100,000).
+func (e *Engine) kept() (*pebble.Iterator, error) {
+	it, err := e.db.NewIter(&pebble.IterOptions{
+		LowerBound: []byte{keyReceipt}, UpperBound: []byte{keyResult + 1}, UseL6Filters: true,
+	})
+	return it, storeError(err)
+}
+
+func (e *Engine) seek(it *pebble.Iterator, now time.Time, kind byte, scope []byte, read func(value []byte) (time.Time, error)) (bool, error) {
 	var key []byte
-	for _, bucket := range [...]uint32{g.e.bucket(g.now), g.e.bucket(g.now) - 1} {
+	for _, bucket := range [...]uint32{e.bucket(now), e.bucket(now) - 1} {
 		key = append(appendBucketKey(key[:0], kind, bucket), scope...)
-		if !g.seen.SeekPrefixGE(key) {
-			if err := g.seen.Error(); err != nil {
+		if !it.SeekPrefixGE(key) {
+			if err := it.Error(); err != nil {
 				return false, storeError(err)
 			}
 			continue
 		}
-		value, err := g.seen.ValueAndErr()
+		value, err := it.ValueAndErr()
 		if err != nil {
 			return false, storeError(err)
 		}
@@ -86,7 +95,7 @@ func (g *group) seek(kind byte, scope []byte, read func(value []byte) (time.Time
 		if err != nil {
 			return false, err
 		}
-		if g.now.Sub(at) < g.e.opts.IdempotencyTTL {
+		if now.Sub(at) < e.opts.IdempotencyTTL {
 			return true, nil
 		}
 	}

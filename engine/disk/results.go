@@ -68,37 +68,62 @@ func (e *Engine) Cancel(ctx context.Context, tenant, by, id string) (roxy.Mutati
 	return out, nil
 }
 
-// Results returns what became of mutations, as engine.Mutations says. The committer reads them: it alone knows of those
-// that are being written.
+// Results returns what became of mutations, as engine.Mutations says. They are read here, so that nobody waits for it, and
+// told when the committer has passed: then what was read is durable.
 func (e *Engine) Results(ctx context.Context, tenant, by string, ids []string) ([]roxy.MutationResult, error) {
 	if err := checkTenant(tenant); err != nil {
 		return nil, fmt.Errorf("results of mutations: %w", err)
 	}
-	out := make([]roxy.MutationResult, len(ids))
-	_, err := e.submit(ctx, &call{tenant: tenant, done: make(chan result, 1), do: func(g *group) error {
-		if _, err := g.open(tenant); err != nil {
+	results, err := e.readResults(tenant, by, ids)
+	if err == nil {
+		_, err = e.submit(ctx, &call{tenant: tenant, done: make(chan result, 1), do: func(g *group) error {
+			_, err := g.open(tenant)
 			return err
-		}
-		for i, id := range ids {
-			known, err := g.result(tenant, by, id)
-			switch {
-			case err != nil:
-				return err
-			case known == nil:
-				out[i] = roxy.MutationResult{ID: id, Outcome: roxy.Unknown}
-			default:
-				out[i] = known.MutationResult
-			}
-		}
-		return nil
-	}})
+		}})
+	}
 	if err != nil {
 		if problem, ok := errors.AsType[*roxy.Problem](err); ok {
 			return nil, problem
 		}
 		return nil, fmt.Errorf("results of %d mutations of %s: %w", len(ids), tenant, err)
 	}
-	return out, nil
+	return results, nil
+}
+
+func (e *Engine) readResults(tenant, by string, ids []string) (results []roxy.MutationResult, err error) {
+	leave, err := e.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	it, err := e.kept()
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if cerr := it.Close(); err == nil {
+			err = storeError(cerr)
+		}
+	}()
+	now := e.opts.now()
+	var scope []byte
+	for _, id := range ids {
+		var r engine.Result
+		scope = appendScope(scope[:0], tenant, by, id)
+		found, err := e.seek(it, now, keyResult, scope, func(value []byte) (at time.Time, err error) {
+			r, err = engine.ReadResult(value)
+			return r.Kept, err
+		})
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			r.Outcome = roxy.Unknown
+		}
+		r.ID = id
+		results = append(results, r.MutationResult)
+	}
+	return results, nil
 }
 
 // maxStates bounds the states that the committer remembers, in bytes of their data and marks.

@@ -41,6 +41,7 @@ func entityLaws() []law[Stateful] {
 		{"a snapshot stays at its position", snapshotStays},
 		{"a snapshot selects by pattern, in order, behind a topic", snapshotSelects},
 		{"concurrent authors lose nothing", concurrentAuthors},
+		{"a mutation that finds a bug takes nobody along", bugStaysAlone},
 		{"entities outlive the events that made them", outliveTrims},
 	}
 }
@@ -301,4 +302,22 @@ func outliveTrims(t *testing.T, e Stateful) {
 	wantEntity(t, e, topic, 1, `{"a":1}`)
 	mutate(t, e, guarded(patch(topic, `{"a":2}`), roxy.GuardVersion, 1))
 	wantEntity(t, e, topic, 2, `{"a":2}`)
+}
+
+func bugStaysAlone(t *testing.T, e Stateful) {
+	topic := mustTopic(t, "orders/1")
+	mutate(t, e, put(topic, `{"a":1}`))
+	poison := patch(topic, `{"a":2}`)
+	poison.ID = "poison"
+	poison.Check = func([]byte) *roxy.Problem { panic("a bug") }
+	for range 2 {
+		_, err := e.Mutate(t.Context(), "bar", []engine.Mutation{put(mustTopic(t, "orders/2"), `{}`), poison})
+		if _, refused := errors.AsType[*engine.Refusal](err); err == nil || refused {
+			t.Fatalf("a mutation that finds a bug: %v", err)
+		}
+	}
+	wantEntity(t, e, topic, 1, `{"a":1}`)
+	wantEntity(t, e, mustTopic(t, "orders/2"), 0, "")
+	mutate(t, e, patch(topic, `{"a":3}`))
+	wantEntity(t, e, topic, 2, `{"a":3}`)
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -208,8 +209,7 @@ func naive(in string, limit int) (out []string, tooLarge bool) {
 			if regexp.MustCompile(`^[0-9]+$`).MatchString(value) {
 				b.retry = maxHint
 				if short := strings.TrimLeft(value, "0"); len(short) < 7 {
-					var ms int64
-					_, _ = fmt.Sscan("0"+short, &ms)
+					ms, _ := strconv.ParseInt("0"+short, 10, 64) // nothing but digits
 					b.retry = min(time.Duration(ms)*time.Millisecond, maxHint)
 				}
 			}

@@ -281,6 +281,12 @@ func TestStreamThatRetentionOvertakesHasAnotherSnapshotAndIsLiveAgain(t *testing
 	f.mutate(t, me, batch[0])
 	<-r.waiting // what comes now waits behind it
 	head := f.mutate(t, me, batch[1:]...)[18].Cursor
+	shard := f.shardOf("bar")
+	bar := shard.open("bar")
+	defer shard.close(bar)
+	if err := shard.reached(t.Context(), bar, head.Offset, nil); err != nil { // all of it is in the queue, and too much for it
+		t.Fatal(err)
+	}
 	if err := f.engine.Trim(t.Context(), "bar", head.Offset); err != nil {
 		t.Fatal(err)
 	}

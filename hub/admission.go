@@ -45,7 +45,7 @@ func (h *Hub) admit(behind uint64) error {
 }
 
 // affordPage waits until a page of n entities may be read, or refuses it when that takes too long: pages and streams that
-// catch up read the same store.
+// catch up read the same store. A page counts for at most replayStep.
 func (h *Hub) affordPage(ctx context.Context, n int) error {
 	r := h.replays.ReserveN(time.Now(), min(max(n, replayBegin), replayStep))
 	wait := r.Delay()
@@ -54,6 +54,16 @@ func (h *Hub) affordPage(ctx context.Context, n int) error {
 		h.stats.replaysRefused.Add(1)
 		return &roxy.Problem{Code: roxy.Overloaded, RetryAfter: wait, Detail: "too much is read at the same time: ask again"}
 	}
+	return h.turn(ctx, wait, nil)
+}
+
+// afford waits until n more events, at most replayStep, may be read for the stream or given to it.
+func (st *stream) afford(ctx context.Context, n int) error {
+	return st.hub.turn(ctx, st.hub.replays.ReserveN(time.Now(), n).Delay(), st.awake.ended)
+}
+
+// turn waits for a reader's turn, unless ended closes first.
+func (h *Hub) turn(ctx context.Context, wait time.Duration, ended <-chan struct{}) error {
 	if wait == 0 {
 		return nil
 	}
@@ -63,24 +73,7 @@ func (h *Hub) affordPage(ctx context.Context, n int) error {
 	select {
 	case <-timer.C:
 		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// afford waits until n more events, at most replayStep, may be read for the stream or given to it.
-func (st *stream) afford(ctx context.Context, n int) error {
-	wait := st.hub.replays.ReserveN(time.Now(), n).Delay()
-	if wait == 0 {
-		return nil
-	}
-	st.hub.stats.replaysDelayed.Add(1)
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-st.awake.ended:
+	case <-ended:
 		return errEnded
 	case <-ctx.Done():
 		return context.Cause(ctx)

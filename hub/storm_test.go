@@ -81,3 +81,34 @@ func TestStormIsServedInItsTurnAndLosesNothing(t *testing.T) {
 		t.Errorf("%d stretches were read, %d shared", s.ChunksRead, s.ChunksShared)
 	}
 }
+
+func TestPagesWaitTheirTurnAndAreRefusedWhenItIsFar(t *testing.T) {
+	f := startQuick(t, Options{})
+	me := all(t, "bar", "u1")
+	f.mutate(t, me, put(t, "orders/1", `{"n":1}`))
+	page := func() error {
+		list, _, _, err := f.Entities(t.Context(), me, pattern(t, "orders/*"), roxy.Topic{}, replayStep)
+		if err == nil && len(list) != 1 {
+			t.Errorf("a page of %d entities", len(list))
+		}
+		return err
+	}
+	f.LimitReplays(0.001, replayStep) // one page, and the next one in six days
+	if err := page(); err != nil {
+		t.Fatalf("the first page: %v", err)
+	}
+	before := f.Stats().ReplaysRefused
+	for range 2 { // what was refused was not charged
+		err := page()
+		if p, ok := errors.AsType[*roxy.Problem](err); !ok || p.Code != roxy.Overloaded || p.RetryAfter <= 0 {
+			t.Fatalf("a page that has far to go: %v", err)
+		}
+	}
+	if got := f.Stats().ReplaysRefused - before; got != 2 {
+		t.Errorf("%d refusals are counted", got)
+	}
+	f.LimitReplays(1_000_000, replayStep)
+	if err := page(); err != nil {
+		t.Errorf("a page when there is room again: %v", err)
+	}
+}

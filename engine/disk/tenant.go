@@ -29,6 +29,7 @@ type tenant struct {
 	touched bool       // meta is to be written with this group
 	run     int        // where this group's events of the tenant are among its runs; -1 for nowhere
 	restore *restoring // nil while none runs
+	acks    *acks      // nil until somebody asks
 }
 
 // meta is what a log remembers beside its records. It is rewritten with every commit, so that the head survives

@@ -56,14 +56,19 @@ func (c *class) append(f *encoded, e *roxy.Event) {
 	c.gzip.end = c.log.AppendPacked(frame, e.Offset, stamp)
 }
 
-// give adds an event to the lane of one of the class's streams.
-func (c *class) give(r *fanout.Reader, f *encoded, e *roxy.Event) {
+// give adds an event to the lane of one of the class's streams, and returns the frame's number in it, which is counted for
+// streams of devices alone.
+func (c *class) give(st *stream, f *encoded, e *roxy.Event) (lane uint64) {
 	text, sum := f.text, deflate.Sum{}
 	if c.gzip != nil {
 		text, sum = f.pack(), sum.With(f.text)
 	}
-	r.Private(slices.Clone(text), sum, e.Offset, e.Time.UnixNano())
-	r.Wake()
+	if st.device != nil {
+		lane = st.device.queued() // before it can be written
+	}
+	st.reader.Private(slices.Clone(text), sum, e.Offset, e.Time.UnixNano())
+	st.reader.Wake()
+	return lane
 }
 
 // classKey spells what decides the bytes. Its parts cannot hold the separators.

@@ -81,6 +81,9 @@ func (st *stream) gave(batch *fanout.Batch) {
 		st.gzip.gave(batch)
 	}
 	st.advance(batch.Offset)
+	if batch.Private && st.device != nil {
+		st.wrote(true)
+	}
 }
 
 func packAlone(dst, text []byte) []byte {

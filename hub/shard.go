@@ -109,6 +109,11 @@ func (s *shard) dispatch(c *engine.Committed) {
 			s.hub.takeRevocation(&c.Events[i])
 		}
 	}
+	for i := range c.Events {
+		if e := &c.Events[i]; e.Ack != nil {
+			s.hub.deadlines.add(c.Tenant, engine.OpenAck{Offset: e.Offset, Attempt: 1, Due: engine.FirstDue(e)})
+		}
+	}
 	t := s.tenants[c.Tenant]
 	if t == nil {
 		return
@@ -160,10 +165,24 @@ func (s *shard) deliver(t *tenant, e *roxy.Event, cursor roxy.Cursor) {
 			s.markDirty(c, e.Urgent, wait)
 		}
 	}
+	if e.Ack != nil {
+		t.expect(e)
+	}
 	for _, user := range e.To.Users {
 		for _, st := range t.users[user] {
 			if c := st.class; c.matched == t.events && !c.takes(e.To) {
-				c.give(st.reader, s.encode(c, cursor, e), e)
+				c.give(st, s.encode(c, cursor, e), e)
+			}
+		}
+	}
+}
+
+// expect notes that a critical event, the one that the classes were just matched with, is on its way to devices.
+func (t *tenant) expect(e *roxy.Event) {
+	for _, streams := range t.devices {
+		for _, st := range streams {
+			if c := st.class; c.matched == t.events && st.sub.takes(e) {
+				st.device.expect(e.Offset, 0)
 			}
 		}
 	}
@@ -187,7 +206,7 @@ func (s *shard) encode(c *class, cursor roxy.Cursor, e *roxy.Event) *encoded {
 	}
 	f := unused
 	f.encoding, f.hidden, f.fresh = c.encoding, hidden, true
-	f.text, f.packed = c.encoding.AppendEvent(f.text[:0], cursor, e.Type, s.inView(hidden, e)), f.packed[:0]
+	f.text, f.packed = c.encoding.AppendEvent(f.text[:0], cursor, e.Type, s.inView(hidden, cursor, e)), f.packed[:0]
 	return f
 }
 
@@ -203,7 +222,7 @@ func (s *shard) hidden(c *class, topic roxy.Topic) *document.Hidden {
 }
 
 // inView returns the event's envelope for those who do not see hidden.
-func (s *shard) inView(hidden *document.Hidden, e *roxy.Event) []byte {
+func (s *shard) inView(hidden *document.Hidden, cursor roxy.Cursor, e *roxy.Event) []byte {
 	var unused *envelope
 	for _, v := range s.envelopes {
 		switch {
@@ -218,7 +237,7 @@ func (s *shard) inView(hidden *document.Hidden, e *roxy.Event) []byte {
 		s.envelopes = append(s.envelopes, unused)
 	}
 	unused.hidden, unused.fresh = hidden, true
-	unused.text = appendEnvelope(unused.text[:0], e, hidden)
+	unused.text = appendEnvelope(unused.text[:0], e, cursor, hidden)
 	return unused.text
 }
 

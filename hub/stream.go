@@ -44,7 +44,8 @@ type stream struct {
 	tenant *tenant
 	class  *class // nil while not joined; guarded by shard.mu
 	epoch  string
-	views  *views // what its roles see, for all of its life
+	views  *views     // what its roles see, for all of its life
+	device *attention // nil for a stream that names no device
 
 	// Owned by the stream's goroutine.
 	sent      uint64 // every event up to this offset that is for the stream was written
@@ -140,6 +141,11 @@ func (st *stream) run(ctx context.Context, from start) error {
 	}
 	if from.reset != "" {
 		if err := st.reset(from.reset, from.offset); err != nil {
+			return err
+		}
+	}
+	if st.device != nil {
+		if err := st.offer(ctx); err != nil {
 			return err
 		}
 	}
@@ -336,6 +342,9 @@ func (st *stream) bye() {
 // farewell returns the frame that says why the hub closes, as the last bytes of the stream.
 func (st *stream) farewell(reason Reason) []byte {
 	retry := jitter(byeRetry)
+	if reason == Replaced {
+		retry = jitter(replacedRetry)
+	}
 	p := st.pack(nil, st.sub.Encoding.AppendControl(nil, Control{
 		Type: "roxy:bye", Retry: retry, Data: Bye{Reason: reason, Retry: retry.Milliseconds()},
 	}))
@@ -403,6 +412,19 @@ func (st *stream) moveTo(offset uint64) {
 	st.mu.Lock()
 	st.position = offset
 	st.mu.Unlock()
+	if st.device != nil {
+		st.wrote(false)
+	}
+}
+
+// wrote notes which critical events have been written to the device by now.
+func (st *stream) wrote(private bool) {
+	offsets := st.device.wrote(st.sent, private)
+	written := make([]engine.Write, len(offsets))
+	for i, offset := range offsets {
+		written[i] = engine.Write{Offset: offset, Time: st.lastWrite, Transport: st.sub.Transport}
+	}
+	st.hub.written.add(st, written)
 }
 
 func (st *stream) cursor(offset uint64) roxy.Cursor {
@@ -413,6 +435,8 @@ func (st *stream) cursor(offset uint64) roxy.Cursor {
 const (
 	helloRetry = 2 * time.Second
 	byeRetry   = 2 * time.Second
+	// replacedRetry keeps two pages that share a device, and do not read goodbyes, from replacing each other all day.
+	replacedRetry = 10 * time.Minute
 )
 
 // jitter returns between half and one and a half of d.

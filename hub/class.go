@@ -38,11 +38,11 @@ func (c *class) wants(eventType string) bool {
 // takes reports whether every stream of the class gets an event for this audience.
 func (c *class) takes(to roxy.Audience) bool { return to.Everyone() || to.IncludesRole(c.roles) }
 
-// append adds an event to the class's log.
-func (c *class) append(f *encoded, e *roxy.Event) {
+// append adds an event to the class's log, for all of its streams but those of the readers in except.
+func (c *class) append(f *encoded, e *roxy.Event, except []*fanout.Reader) {
 	stamp := e.Time.UnixNano()
 	if c.gzip == nil {
-		c.log.Append(f.text, e.Offset, stamp)
+		c.log.Append(f.text, e.Offset, stamp, except...)
 		return
 	}
 	var alone []byte
@@ -53,7 +53,7 @@ func (c *class) append(f *encoded, e *roxy.Event) {
 	if f.behind = frame.Behind; alone == nil {
 		f.behind = frame.Alone
 	}
-	c.gzip.end = c.log.AppendPacked(frame, e.Offset, stamp)
+	c.gzip.end = c.log.AppendPacked(frame, e.Offset, stamp, except...)
 }
 
 // give adds an event to the lane of one of the class's streams, and returns the frame's number in it, which is counted for

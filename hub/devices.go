@@ -306,8 +306,31 @@ func (st *stream) mailbox(ctx context.Context, from start, b engine.Bounds) (sta
 	if err != nil || !over {
 		return from, err
 	}
-	if err := st.skip(ctx, roxy.Cursor{Epoch: b.Epoch, Offset: b.Head}); err != nil {
-		return start{}, st.hub.failed(ctx, st.sub.Identity.Tenant, 1, err)
+	from.reset, from.offset, from.snapshot = "overflow", b.Head, st.sub.Snapshot
+	return from, nil
+}
+
+// waiting returns how many events between where the stream is and an offset are for it, and when the oldest of them was
+// committed. It stops counting beyond limit.
+func (st *stream) waiting(ctx context.Context, until, limit uint64) (n uint64, oldest time.Time, err error) {
+	read := 0
+	query := engine.Query{After: st.sent, Until: until, Topics: st.sub.exactTopics()}
+	if until <= st.sent {
+		return 0, time.Time{}, nil
 	}
-	return start{offset: b.Head, reset: "overflow", snapshot: st.sub.Snapshot}, nil
+	for e, err := range st.hub.chunks.events(ctx, st.sub.Identity.Tenant, query, &read) {
+		if err != nil {
+			return 0, time.Time{}, err
+		}
+		if !st.sub.takes(e) {
+			continue
+		}
+		if n++; n == 1 {
+			oldest = e.Time
+		}
+		if n > limit {
+			break
+		}
+	}
+	return n, oldest, nil
 }

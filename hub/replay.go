@@ -94,5 +94,5 @@ func (st *stream) replay(ctx context.Context, until uint64) (given uint64, err e
 // takes reports whether an event is for the subscription's stream.
 func (sub *Subscription) takes(e *roxy.Event) bool {
 	return sub.matches(e.Topic) && (len(sub.Types) == 0 || slices.Contains(sub.Types, e.Type)) &&
-		e.To.Includes(sub.Identity.User, sub.Identity.Roles)
+		e.To.Includes(sub.Identity.User, sub.Identity.Roles) && !sub.excepted(e)
 }

@@ -33,6 +33,7 @@ type shard struct {
 	matches   []*class
 	envelopes []*envelope
 	frames    []*encoded
+	excepted  []*fanout.Reader
 	ruled     struct { // the rules for its topic, of the views that were asked last
 		views *views
 		topic roxy.Topic
@@ -47,7 +48,8 @@ type tenant struct {
 	index   topicIndex
 	classes map[string]*class
 	users   map[string][]*stream
-	events  uint64 // dispatched, ephemeral ones too
+	devices map[string][]*stream // those that named one
+	events  uint64               // dispatched, ephemeral ones too
 
 	known      bool          // dispatched is meaningful
 	epoch      string        // of the log that dispatched is a position of
@@ -159,18 +161,18 @@ func (s *shard) deliver(t *tenant, e *roxy.Event, cursor roxy.Cursor) {
 	for _, f := range s.frames {
 		f.fresh = false
 	}
-	for _, c := range s.matches {
-		if c.takes(e.To) {
-			c.append(s.encode(c, cursor, e), e)
-			s.markDirty(c, e.Urgent, wait)
-		}
-	}
 	if e.Ack != nil {
 		t.expect(e)
 	}
+	for _, c := range s.matches {
+		if c.takes(e.To) {
+			c.append(s.encode(c, cursor, e), e, s.except(t, c, e))
+			s.markDirty(c, e.Urgent, wait)
+		}
+	}
 	for _, user := range e.To.Users {
 		for _, st := range t.users[user] {
-			if c := st.class; c.matched == t.events && !c.takes(e.To) {
+			if c := st.class; c.matched == t.events && !c.takes(e.To) && !st.sub.excepted(e) {
 				c.give(st, s.encode(c, cursor, e), e)
 			}
 		}
@@ -181,7 +183,7 @@ func (s *shard) deliver(t *tenant, e *roxy.Event, cursor roxy.Cursor) {
 func (t *tenant) expect(e *roxy.Event) {
 	for _, streams := range t.devices {
 		for _, st := range streams {
-			if c := st.class; c.matched == t.events && st.sub.takes(e) {
+			if st.device != nil && st.class.matched == t.events && st.sub.takes(e) {
 				st.device.expect(e.Offset, 0)
 			}
 		}
@@ -306,7 +308,7 @@ func (s *shard) open(name string) *tenant {
 	defer s.mu.Unlock()
 	t := s.tenants[name]
 	if t == nil {
-		t = &tenant{name: name, classes: make(map[string]*class), users: make(map[string][]*stream)}
+		t = &tenant{name: name, classes: make(map[string]*class), users: make(map[string][]*stream), devices: make(map[string][]*stream)}
 		s.tenants[name] = t
 	}
 	t.refs++
@@ -383,6 +385,7 @@ func (s *shard) join(t *tenant, st *stream, at uint64) (dispatched uint64, joine
 	st.share(c)
 	user := st.sub.Identity.User
 	t.users[user] = append(t.users[user], st)
+	t.named(st)
 	st.class = c
 	c.streams++
 	st.follow(c.log.Join())
@@ -408,6 +411,7 @@ func (s *shard) leave(t *tenant, st *stream) {
 	} else {
 		t.users[user] = streams
 	}
+	t.unnamed(st)
 	if c.streams--; c.streams == 0 {
 		delete(t.classes, c.key)
 		for _, p := range c.patterns {

@@ -140,7 +140,7 @@ func (st *stream) run(ctx context.Context, from start) error {
 		return err
 	}
 	if from.reset != "" {
-		if err := st.reset(from.reset, from.offset); err != nil {
+		if err := st.reset(ctx, from.reset, from.offset); err != nil {
 			return err
 		}
 	}
@@ -188,7 +188,7 @@ func (st *stream) cycle(ctx context.Context, live bool) error {
 			if st.sub.Snapshot {
 				st.whole, live = false, false
 			}
-			if err := st.reset("retention", bounds.Head); err != nil {
+			if err := st.reset(ctx, "retention", bounds.Head); err != nil {
 				return err
 			}
 		default:
@@ -203,7 +203,7 @@ func (st *stream) hello(from start) error {
 	retry, at := jitter(helloRetry), st.place()
 	c := Control{Type: "roxy:hello", Cursor: at, Retry: retry}
 	if from.reset != "" {
-		c.Cursor, at = roxy.Cursor{}, *st.sub.After
+		c.Cursor, at = roxy.Cursor{}, from.asked
 	}
 	c.Data = Hello{
 		Connection: st.sub.Connection, Device: st.sub.Device, Cursor: cursorText(at), View: st.views.name(st.sub.Identity.Roles), Epoch: st.epoch,
@@ -314,7 +314,12 @@ func (st *stream) heartbeat(now time.Time) Control {
 	return Control{Type: "roxy:heartbeat", Cursor: c, Data: Heartbeat{Time: now.UTC(), Cursor: cursorText(c)}}
 }
 
-func (st *stream) reset(reason string, offset uint64) error {
+func (st *stream) reset(ctx context.Context, reason string, offset uint64) error {
+	if st.device != nil {
+		if err := st.skip(ctx, st.cursor(offset)); err != nil {
+			return err
+		}
+	}
 	st.sent = offset
 	st.hub.stats.resets.add(reason)
 	return st.control(Control{Type: "roxy:reset", Cursor: st.place(), Data: Reset{Reason: reason, Cursor: st.cursor(offset).String()}})

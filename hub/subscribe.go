@@ -164,8 +164,9 @@ func (st *stream) outcome(err error) string {
 // start is where a stream begins.
 type start struct {
 	offset   uint64
-	reset    string // why what was asked for cannot be replayed; "" when it can
-	snapshot bool   // the present entities come first
+	reset    string      // why what was asked for cannot be replayed; "" when it can
+	snapshot bool        // the present entities come first
+	asked    roxy.Cursor // where it was to resume; zero when it was not
 }
 
 // start resolves what the subscription asks for. After a reset the stream begins at the head: the client fetches the
@@ -180,13 +181,17 @@ func (st *stream) start(b engine.Bounds) start {
 		return start{offset: b.First - 1}
 	case after == nil:
 		return start{offset: b.Head, snapshot: st.sub.Snapshot}
-	case after.Epoch != b.Epoch || after.Offset > b.Head: // a log that lost its end, from an old backup, is another life too
-		return start{offset: b.Head, reset: "epoch", snapshot: st.sub.Snapshot}
-	case after.Offset+1 < b.First:
-		return start{offset: b.Head, reset: "retention", snapshot: st.sub.Snapshot}
-	default:
-		return start{offset: after.Offset, snapshot: snapshot}
 	}
+	reset := ""
+	switch {
+	case after.Epoch != b.Epoch || after.Offset > b.Head: // a log that lost its end, from an old backup, is another life too
+		reset = "epoch"
+	case after.Offset+1 < b.First:
+		reset = "retention"
+	default:
+		return start{offset: after.Offset, snapshot: snapshot, asked: *after}
+	}
+	return start{offset: b.Head, reset: reset, snapshot: st.sub.Snapshot, asked: *after}
 }
 
 func (sub *Subscription) matches(t roxy.Topic) bool {

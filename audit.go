@@ -68,11 +68,7 @@ type AuditRow struct {
 // AppendJSON appends the row's one JSON spelling: compact, members in the order of the struct, Seq and Time always there
 // and others only when they say something. It is what the rows' hashes are made over.
 func (r *AuditRow) AppendJSON(dst []byte) []byte {
-	dst = AppendAuditStamp(dst, r.Seq, r.Time)
-	if r.Event != "" {
-		dst = appendMember(append(dst, ','), "event", r.Event)
-	}
-	return r.AppendRest(dst)
+	return r.AppendRest(AppendAuditEvent(AppendAuditStamp(dst, r.Seq, r.Time), r.Event))
 }
 
 // AppendAuditStamp appends the beginning of a row, which the engine knows at the last moment: Seq and Time, the latter to
@@ -83,6 +79,14 @@ func AppendAuditStamp(dst []byte, seq uint64, at time.Time) []byte {
 	dst = append(dst, `,"time":"`...)
 	dst = at.UTC().AppendFormat(dst, time.RFC3339Nano)
 	return append(dst, '"')
+}
+
+// AppendAuditEvent appends Event, which the engine may know no sooner, unless it is "".
+func AppendAuditEvent(dst []byte, cursor string) []byte {
+	if cursor == "" {
+		return dst
+	}
+	return appendMember(append(dst, ','), "event", cursor)
 }
 
 // AppendRest appends what follows Event in the row's JSON, up to its end.

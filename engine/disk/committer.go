@@ -98,6 +98,7 @@ type group struct {
 	now      time.Time
 	batch    *pebble.Batch
 	touched  []*tenant
+	noted    []*tenant          // whose trails have rows of this group
 	keys     map[string]receipt // idempotency keys of this group, by scope
 	answered []*call
 	receipts []engine.Receipt // for answered
@@ -119,6 +120,7 @@ func (g *group) close() {
 	if g.seen != nil {
 		_ = g.seen.Close()
 	}
+	g.dropNoted()
 	_ = g.batch.Close()
 }
 
@@ -184,6 +186,9 @@ func (g *group) place(c *call, t *tenant, entries []engine.Entry) {
 		}
 		ev := &c.events[i]
 		g.put(t, ev, c.records[i])
+		if c.audits != nil {
+			g.noteEvent(t, ev.Offset, c.audits[i])
+		}
 		if ev.ID != "" {
 			g.scope = appendScope(g.scope[:0], t.name, ev.By, ev.ID)
 			op := g.batch.SetDeferred(5+len(g.scope), receiptBytes)
@@ -255,6 +260,7 @@ func (g *group) write() (err error) {
 			return err
 		}
 	}
+	g.writeNoted()
 	if g.batch.Empty() {
 		return nil // duplicates only
 	}
@@ -284,6 +290,7 @@ func (g *group) publish() {
 		t.durable.Store(t.meta.bounds())
 		g.e.noteGrowth(t)
 	}
+	g.showNoted()
 	g.e.states.put(g.states)
 	if len(g.runs) > 0 {
 		g.e.tails.publish(g.runs, g.bytes+g.events*eventOverhead)

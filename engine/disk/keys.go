@@ -18,6 +18,7 @@ import (
 //	e tenant 0 topic                           → engine state record
 //	p tenant                                   → how far the restoration of the tenant is, while one runs
 //	r bucket(4) tenant 0 len(by) by id         → engine result record, of a mutation
+//	a tenant 0 seq(8)                          → audit block; seq is that of its first row
 //
 // A tenant and a topic never hold a zero byte, so no name is the beginning of another one's keys.
 const (
@@ -28,6 +29,7 @@ const (
 	keyEntity  = 'e'
 	keyResult  = 'r'
 	keyRestore = 'p'
+	keyAudit   = 'a'
 
 	segmentBits = 16 // 65,536 events to a segment of the topic index
 )

@@ -29,6 +29,7 @@ type tenant struct {
 	touched bool       // meta is to be written with this group
 	run     int        // where this group's events of the tenant are among its runs; -1 for nowhere
 	restore *restoring // nil while none runs
+	trail   trail
 }
 
 // meta is what a log remembers beside its records. It is rewritten with every commit, so that the head survives
@@ -112,6 +113,9 @@ func (ts *tenants) get(db *pebble.DB, name string) (*tenant, error) {
 		t.busy.Store(t.restore != nil)
 	} else {
 		t.meta = meta{first: 1}
+	}
+	if err := loadAudit(db, name, &t.trail); err != nil {
+		return nil, fmt.Errorf("load the audit of tenant %s: %w", name, err)
 	}
 	ts.byName[name] = t
 	return t, nil

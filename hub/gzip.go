@@ -39,12 +39,11 @@ func (g *gzipStream) interrupt() {
 
 // gave counts a batch of the class's log.
 func (g *gzipStream) gave(batch *fanout.Batch) {
-	if !batch.Private {
-		g.last = batch.Sum
-		return
+	if batch.Own != nil {
+		g.interrupt()
+		g.total, g.base = g.total.Then(*batch.Own), batch.Sum
 	}
-	g.interrupt()
-	g.total = g.total.Then(batch.Sum)
+	g.last = batch.Sum
 }
 
 // pack appends text that is the stream's own.
@@ -81,6 +80,9 @@ func (st *stream) gave(batch *fanout.Batch) {
 		st.gzip.gave(batch)
 	}
 	st.advance(batch.Offset)
+	if batch.Lane && st.device != nil {
+		st.wrote(true)
+	}
 }
 
 func packAlone(dst, text []byte) []byte {

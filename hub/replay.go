@@ -64,7 +64,10 @@ func (st *stream) replay(ctx context.Context, until uint64) (given uint64, err e
 			return given, err
 		}
 		if st.sub.takes(e) && !e.Expired(now) {
-			envelope = appendEnvelope(envelope[:0], e, st.views.view(st.views.on(e.Topic).and(hidden)))
+			envelope = appendEnvelope(envelope[:0], e, st.cursor(e.Offset), st.views.view(st.views.on(e.Topic).and(hidden)))
+			if e.Ack != nil && st.device != nil {
+				st.device.expect(e.Offset, 0)
+			}
 			pending = st.sub.Encoding.AppendEvent(pending, st.cursor(e.Offset), e.Type, envelope)
 			events++
 			given++
@@ -91,5 +94,5 @@ func (st *stream) replay(ctx context.Context, until uint64) (given uint64, err e
 // takes reports whether an event is for the subscription's stream.
 func (sub *Subscription) takes(e *roxy.Event) bool {
 	return sub.matches(e.Topic) && (len(sub.Types) == 0 || slices.Contains(sub.Types, e.Type)) &&
-		e.To.Includes(sub.Identity.User, sub.Identity.Roles)
+		e.To.Includes(sub.Identity.User, sub.Identity.Roles) && !sub.excepted(e)
 }

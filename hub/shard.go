@@ -33,6 +33,7 @@ type shard struct {
 	matches   []*class
 	envelopes []*envelope
 	frames    []*encoded
+	excepted  []*fanout.Reader
 	ruled     struct { // the rules for its topic, of the views that were asked last
 		views *views
 		topic roxy.Topic
@@ -47,7 +48,8 @@ type tenant struct {
 	index   topicIndex
 	classes map[string]*class
 	users   map[string][]*stream
-	events  uint64 // dispatched, ephemeral ones too
+	devices map[string][]*stream // those that named one
+	events  uint64               // dispatched, ephemeral ones too
 
 	known      bool          // dispatched is meaningful
 	epoch      string        // of the log that dispatched is a position of
@@ -109,6 +111,11 @@ func (s *shard) dispatch(c *engine.Committed) {
 			s.hub.takeRevocation(&c.Events[i])
 		}
 	}
+	for i := range c.Events {
+		if e := &c.Events[i]; e.Ack != nil {
+			s.hub.deadlines.add(c.Tenant, engine.OpenAck{Offset: e.Offset, Attempt: 1, Due: engine.FirstDue(e)})
+		}
+	}
 	t := s.tenants[c.Tenant]
 	if t == nil {
 		return
@@ -154,16 +161,30 @@ func (s *shard) deliver(t *tenant, e *roxy.Event, cursor roxy.Cursor) {
 	for _, f := range s.frames {
 		f.fresh = false
 	}
+	if e.Ack != nil {
+		t.expect(e)
+	}
 	for _, c := range s.matches {
 		if c.takes(e.To) {
-			c.append(s.encode(c, cursor, e), e)
+			c.append(s.encode(c, cursor, e), e, s.except(t, c, e))
 			s.markDirty(c, e.Urgent, wait)
 		}
 	}
 	for _, user := range e.To.Users {
 		for _, st := range t.users[user] {
-			if c := st.class; c.matched == t.events && !c.takes(e.To) {
-				c.give(st.reader, s.encode(c, cursor, e), e)
+			if c := st.class; c.matched == t.events && !c.takes(e.To) && !st.sub.excepted(e) {
+				c.give(st, s.encode(c, cursor, e), e)
+			}
+		}
+	}
+}
+
+// expect notes that a critical event, the one that the classes were just matched with, is on its way to devices.
+func (t *tenant) expect(e *roxy.Event) {
+	for _, streams := range t.devices {
+		for _, st := range streams {
+			if st.device != nil && st.class.matched == t.events && st.sub.takes(e) {
+				st.device.expect(e.Offset, 0)
 			}
 		}
 	}
@@ -187,7 +208,7 @@ func (s *shard) encode(c *class, cursor roxy.Cursor, e *roxy.Event) *encoded {
 	}
 	f := unused
 	f.encoding, f.hidden, f.fresh = c.encoding, hidden, true
-	f.text, f.packed = c.encoding.AppendEvent(f.text[:0], cursor, e.Type, s.inView(hidden, e)), f.packed[:0]
+	f.text, f.packed = c.encoding.AppendEvent(f.text[:0], cursor, e.Type, s.inView(hidden, cursor, e)), f.packed[:0]
 	return f
 }
 
@@ -203,7 +224,7 @@ func (s *shard) hidden(c *class, topic roxy.Topic) *document.Hidden {
 }
 
 // inView returns the event's envelope for those who do not see hidden.
-func (s *shard) inView(hidden *document.Hidden, e *roxy.Event) []byte {
+func (s *shard) inView(hidden *document.Hidden, cursor roxy.Cursor, e *roxy.Event) []byte {
 	var unused *envelope
 	for _, v := range s.envelopes {
 		switch {
@@ -218,7 +239,7 @@ func (s *shard) inView(hidden *document.Hidden, e *roxy.Event) []byte {
 		s.envelopes = append(s.envelopes, unused)
 	}
 	unused.hidden, unused.fresh = hidden, true
-	unused.text = appendEnvelope(unused.text[:0], e, hidden)
+	unused.text = appendEnvelope(unused.text[:0], e, cursor, hidden)
 	return unused.text
 }
 
@@ -287,7 +308,7 @@ func (s *shard) open(name string) *tenant {
 	defer s.mu.Unlock()
 	t := s.tenants[name]
 	if t == nil {
-		t = &tenant{name: name, classes: make(map[string]*class), users: make(map[string][]*stream)}
+		t = &tenant{name: name, classes: make(map[string]*class), users: make(map[string][]*stream), devices: make(map[string][]*stream)}
 		s.tenants[name] = t
 	}
 	t.refs++
@@ -364,6 +385,7 @@ func (s *shard) join(t *tenant, st *stream, at uint64) (dispatched uint64, joine
 	st.share(c)
 	user := st.sub.Identity.User
 	t.users[user] = append(t.users[user], st)
+	t.named(st)
 	st.class = c
 	c.streams++
 	st.follow(c.log.Join())
@@ -389,6 +411,7 @@ func (s *shard) leave(t *tenant, st *stream) {
 	} else {
 		t.users[user] = streams
 	}
+	t.unnamed(st)
 	if c.streams--; c.streams == 0 {
 		delete(t.classes, c.key)
 		for _, p := range c.patterns {

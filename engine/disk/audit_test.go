@@ -271,7 +271,7 @@ func TestAReaderOfATrailThatRetentionOvertakesGoesOn(t *testing.T) {
 				t.Fatal(err)
 			}
 			if len(seen) == 0 {
-				if err := e.forget(t.Context(), "bar", 3001); err != nil {
+				if err := e.forgetRows(t.Context(), "bar", 3001); err != nil {
 					t.Fatal(err)
 				}
 			}

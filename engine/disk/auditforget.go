@@ -16,7 +16,7 @@ func (e *Engine) tidyAudit(name string) (uint64, error) {
 	if first == 0 || err != nil {
 		return 0, err
 	}
-	return bytes, e.forget(context.Background(), name, first)
+	return bytes, e.forgetRows(context.Background(), name, first)
 }
 
 // cutAudit returns the first row that the tenant's bounds still allow, which begins a block or is one behind the head, and
@@ -91,9 +91,9 @@ func auditBlockOf(it *pebble.Iterator, name string, seq uint64) (auditBlock, err
 // size is what the block takes of the bound on bytes.
 func (b *auditBlock) size() uint64 { return uint64(auditFixed + len(b.rows)) } //nolint:gosec // a length
 
-// forget deletes the tenant's rows before first, which begins a block or is one behind the head.
-func (e *Engine) forget(ctx context.Context, tenant string, first uint64) error {
-	c := &call{tenant: tenant, done: make(chan result, 1), do: func(g *group) error { return g.forget(tenant, first) }}
+// forgetRows deletes the tenant's rows before first, which begins a block or is one behind the head.
+func (e *Engine) forgetRows(ctx context.Context, tenant string, first uint64) error {
+	c := &call{tenant: tenant, done: make(chan result, 1), do: func(g *group) error { return g.forgetRows(tenant, first) }}
 	if _, err := e.submit(ctx, c); err != nil {
 		return fmt.Errorf("forget the audit of %s before %d: %w", tenant, first, err)
 	}
@@ -104,9 +104,9 @@ func (e *Engine) forget(ctx context.Context, tenant string, first uint64) error 
 	return nil
 }
 
-// forget puts a range tombstone into the batch. The hash before first stays: in the block there, or in one without rows
+// forgetRows puts a range tombstone into the batch. The hash before first stays: in the block there, or in one without rows
 // that the next one takes the place of.
-func (g *group) forget(name string, first uint64) error {
+func (g *group) forgetRows(name string, first uint64) error {
 	t, err := g.e.tenants.get(g.e.db, name)
 	if err != nil {
 		return err

@@ -30,6 +30,7 @@ type tenant struct {
 	run     int        // where this group's events of the tenant are among its runs; -1 for nowhere
 	restore *restoring // nil while none runs
 	trail   trail
+	acks    *acks // nil until somebody asks
 }
 
 // meta is what a log remembers beside its records. It is rewritten with every commit, so that the head survives

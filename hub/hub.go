@@ -59,6 +59,7 @@ type Hub struct {
 
 	revocations revocations
 	chunks      *chunks
+	transcripts *transcripts
 	snapshots   *snapshots
 	views       atomic.Pointer[views]
 	schemas     atomic.Pointer[schema.Set]
@@ -86,7 +87,7 @@ func Start(ctx context.Context, store Store, opts Options) (*Hub, error) {
 		return nil, err
 	}
 	h := &Hub{
-		chunks: newChunks(store), snapshots: newSnapshots(store), replays: rate.NewLimiter(0, 0), replayWait: maxReplayWait,
+		chunks: newChunks(store), transcripts: newTranscripts(), snapshots: newSnapshots(store), replays: rate.NewLimiter(0, 0), replayWait: maxReplayWait,
 		store: store, opts: opts, logger: opts.Logger, stats: newCounters(), seed: maphash.MakeSeed(),
 		streams: make(map[string]*stream), idle: make(chan struct{}),
 	}

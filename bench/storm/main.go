@@ -33,11 +33,16 @@ func main() {
 	others := flag.Int("others", 20, "streams that listen to what is published meanwhile")
 	rate := flag.Int("rate", 50, "events a second that are published meanwhile")
 	flag.IntVar(&s.pid, "pid", 0, "the hub's process, for its memory")
+	only := flag.Bool("only-others", false, "listen and publish, and tell of it for each line that is read: a process of its own, so that nobody waits for this one's streams")
 	flag.Parse()
 	s.token = os.Getenv("ROXY_TOKEN")
+	if *only {
+		s.listen(*others, *rate)
+		return
+	}
 
 	s.publishMissed()
-	live := s.listen(*others, *rate)
+	live := startOthers()
 	time.Sleep(3 * time.Second)
 	alone := live.take()
 	before, peak, stop := s.watchMemory()
@@ -46,6 +51,7 @@ func main() {
 	all := time.Since(began)
 	meanwhile := live.take()
 	stop()
+	live.stop()
 	slices.Sort(took)
 	at := func(q float64) time.Duration { return took[int(q*float64(len(took)-1))].Round(time.Millisecond) }
 	deliveries := float64(s.streams * s.behind)

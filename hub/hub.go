@@ -63,6 +63,7 @@ type Hub struct {
 
 	revocations revocations
 	chunks      *chunks
+	transcripts *transcripts
 	snapshots   *snapshots
 	written     *writes
 	deadlines   *deadlines
@@ -93,7 +94,7 @@ func Start(ctx context.Context, store Store, opts Options) (*Hub, error) {
 		return nil, err
 	}
 	h := &Hub{
-		chunks: newChunks(store), snapshots: newSnapshots(store), replays: rate.NewLimiter(0, 0), replayWait: maxReplayWait,
+		chunks: newChunks(store), transcripts: newTranscripts(), snapshots: newSnapshots(store), replays: rate.NewLimiter(0, 0), replayWait: maxReplayWait,
 		store: store, opts: opts, logger: opts.Logger, stats: newCounters(), seed: maphash.MakeSeed(),
 		streams: make(map[string]*stream), devices: make(map[deviceKey]*stream), idle: make(chan struct{}),
 	}

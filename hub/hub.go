@@ -34,6 +34,7 @@ type Options struct {
 	Coalesce      []Coalesce    // what may wait; the shortest that fits counts
 	ReplayRate    float64       // events per second that are read for streams that catch up, and given to them, all together; 0 is a million
 	ReplayBurst   int           // the same at once; 0 is 500,000
+	PresenceGrace time.Duration // how long somebody without a connection still counts as present; 0 is 20 s
 	DrainOver     time.Duration // over which Close spreads its goodbyes; 0 is 30 s
 	Fields        []FieldRule   // who may see which fields; SetFields changes them
 	Schemas       *schema.Set   // what events and entities are held to; SetSchemas changes it. Nil allows everything
@@ -60,6 +61,7 @@ type Hub struct {
 	revocations revocations
 	chunks      *chunks
 	snapshots   *snapshots
+	presence    *presence
 	views       atomic.Pointer[views]
 	schemas     atomic.Pointer[schema.Set]
 	replays     *rate.Limiter
@@ -90,6 +92,9 @@ func Start(ctx context.Context, store Store, opts Options) (*Hub, error) {
 		store: store, opts: opts, logger: opts.Logger, stats: newCounters(), seed: maphash.MakeSeed(),
 		streams: make(map[string]*stream), idle: make(chan struct{}),
 	}
+	if h.presence, err = newPresence(opts.PresenceGrace); err != nil {
+		return nil, fmt.Errorf("hub: %w", err)
+	}
 	h.views.Store(views)
 	h.schemas.Store(opts.Schemas)
 	h.LimitReplays(opts.ReplayRate, opts.ReplayBurst)
@@ -111,6 +116,7 @@ func Start(ctx context.Context, store Store, opts Options) (*Hub, error) {
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx)) // Close ends it, not whoever started it
 	h.running, h.stop = running, stop
+	h.dispatch.Go(func() { h.presence.run(running) })
 	for _, s := range h.shards {
 		h.dispatch.Go(func() { h.follow(running, s) })
 	}
@@ -199,6 +205,9 @@ func (o *Options) fill() {
 	}
 	if o.CommitTimeout == 0 {
 		o.CommitTimeout = 5 * time.Second
+	}
+	if o.PresenceGrace == 0 {
+		o.PresenceGrace = 20 * time.Second
 	}
 	if o.DrainOver == 0 {
 		o.DrainOver = 30 * time.Second

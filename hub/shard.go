@@ -382,6 +382,7 @@ func (s *shard) leave(t *tenant, st *stream) {
 		return
 	}
 	st.class = nil
+	st.unwatch()
 	st.follow(nil)
 	user := st.sub.Identity.User
 	if streams := slices.DeleteFunc(t.users[user], func(o *stream) bool { return o == st }); len(streams) == 0 {

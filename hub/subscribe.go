@@ -71,6 +71,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription, sink Sink) error 
 		return err
 	}
 	st.views = h.views.Load() // registered, so that whoever changes them finds the stream
+	st.visit = h.presence.arrive(&st.sub)
 
 	h.logger.LogAttrs(ctx, st.level(), "stream opened", st.names(slog.String("transport", sub.Transport))...)
 	if err := st.run(ctx, from); !errors.Is(err, errParked) {
@@ -93,6 +94,7 @@ func (st *stream) conclude(ctx context.Context, err error) {
 		log.LogAttrs(ctx, slog.LevelError, "the log is corrupt; the stream was closed rather than given wrong events", st.names(slog.Any("error", err))...)
 	}
 	st.shard.close(st.tenant)
+	st.hub.presence.depart(st.visit)
 	st.hub.unregister(st)
 	if st.sub.Ended != nil {
 		st.sub.Ended()

@@ -116,7 +116,3 @@ func (u *presentUser) at(topic roxy.Topic) (devices []PresentDevice) {
 	slices.SortFunc(devices, func(a, b PresentDevice) int { return strings.Compare(a.Device, b.Device) })
 	return devices
 }
-
-func hears(patterns []roxy.Pattern, topic roxy.Topic) bool {
-	return slices.ContainsFunc(patterns, func(p roxy.Pattern) bool { return p.Matches(topic) })
-}

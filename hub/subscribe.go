@@ -169,8 +169,10 @@ func (st *stream) start(b engine.Bounds) start {
 	}
 }
 
-func (sub *Subscription) matches(t roxy.Topic) bool {
-	for _, p := range sub.Patterns {
+func (sub *Subscription) matches(t roxy.Topic) bool { return hears(sub.Patterns, t) }
+
+func hears(patterns []roxy.Pattern, t roxy.Topic) bool {
+	for _, p := range patterns {
 		if p.Matches(t) {
 			return true
 		}

@@ -411,6 +411,7 @@ func (s *shard) leave(t *tenant, st *stream) {
 		return
 	}
 	st.class = nil
+	st.unwatch()
 	st.follow(nil)
 	if st.device != nil {
 		st.device.lost()

@@ -72,7 +72,7 @@ func (r *Reader) Next() (batch Batch, ok bool) {
 			continue
 		}
 		r.laneBytes -= len(first.frame)
-		r.since, r.skipped = r.pos, nil
+		r.since = r.pos
 		batch = Batch{Bytes: first.frame, Frames: 1, Offset: first.offset, Stamp: first.stamp, Sum: first.sum}
 		if first.own != (deflate.Sum{}) {
 			batch.Own = &first.own
@@ -158,7 +158,6 @@ func (r *Reader) skip(from int64) {
 	l := r.log
 	last := len(r.lane) - 1
 	switch {
-	case r.cut:
 	case r.pos == from && last < 0:
 		r.jump(l.end, l.sum)
 	case last >= 0 && r.lane[last].skips() && r.lane[last].to == from:

@@ -57,13 +57,16 @@ func (c *class) append(f *encoded, e *roxy.Event, except []*fanout.Reader) {
 }
 
 // give adds an event to the lane of one of the class's streams.
-func (c *class) give(r *fanout.Reader, f *encoded, e *roxy.Event) {
+func (c *class) give(st *stream, f *encoded, e *roxy.Event) {
 	text, sum := f.text, deflate.Sum{}
 	if c.gzip != nil {
 		text, sum = f.pack(), sum.With(f.text)
 	}
-	r.Private(slices.Clone(text), sum, e.Offset, e.Time.UnixNano())
-	r.Wake()
+	if st.device != nil {
+		st.device.queued() // before it can be written
+	}
+	st.reader.Private(slices.Clone(text), sum, e.Offset, e.Time.UnixNano())
+	st.reader.Wake()
 }
 
 // classKey spells what decides the bytes. Its parts cannot hold the separators.

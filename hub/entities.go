@@ -17,6 +17,8 @@ type Store interface {
 	engine.Entities
 	engine.Mutations
 	engine.Restorer
+	engine.Devices
+	engine.Acks
 }
 
 // failed turns an engine's error into what a caller may be told, and says what an operator should know.

@@ -80,6 +80,9 @@ func (st *stream) gave(batch *fanout.Batch) {
 		st.gzip.gave(batch)
 	}
 	st.advance(batch.Offset)
+	if batch.Lane && st.device != nil {
+		st.wrote(true)
+	}
 }
 
 func packAlone(dst, text []byte) []byte {

@@ -34,9 +34,13 @@ type Options struct {
 	Coalesce      []Coalesce    // what may wait; the shortest that fits counts
 	ReplayRate    float64       // events per second that are read for streams that catch up, and given to them, all together; 0 is a million
 	ReplayBurst   int           // the same at once; 0 is 500,000
-	DrainOver     time.Duration // over which Close spreads its goodbyes; 0 is 30 s
-	Fields        []FieldRule   // who may see which fields; SetFields changes them
-	Schemas       *schema.Set   // what events and entities are held to; SetSchemas changes it. Nil allows everything
+	MailboxEvents int           // how many events may wait for a device; 0 is 1,000
+	MailboxAge    time.Duration // and how long; 0 is 24 h
+	// DevicesPerUser bounds the devices of one user; 0 is 100.
+	DevicesPerUser int
+	DrainOver      time.Duration // over which Close spreads its goodbyes; 0 is 30 s
+	Fields         []FieldRule   // who may see which fields; SetFields changes them
+	Schemas        *schema.Set   // what events and entities are held to; SetSchemas changes it. Nil allows everything
 	// Describe returns a problem as receipts tell it, a JSON object. Nil tells its code, member and detail.
 	Describe func(*roxy.Problem) []byte
 	Logger   *slog.Logger // what an operator should know; nil discards
@@ -60,6 +64,8 @@ type Hub struct {
 	revocations revocations
 	chunks      *chunks
 	snapshots   *snapshots
+	written     *writes
+	deadlines   *deadlines
 	views       atomic.Pointer[views]
 	schemas     atomic.Pointer[schema.Set]
 	replays     *rate.Limiter
@@ -67,6 +73,7 @@ type Hub struct {
 
 	mu      sync.Mutex
 	streams map[string]*stream // by connection id
+	devices map[deviceKey]*stream
 	closing bool
 	idle    chan struct{} // closed when closing and no stream is left
 
@@ -88,8 +95,10 @@ func Start(ctx context.Context, store Store, opts Options) (*Hub, error) {
 	h := &Hub{
 		chunks: newChunks(store), snapshots: newSnapshots(store), replays: rate.NewLimiter(0, 0), replayWait: maxReplayWait,
 		store: store, opts: opts, logger: opts.Logger, stats: newCounters(), seed: maphash.MakeSeed(),
-		streams: make(map[string]*stream), idle: make(chan struct{}),
+		streams: make(map[string]*stream), devices: make(map[deviceKey]*stream), idle: make(chan struct{}),
 	}
+	h.written = &writes{hub: h, pending: make(map[deviceKey]*engine.Acknowledgement)}
+	h.deadlines = newDeadlines(h)
 	h.views.Store(views)
 	h.schemas.Store(opts.Schemas)
 	h.LimitReplays(opts.ReplayRate, opts.ReplayBurst)
@@ -101,19 +110,24 @@ func Start(ctx context.Context, store Store, opts Options) (*Hub, error) {
 		return nil, fmt.Errorf("hub: %w", err)
 	}
 	h.parker, h.stopParker = parker, sync.OnceFunc(parker.Close)
-	// The tails are open, so no revocation falls between what is read here and what dispatch hears of.
-	if err := h.loadRevocations(ctx); err != nil {
+	// The tails are open, so nothing falls between what is read here and what dispatch hears of.
+	err = h.loadRevocations(ctx)
+	if err == nil {
+		err = h.deadlines.resume(ctx)
+	}
+	if err != nil {
 		for _, s := range h.shards {
 			s.tail.Close()
 		}
 		parker.Close()
-		return nil, fmt.Errorf("hub: read the revocations: %w", err)
+		return nil, fmt.Errorf("hub: read the revocations and what is unacknowledged: %w", err)
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx)) // Close ends it, not whoever started it
 	h.running, h.stop = running, stop
 	for _, s := range h.shards {
 		h.dispatch.Go(func() { h.follow(running, s) })
 	}
+	h.dispatch.Go(func() { h.deadlines.run(running) })
 	return h, nil
 }
 
@@ -153,6 +167,7 @@ func (h *Hub) Drain(ctx context.Context, over time.Duration) error {
 	case <-ctx.Done():
 		err = fmt.Errorf("hub: not all of %d streams ended: %w", left, context.Cause(ctx))
 	}
+	h.written.flush()
 	h.stop()
 	h.dispatch.Wait()
 	h.stopParker()
@@ -194,6 +209,11 @@ func (o *Options) fill() {
 	def(&o.QueueBytes, 1<<20)
 	def(&o.QueueEvents, 1000)
 	def(&o.ReplayBurst, 500_000)
+	def(&o.MailboxEvents, 1000)
+	def(&o.DevicesPerUser, 100)
+	if o.MailboxAge == 0 {
+		o.MailboxAge = 24 * time.Hour
+	}
 	if o.ReplayRate == 0 {
 		o.ReplayRate = 1_000_000
 	}

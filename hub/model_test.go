@@ -94,7 +94,7 @@ var (
 	paths   = rapid.SampledFrom([]string{"orders/1", "orders/2", "orders/1/items", "tables/1", "calls"})
 	globs   = rapid.SampledFrom([]string{"orders/1", "orders/*", "orders/**", "**", "*/1", "*", "tables/1", "calls", "nothing/*"})
 	kinds   = rapid.SampledFrom([]string{"message", "new", "gone"})
-	tablets = rapid.SampledFrom([]string{"", "bar-1", "bar-2"})
+	tablets = rapid.SampledFrom([]string{"", "bar-0", "bar-1", "bar-2"})
 )
 
 func (w *world) publish(t *rapid.T) {
@@ -131,8 +131,11 @@ func (w *world) arrive(t *rapid.T) {
 			Grant: roxy.Grant{Read: []roxy.Pattern{pattern(t, "**")}},
 		},
 		Types: rapid.SliceOfN(kinds, 0, 2).Draw(t, "types"), Heartbeat: 1 << 40, Encoding: lineEncoding{}, Transport: "test",
-		Gzip: rapid.Bool().Draw(t, "gzip"), Device: tablets.Draw(t, "device"),
+		Gzip: rapid.Bool().Draw(t, "gzip"),
 	}}
+	if rapid.Bool().Draw(t, "device") { // it has one owner and one connection
+		s.sub.Device = fmt.Sprintf("bar-%d", len(w.subscribers))
+	}
 	for _, g := range rapid.SliceOfN(globs, 1, 3).Draw(t, "patterns") {
 		s.sub.Patterns = append(s.sub.Patterns, pattern(t, g))
 	}

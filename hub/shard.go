@@ -112,9 +112,21 @@ func (s *shard) dispatch(c *engine.Committed) {
 		}
 	}
 	t := s.tenants[c.Tenant]
-	if t == nil {
-		return
+	if t != nil {
+		s.deliverRun(t, c)
 	}
+	for i := range c.Events {
+		switch e := &c.Events[i]; {
+		case e.Ack != nil:
+			s.hub.deadlines.add(c.Tenant, engine.OpenAck{Offset: e.Offset, Attempt: 1, Due: engine.FirstDue(e)})
+		case e.Type == roxy.UnackedType:
+			s.mourn(t, e)
+		}
+	}
+}
+
+// deliverRun delivers what was committed together.
+func (s *shard) deliverRun(t *tenant, c *engine.Committed) {
 	if t.epoch != c.Epoch { // an import was given up, and the log begins anew
 		t.epoch, t.known = c.Epoch, false
 	}
@@ -156,6 +168,9 @@ func (s *shard) deliver(t *tenant, e *roxy.Event, cursor roxy.Cursor) {
 	for _, f := range s.frames {
 		f.fresh = false
 	}
+	if e.Ack != nil {
+		t.expect(e)
+	}
 	for _, c := range s.matches {
 		if c.takes(e.To) {
 			c.append(s.encode(c, cursor, e), e, s.except(t, c, e))
@@ -165,7 +180,18 @@ func (s *shard) deliver(t *tenant, e *roxy.Event, cursor roxy.Cursor) {
 	for _, user := range e.To.Users {
 		for _, st := range t.users[user] {
 			if c := st.class; c.matched == t.events && !c.takes(e.To) && !st.sub.excepted(e) {
-				c.give(st.reader, s.encode(c, cursor, e), e)
+				c.give(st, s.encode(c, cursor, e), e)
+			}
+		}
+	}
+}
+
+// expect notes that a critical event, the one that the classes were just matched with, is on its way to devices.
+func (t *tenant) expect(e *roxy.Event) {
+	for _, streams := range t.devices {
+		for _, st := range streams {
+			if st.device != nil && st.class.matched == t.events && st.sub.takes(e) {
+				st.device.expect(e.Offset, false)
 			}
 		}
 	}
@@ -189,7 +215,7 @@ func (s *shard) encode(c *class, cursor roxy.Cursor, e *roxy.Event) *encoded {
 	}
 	f := unused
 	f.encoding, f.hidden, f.fresh = c.encoding, hidden, true
-	f.text, f.packed = c.encoding.AppendEvent(f.text[:0], cursor, e.Type, s.inView(hidden, e)), f.packed[:0]
+	f.text, f.packed = c.encoding.AppendEvent(f.text[:0], cursor, e.Type, s.inView(hidden, cursor, e)), f.packed[:0]
 	return f
 }
 
@@ -205,7 +231,7 @@ func (s *shard) hidden(c *class, topic roxy.Topic) *document.Hidden {
 }
 
 // inView returns the event's envelope for those who do not see hidden.
-func (s *shard) inView(hidden *document.Hidden, e *roxy.Event) []byte {
+func (s *shard) inView(hidden *document.Hidden, cursor roxy.Cursor, e *roxy.Event) []byte {
 	var unused *envelope
 	for _, v := range s.envelopes {
 		switch {
@@ -220,7 +246,7 @@ func (s *shard) inView(hidden *document.Hidden, e *roxy.Event) []byte {
 		s.envelopes = append(s.envelopes, unused)
 	}
 	unused.hidden, unused.fresh = hidden, true
-	unused.text = appendEnvelope(unused.text[:0], e, hidden)
+	unused.text = appendEnvelope(unused.text[:0], e, cursor, hidden)
 	return unused.text
 }
 
@@ -386,6 +412,9 @@ func (s *shard) leave(t *tenant, st *stream) {
 	}
 	st.class = nil
 	st.follow(nil)
+	if st.device != nil {
+		st.device.lost()
+	}
 	user := st.sub.Identity.User
 	if streams := slices.DeleteFunc(t.users[user], func(o *stream) bool { return o == st }); len(streams) == 0 {
 		delete(t.users, user)

@@ -43,6 +43,7 @@ type Batch struct {
 	Frames int
 	Offset uint64 // the log offset up to which the reader has been given everything; 0 when the batch has no offset
 	Stamp  int64  // of its newest frame
+	Lane   bool   // it is a frame of the reader's own (Private)
 
 	// Of a log of Packed frames: Sum is of the text of the whole log up to the batch's end. Own is of the batch's own text
 	// when it is not all that the log holds between the end of the last batch and there; else nil.
@@ -73,7 +74,7 @@ func (r *Reader) Next() (batch Batch, ok bool) {
 		}
 		r.laneBytes -= len(first.frame)
 		r.since = r.pos
-		batch = Batch{Bytes: first.frame, Frames: 1, Offset: first.offset, Stamp: first.stamp, Sum: first.sum}
+		batch = Batch{Bytes: first.frame, Frames: 1, Offset: first.offset, Stamp: first.stamp, Lane: true, Sum: first.sum}
 		if own := first.own; own != (deflate.Sum{}) {
 			batch.Own = &own
 		}

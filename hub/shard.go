@@ -113,7 +113,7 @@ func (s *shard) dispatch(c *engine.Committed) {
 	}
 	for i := range c.Events {
 		if e := &c.Events[i]; e.Ack != nil {
-			s.hub.deadlines.add(c.Tenant, engine.OpenAck{Offset: e.Offset, Attempt: 1, Due: engine.FirstDue(e)})
+			s.hub.deadlines.add(c.Tenant, engine.OpenAck{Offset: e.Offset, Attempt: 1, Due: engine.FirstDue(e, time.Now())})
 		}
 	}
 	t := s.tenants[c.Tenant]

@@ -66,6 +66,7 @@ type Hub struct {
 	snapshots   *snapshots
 	written     *writes
 	deadlines   *deadlines
+	auditor     *auditor
 	views       atomic.Pointer[views]
 	schemas     atomic.Pointer[schema.Set]
 	replays     *rate.Limiter
@@ -128,6 +129,7 @@ func Start(ctx context.Context, store Store, opts Options) (*Hub, error) {
 		h.dispatch.Go(func() { h.follow(running, s) })
 	}
 	h.dispatch.Go(func() { h.deadlines.run(running) })
+	h.auditor = startAuditor(h)
 	return h, nil
 }
 
@@ -173,6 +175,7 @@ func (h *Hub) Drain(ctx context.Context, over time.Duration) error {
 	h.stopParker()
 	h.loose.Wait()
 	h.snapshots.close()
+	h.auditor.close()
 	return err
 }
 

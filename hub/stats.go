@@ -29,6 +29,9 @@ type Stats struct {
 	ReplaysRefused uint64 // streams sent away because too many caught up
 	ChunksRead     uint64 // stretches of a log read for replays
 	ChunksShared   uint64 // and given to another replay too
+	SpelledAlone   uint64 // stretches that a stream spelled for itself
+	SpelledShared  uint64 // and those that it was given as spelled for its class
+	Transcripts    int64  // bytes of what is spelled for classes that catch up
 	Lagged         uint64 // times that a stream fell out of its class's queue and went back to the log
 	Tenants        int64  // with live streams
 	Classes        int64
@@ -83,6 +86,7 @@ func (h *Hub) Stats() Stats {
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(), Lagged: c.lagged.Load(),
 		ReplaysDelayed: c.replaysDelayed.Load(), ReplaysRefused: c.replaysRefused.Load(),
 		ChunksRead: h.chunks.read.Load(), ChunksShared: h.chunks.shared.Load(),
+		SpelledAlone: h.transcripts.alone.Load(), SpelledShared: h.transcripts.shared.Load(), Transcripts: h.transcripts.held(),
 		CommitLatency: c.commitLatency.Snapshot(), DeliveryLatency: c.deliveryLatency.Snapshot(), ReplayDepth: c.replayDepth.Snapshot(),
 	}
 	for _, sh := range h.shards {

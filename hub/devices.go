@@ -321,28 +321,3 @@ func (st *stream) mailbox(ctx context.Context, from start, b engine.Bounds) (sta
 	from.reset, from.offset, from.snapshot = "overflow", b.Head, st.sub.Snapshot
 	return from, nil
 }
-
-// waiting returns how many events between where the stream is and an offset are for it, and when the oldest of them was
-// committed. It stops counting beyond limit.
-func (st *stream) waiting(ctx context.Context, until, limit uint64) (n uint64, oldest time.Time, err error) {
-	if until <= st.sent {
-		return 0, time.Time{}, nil
-	}
-	read := 0
-	for s, err := range st.stretches(ctx, until, &read) {
-		if err != nil {
-			return 0, time.Time{}, err
-		}
-		for i := range s.events {
-			if e := &s.events[i]; st.sub.takes(e) {
-				if n++; n == 1 {
-					oldest = e.Time
-				}
-			}
-		}
-		if n > limit {
-			break
-		}
-	}
-	return n, oldest, nil
-}

@@ -78,8 +78,14 @@ func (a *acknowledger) poke() {
 	}
 }
 
-// within has the hub told within d at the latest. a.mu is held.
+// pending reports whether there is something that the hub does not know. a.mu is held.
+func (a *acknowledger) pending() bool { return beyond(a.delivered, a.told) || len(a.confirm) > 0 }
+
+// within has the hub told what is pending within d at the latest. a.mu is held.
 func (a *acknowledger) within(d time.Duration) {
+	if !a.pending() {
+		return
+	}
 	if due := time.Now().Add(d); a.due.IsZero() || due.Before(a.due) {
 		a.due = due
 		a.poke()
@@ -216,7 +222,7 @@ func (a *acknowledger) wait(rest time.Time) (wait time.Duration, closing bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case !beyond(a.delivered, a.told) && len(a.confirm) == 0:
+	case !a.pending():
 		a.due = time.Time{}
 		return forever, a.closing
 	case a.closing:

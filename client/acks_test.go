@@ -172,7 +172,10 @@ func TestSubscribeDoesNotRepeatWhatTheHubRefuses(t *testing.T) {
 func TestSubscribeEndsWithoutAnAnswer(t *testing.T) {
 	d := &desk{
 		script: script{steps: []step{stream(hello("e.1"), event(2), stall{})}},
-		acks:   []step{func(req *http.Request) (*http.Response, error) { <-req.Context().Done(); return nil, req.Context().Err() }},
+		acks: []step{func(req *http.Request) (*http.Response, error) {
+			<-req.Context().Done()
+			return nil, req.Context().Err()
+		}},
 	}
 	var last time.Time
 	synctest.Test(t, func(t *testing.T) {
@@ -334,7 +337,7 @@ func TestCallsAboutDevicesAskForWhatTheySay(t *testing.T) {
 	s := &script{steps: []step{
 		record(&bodies, answer(200, "application/json", `{"device":"bar-1","cursor":"e.9","results":[{"id":"e.7","status":"late"},{"id":"e.8","status":"unknown"}]}`)),
 		record(&bodies, answer(200, "application/json", `{"device":"bar-1","cursor":"e.9","results":[]}`)),
-		answer(200, "application/json", `{"devices":[{"device":"bar-1","user":"u","roles":["bar"],"patterns":["orders/*"],"types":["order:new"],"cursor":"e.9",`+
+		answer(200, "application/json", `{"devices":[{"device":"bar-1","roles":["bar"],"patterns":["orders/*"],"types":["order:new"],"cursor":"e.9",`+
 			`"created":"2026-11-23T20:00:00Z","seen":"2026-11-23T20:00:00Z","connected":true,"connection":"c1","transport":"ws"}]}`),
 		answer(204, "", ""),
 		problem(404, roxy.NotFound),
@@ -350,7 +353,7 @@ func TestCallsAboutDevicesAskForWhatTheySay(t *testing.T) {
 			t.Errorf("Acknowledge: %s %v, %v", got, statuses, err)
 		}
 		devices := []Device{{Connected: true, Connection: "c1", Transport: "ws", Device: roxy.Device{
-			Name: "bar-1", User: "u", Roles: []string{"bar"}, Patterns: []roxy.Pattern{orders(t)}, Types: []string{"order:new"}, Cursor: cursor(t, "e.9"), Created: at, Seen: at,
+			Name: "bar-1", Roles: []string{"bar"}, Patterns: []roxy.Pattern{orders(t)}, Types: []string{"order:new"}, Cursor: cursor(t, "e.9"), Created: at, Seen: at,
 		}}}
 		if got, err := c.Devices(ctx); err != nil || !reflect.DeepEqual(got, devices) {
 			t.Errorf("Devices: %+v, %v", got, err)

@@ -13,7 +13,7 @@ import (
 	"github.com/roxyhub/roxy"
 )
 
-// Device is a durable subscriber as the hub knows it; its User is the caller.
+// Device is a durable subscriber as the hub knows it. Its User is not told: it is the caller.
 type Device struct {
 	roxy.Device
 	Connected  bool
@@ -42,7 +42,6 @@ func decodeDevices(text []byte) ([]Device, error) {
 	var answer struct {
 		Devices []struct {
 			Device     string    `json:"device"`
-			User       string    `json:"user"`
 			Roles      []string  `json:"roles"`
 			Patterns   []string  `json:"patterns"`
 			Types      []string  `json:"types"`
@@ -60,7 +59,7 @@ func decodeDevices(text []byte) ([]Device, error) {
 	list := make([]Device, len(answer.Devices))
 	for i, d := range answer.Devices {
 		list[i] = Device{Connected: d.Connected, Connection: d.Connection, Transport: d.Transport, Device: roxy.Device{
-			Name: d.Device, User: d.User, Roles: d.Roles, Types: d.Types, Created: d.Created, Seen: d.Seen,
+			Name: d.Device, Roles: d.Roles, Types: d.Types, Created: d.Created, Seen: d.Seen,
 		}}
 		var err error
 		if list[i].Cursor, err = roxy.ParseCursor(d.Cursor); err != nil {

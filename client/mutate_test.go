@@ -240,7 +240,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"topic":"orders/7","version":3,"data":{"b":1,"a":2},"time":"2026-11-23T20:00:00Z","cursor":"e.9"}`))
 	f.Add([]byte(`{"entities":[{"topic":"orders/7","version":3,"data":{},"time":"2026-11-23T20:00:00Z"}],"cursor":"e.9","page":"x"}`))
 	f.Add([]byte(`{"device":"bar-1","cursor":"e.9","results":[{"id":"e.7","status":"confirmed"}]}`))
-	f.Add([]byte(`{"devices":[{"device":"bar-1","user":"u","roles":["bar"],"patterns":["orders/*"],"cursor":"e.9","connected":true}]}`))
+	f.Add([]byte(`{"devices":[{"device":"bar-1","roles":["bar"],"patterns":["orders/*"],"cursor":"e.9","connected":true}]}`))
 	f.Add([]byte(`{"event":"e.7","topic":"orders/7","ack":{"by":"device","within":"30s","attempts":5},"due":"2026-11-23T20:00:00Z","receipts":[{"device":"bar-1","attempts":2}]}`))
 	f.Add([]byte(`{"code":"version-conflict","current":{"topic":"orders/7","version":3,"data":null},"fields":["a"]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {

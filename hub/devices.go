@@ -22,7 +22,7 @@ type attention struct {
 
 	mu     sync.Mutex
 	due    []passage
-	given  uint64 // frames of the stream's lane, ever
+	given  uint64 // frames of the stream's lane since it joined its class
 	passed uint64 // and those of them that were written
 }
 
@@ -115,26 +115,29 @@ func (h *Hub) eventAt(ctx context.Context, tenant string, offset uint64) (roxy.E
 	return roxy.Event{}, false, nil
 }
 
-// expect notes that a critical event is on its way to the device. A lane of 0 is its place in the log.
-func (a *attention) expect(offset, lane uint64) {
+// expect notes that a critical event is on its way to the device: at its place in the log, or by the next frame of its lane.
+func (a *attention) expect(offset uint64, lane bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.due = append(a.due, passage{offset, lane})
+	p := passage{offset: offset}
+	if lane {
+		p.lane = a.given + 1
+	}
+	a.due = append(a.due, p)
 }
 
-// queued counts a frame of the stream's lane, and returns its number.
-func (a *attention) queued() uint64 {
+// queued counts a frame of the stream's lane.
+func (a *attention) queued() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.given++
-	return a.given
 }
 
 // wrote takes what has been written by now: everything up to a position of the log, and one more frame of the lane.
 func (a *attention) wrote(position uint64, private bool) (offsets []uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if private {
+	if private && a.passed < a.given {
 		a.passed++
 	}
 	if len(a.due) == 0 {
@@ -210,16 +213,22 @@ func (w *writes) flush() {
 	pending := w.pending
 	w.pending = make(map[deviceKey]*engine.Acknowledgement)
 	w.mu.Unlock()
+	w.hub.note(w.hub.running, pending)
+}
+
+// note takes what is known of many devices, and waits until it is durable.
+func (h *Hub) note(ctx context.Context, known map[deviceKey]*engine.Acknowledgement) {
 	var all sync.WaitGroup
 	turns := make(chan struct{}, writers)
-	for key, a := range pending {
+	for key, a := range known {
 		turns <- struct{}{}
 		all.Go(func() {
 			defer func() { <-turns }()
-			ctx, cancel := context.WithTimeout(w.hub.running, w.hub.opts.CommitTimeout)
+			ctx, cancel := context.WithTimeout(ctx, h.opts.CommitTimeout)
 			defer cancel()
-			if _, err := w.hub.store.Acknowledge(ctx, key.tenant, *a); err != nil && ctx.Err() == nil {
-				w.hub.logger.Warn("what was written to a device is not in its receipts", "tenant", key.tenant, "device", key.device, "error", err)
+			_, err := h.store.Acknowledge(ctx, key.tenant, *a)
+			if err != nil && ctx.Err() == nil && !errors.Is(err, roxy.ErrNotFound) { // forgotten meanwhile
+				h.logger.Warn("what is known of a device could not be noted", "tenant", key.tenant, "device", key.device, "error", err)
 			}
 		})
 	}
@@ -292,11 +301,7 @@ func (h *Hub) touch(ctx context.Context) {
 		live[key] = &engine.Acknowledgement{Device: key.device, User: st.sub.Identity.User}
 	}
 	h.mu.Unlock()
-	for key, a := range live {
-		if _, err := h.store.Acknowledge(ctx, key.tenant, *a); err != nil && ctx.Err() == nil {
-			h.logger.Warn("a connected device could not be noted", "tenant", key.tenant, "device", key.device, "error", err)
-		}
-	}
+	h.note(ctx, live)
 }
 
 // mailbox holds what waits for the device against what a mailbox holds.

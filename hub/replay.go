@@ -66,7 +66,7 @@ func (st *stream) replay(ctx context.Context, until uint64) (given uint64, err e
 		if st.sub.takes(e) && !e.Expired(now) {
 			envelope = appendEnvelope(envelope[:0], e, st.cursor(e.Offset), st.views.view(st.views.on(e.Topic).and(hidden)))
 			if e.Ack != nil && st.device != nil {
-				st.device.expect(e.Offset, 0)
+				st.device.expect(e.Offset, false)
 			}
 			pending = st.sub.Encoding.AppendEvent(pending, st.cursor(e.Offset), e.Type, envelope)
 			events++

@@ -93,10 +93,10 @@ func TestTheLaterConnectionOfADeviceEndsTheOlder(t *testing.T) {
 }
 
 func TestADeviceIsToldThatItsMailboxOverflowed(t *testing.T) {
-	hub := testkit.Start(t, testkit.Config{YAML: "mailbox: { events: 5 }\n"})
+	hub := testkit.Start(t, testkit.Config{})
 	c := newClient(t, hub, hub.URL)
 	registered(t, c, bar(t))
-	if err := <-publish(t, c, 6); err != nil {
+	if err := <-publish(t, c, 1001); err != nil {
 		t.Fatal(err)
 	}
 	var got []string

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -17,15 +18,16 @@ const maxAckWait = 10 * time.Minute
 const maxNamed = 100
 
 // NewCritical returns the acknowledgement of a critical event that has its place in the log: its targets are those of the
-// devices that it is for. One that nobody can confirm is settled at once.
-func NewCritical(e *roxy.Event, epoch string, targets []roxy.Device) *Critical {
+// devices that it is for. One that nobody can confirm is settled at once. now is when it was committed: the event's own time
+// is later where a clock was set back.
+func NewCritical(e *roxy.Event, epoch string, targets []roxy.Device, now time.Time) *Critical {
 	c := &Critical{
 		Offset: e.Offset, Epoch: epoch, Time: e.Time, Topic: e.Topic, Type: e.Type, By: e.By, Correlation: e.Correlation, Ack: *e.Ack, Attempt: 1,
 	}
 	if e.TTL > 0 {
 		c.Expires = e.Time.Add(e.TTL)
 	}
-	c.Due = c.sooner(e.Time.Add(c.Ack.Within))
+	c.Due = FirstDue(e, now)
 	for i := range targets {
 		c.Targets = append(c.Targets, roxy.DeviceReceipt{Device: targets[i].Name, User: targets[i].User})
 	}
@@ -39,14 +41,14 @@ func NewCritical(e *roxy.Event, epoch string, targets []roxy.Device) *Critical {
 		c.Users = slices.Compact(c.Users)
 	}
 	if len(c.Targets) == 0 {
-		c.giveUp(roxy.UnackedNoAudience, e.Time)
+		c.giveUp(roxy.UnackedNoAudience, now)
 	}
 	return c
 }
 
-// FirstDue returns when a critical event's first delivery is over: what NewCritical gives it.
-func FirstDue(e *roxy.Event) time.Time {
-	due := e.Time.Add(e.Ack.Within)
+// FirstDue returns when the first delivery of a critical event that was committed now is over.
+func FirstDue(e *roxy.Event, now time.Time) time.Time {
+	due := now.Add(e.Ack.Within)
 	if e.TTL > 0 && e.Time.Add(e.TTL).Before(due) {
 		due = e.Time.Add(e.TTL)
 	}
@@ -117,7 +119,7 @@ func (c *Critical) Next(now time.Time) {
 func (c *Critical) Forgotten(now time.Time) { c.giveUp(roxy.UnackedRetention, now) }
 
 func (c *Critical) giveUp(why roxy.UnackedReason, now time.Time) {
-	c.Settlement, c.Reason, c.Settled = roxy.Unacked, why, now
+	c.Settlement, c.Reason, c.Settled = roxy.Unacked, why, now.UTC()
 }
 
 // sooner returns due, or when the event expires before that.
@@ -128,42 +130,53 @@ func (c *Critical) sooner(due time.Time) time.Time {
 	return due
 }
 
-// deadLetter is the data of a roxy:unacked event (docs/protocol.md §7): what a waiter may not see of the event is not in it.
-type deadLetter struct {
+// DeadLetter is the data of a roxy:unacked event (docs/protocol.md §7). What not everybody may see of the event is not in it.
+type DeadLetter struct {
 	Event       string             `json:"event"` // its cursor
 	Topic       string             `json:"topic"`
 	Type        string             `json:"type"`
 	By          string             `json:"by,omitempty"`
 	Time        time.Time          `json:"time"`
-	Ack         deadAck            `json:"ack"`
+	Ack         DeadAck            `json:"ack"`
 	Reason      roxy.UnackedReason `json:"reason"`
 	Attempt     int                `json:"attempt"`
 	Targets     int                `json:"targets"`
-	Confirmed   []deadTarget       `json:"confirmed"`
-	Unconfirmed []deadTarget       `json:"unconfirmed"` // the first hundred of either
+	Confirmed   []DeadTarget       `json:"confirmed"`
+	Unconfirmed []DeadTarget       `json:"unconfirmed"` // the first hundred of either
 }
 
-type deadAck struct {
+// DeadAck is what a dead letter's event asked for.
+type DeadAck struct {
 	By       roxy.AckBy `json:"by"`
 	Within   string     `json:"within"`
 	Attempts int        `json:"attempts"`
 }
 
-type deadTarget struct {
+// DeadTarget is who a dead letter's event was for.
+type DeadTarget struct {
 	Device string `json:"device,omitempty"` // none for a user without one
 	User   string `json:"user"`
 }
 
+// ReadDeadLetter returns what an event of roxy.UnackedType tells.
+func ReadDeadLetter(e *roxy.Event) (DeadLetter, error) {
+	var letter DeadLetter
+	if err := json.Unmarshal(e.Data, &letter); err != nil {
+		return DeadLetter{}, fmt.Errorf("dead letter %d: %w", e.Offset, err)
+	}
+	return letter, nil
+}
+
 // DeadLetter returns the event that tells that nobody confirmed c.
 func (c *Critical) DeadLetter() roxy.Event {
-	letter := deadLetter{
+	letter := DeadLetter{
 		Event: c.Cursor().String(), Topic: c.Topic.String(), Type: c.Type, By: c.By, Time: c.Time,
-		Ack:    deadAck{c.Ack.By, c.Ack.Within.String(), c.Ack.Attempts},
-		Reason: c.Reason, Attempt: c.Attempt, Targets: len(c.Targets), Confirmed: []deadTarget{}, Unconfirmed: []deadTarget{},
+		Ack:    DeadAck{c.Ack.By, c.Ack.Within.String(), c.Ack.Attempts},
+		Reason: c.Reason, Attempt: c.Attempt, Targets: len(c.Targets), Confirmed: []DeadTarget{}, Unconfirmed: []DeadTarget{},
 	}
-	name := func(list *[]deadTarget, device, user string) {
+	name := func(list *[]DeadTarget, device, user string) {
 		if len(*list) < maxNamed {
-			*list = append(*list, deadTarget{device, user})
+			*list = append(*list, DeadTarget{device, user})
 		}
 	}
 	owners := make(map[string]bool)

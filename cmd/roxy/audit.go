@@ -85,8 +85,11 @@ The token is that of an administrator, the URL that of the operator's listener. 
 	f.StringVar(&from, "from", "", "only rows from this `TIME` on: 2026-11-23T18:00:00Z, or 1h for an hour ago")
 	f.StringVar(&to, "to", "", "only rows before this `TIME`")
 	for _, flag := range [...]struct{ name, usage string }{
-		{"user", "only what this `USER` did"}, {"device", "only of this `DEVICE`"}, {"topic", "only of topics that match this `PATTERN`"},
-		{"correlation", "only of this `CORRELATION`"}, {"event", "only about the event at this `CURSOR`"},
+		{"user", "only what this `USER` did"},
+		{"device", "only of this `DEVICE`"},
+		{"topic", "only of topics that match this `PATTERN`"},
+		{"correlation", "only of this `CORRELATION`"},
+		{"event", "only about the event at this `CURSOR`"},
 	} {
 		filters[flag.name] = f.String(flag.name, "", flag.usage)
 	}
@@ -138,9 +141,18 @@ func showAudit(out io.Writer, from io.Reader) error {
 func auditLine(r *roxy.AuditRow) string {
 	var rest []string
 	for _, m := range [...]struct{ name, value string }{
-		{"event", r.Event}, {"type", r.Type}, {"correlation", r.Correlation}, {"device", r.Device}, {"mutation", r.Mutation},
-		{"version", number(r.Version)}, {"attempt", number(uint64(max(r.Attempt, 0)))}, {"count", number(r.Count)}, //nolint:gosec // not negative
-		{"member", r.Member}, {"transport", r.Transport}, {"remote", r.Remote}, {"connection", r.Connection},
+		{"event", r.Event},
+		{"type", r.Type},
+		{"correlation", r.Correlation},
+		{"device", r.Device},
+		{"mutation", r.Mutation},
+		{"version", number(r.Version)},
+		{"attempt", number(uint64(max(r.Attempt, 0)))},
+		{"count", number(r.Count)}, //nolint:gosec // not negative
+		{"member", r.Member},
+		{"transport", r.Transport},
+		{"remote", r.Remote},
+		{"connection", r.Connection},
 	} {
 		if m.value != "" {
 			rest = append(rest, m.name+"="+m.value)

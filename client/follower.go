@@ -24,6 +24,7 @@ type follower struct {
 	base     time.Duration // bound of the first wait: Backoff.Base until a stream's retry: says otherwise
 	view     string        // what the last hello said that our roles see
 	expired  bool          // the token was refused as expired and no stream has gone live since
+	roll     roll          // the list of who is present that is coming in
 	healthy  time.Duration // from the hello of the last connection to the last block it brought
 }
 

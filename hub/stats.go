@@ -30,6 +30,10 @@ type Stats struct {
 	ChunksRead     uint64 // stretches of a log read for replays
 	ChunksShared   uint64 // and given to another replay too
 	Lagged         uint64 // times that a stream fell out of its class's queue and went back to the log
+	PresentUsers   int64  // of all tenants, those within the grace included
+	PresentDevices int64  // and their devices; the streams of a user that name none count as one
+	Joined         uint64 // times that a device, or a user without, became present
+	Left           uint64 // and was not any more
 	Tenants        int64  // with live streams
 	Classes        int64
 	Queued         int64            // bytes that classes keep for their streams
@@ -85,6 +89,8 @@ func (h *Hub) Stats() Stats {
 		ChunksRead: h.chunks.read.Load(), ChunksShared: h.chunks.shared.Load(),
 		CommitLatency: c.commitLatency.Snapshot(), DeliveryLatency: c.deliveryLatency.Snapshot(), ReplayDepth: c.replayDepth.Snapshot(),
 	}
+	p := h.presence.stats()
+	s.PresentUsers, s.PresentDevices, s.Joined, s.Left = int64(p.users), int64(p.devices), p.joined, p.left
 	for _, sh := range h.shards {
 		sh.mu.Lock()
 		for _, t := range sh.tenants {

@@ -38,10 +38,13 @@ written after each event was printed.
 With --snapshot the entities that match come first, as they are at one moment, and then what changes them: each change
 says its version, and has the merge patch (RFC 7396) from the version before. When a snapshot cannot be finished, or much
 was missed, it begins anew, and what was printed of it is void: --json says so by {"snapshot":true}, and {"live":true}
-behind its end.`,
+behind its end.
+
+The pattern roxy/presence, for who may read that, tells who is present, and from then on who joins and who leaves.`,
 		Example: `  roxy tail 'orders/*' 'tables/**'
   roxy tail '**' --after earliest --json | jq .data
   roxy tail 'tables/*' --snapshot
+  roxy tail roxy/presence
   roxy tail 'orders/*' --cursor-file orders.cursor --json >> orders.ndjson`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -140,6 +143,7 @@ type printed struct {
 	Patch       json.RawMessage `json:"patch,omitempty"`
 	Mutation    string          `json:"mutation,omitempty"`
 	Problem     string          `json:"problem,omitempty"`
+	Presence    *presentLine    `json:"presence,omitempty"`
 	Data        json.RawMessage `json:"data,omitempty"`
 }
 
@@ -159,6 +163,8 @@ func (p *printer) print(message client.Message) error {
 		return p.entity(&m.Entity)
 	case client.Receipt:
 		return p.receipt(m)
+	case client.Presence:
+		return p.presence(m)
 	case client.Reset:
 		return cmp.Or(p.reset(m), p.keep(m.Cursor))
 	case client.Live:

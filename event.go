@@ -30,6 +30,7 @@ type Event struct {
 	TraceParent string // W3C trace context, handed on as it came
 	Ephemeral   bool   // not logged, no cursor
 	Urgent      bool   // flushed first
+	Ack         *Ack   // who must confirm it; nil for nobody
 
 	// Change is set, by the engine, on the event of an entity's commit, which then has no Data.
 	Change *Change
@@ -59,6 +60,14 @@ func (e *Event) Check(maxBytes int) error {
 		}
 		if err := CheckName(m.value); err != nil {
 			return invalidMember(m.member, err)
+		}
+	}
+	if e.Ack != nil {
+		if err := e.Ack.Check(); err != nil {
+			return err
+		}
+		if e.Ephemeral {
+			return invalidMember("ack", fmt.Errorf("an ephemeral event is in no log, and so cannot be delivered again"))
 		}
 	}
 	if e.Except != "" {
@@ -95,6 +104,9 @@ func (e *Event) Fingerprint() [16]byte {
 	parts := []string{
 		e.Topic.path, e.Type, string(e.Data), e.Correlation, e.Except,
 		fmt.Sprint(e.TTL, e.Ephemeral, e.Urgent, len(e.To.Roles)),
+	}
+	if e.Ack != nil {
+		parts = append(parts, fmt.Sprint(*e.Ack))
 	}
 	return fingerprint(append(append(parts, e.To.Roles...), e.To.Users...)...)
 }

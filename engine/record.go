@@ -17,6 +17,7 @@ import (
 //	ttl, when flagged · topic · type · by · audience, when flagged
 //	the lengths of id, correlation, except and traceparent, then their bytes
 //	change, when flagged: op 1 · version · mutation · patch · undo
+//	ack, when flagged: by 1 · within · attempts
 //	data · CRC-32C of all before, 4
 //
 // Lengths and ttl are uvarints; a string is its length and its bytes; an audience is one string that holds the number
@@ -31,7 +32,8 @@ const (
 	flagTo     = 1 << 1
 	flagUrgent = 1 << 2
 	flagChange = 1 << 3
-	flagsKnown = flagTTL | flagTo | flagUrgent | flagChange
+	flagAck    = 1 << 4
+	flagsKnown = flagTTL | flagTo | flagUrgent | flagChange | flagAck
 )
 
 // Stamp is a record's place in its tenant's log. Offset and Total grow with every record and Time never decreases, so
@@ -57,6 +59,9 @@ func AppendRecord(dst []byte, e *roxy.Event) []byte {
 	if e.Change != nil {
 		flags |= flagChange
 	}
+	if e.Ack != nil {
+		flags |= flagAck
+	}
 	dst = append(dst, recordVersion, flags)
 	dst = append(dst, make([]byte, recordStamp-2)...)
 	if e.TTL != 0 {
@@ -77,6 +82,9 @@ func AppendRecord(dst []byte, e *roxy.Event) []byte {
 	}
 	if e.Change != nil {
 		dst = appendChange(dst, e.Change)
+	}
+	if e.Ack != nil {
+		dst = appendAck(dst, e.Ack)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(e.Data)))
 	dst = append(dst, e.Data...)
@@ -183,6 +191,10 @@ func (d *Decoder) decode(record []byte, stamp Stamp, e *roxy.Event) error {
 	if flags&flagChange != 0 {
 		change = r.change()
 	}
+	var ack *roxy.Ack
+	if flags&flagAck != 0 {
+		ack = r.ack()
+	}
 	data := r.bytes()
 	if r.err == nil && len(r.rest) != 0 {
 		r.err = fmt.Errorf("%d bytes too many", len(r.rest))
@@ -210,7 +222,7 @@ func (d *Decoder) decode(record []byte, stamp Stamp, e *roxy.Event) error {
 	if len(data) > 0 {
 		e.Data = append(make([]byte, 0, len(data)), data...)
 	}
-	e.Change = change
+	e.Change, e.Ack = change, ack
 	return nil
 }
 
@@ -250,6 +262,30 @@ func (f *fields) change() *roxy.Change {
 		c.Undo = both[len(patch):]
 	}
 	return c
+}
+
+// acksBy are spelled by their place.
+func acksBy() [3]roxy.AckBy { return [...]roxy.AckBy{roxy.AckAny, roxy.AckUser, roxy.AckDevice} }
+
+func appendAck(dst []byte, a *roxy.Ack) []byte {
+	known := acksBy()
+	dst = append(dst, byte(slices.Index(known[:], a.By))) //nolint:gosec // one of three
+	dst = binary.AppendUvarint(dst, uint64(a.Within))     //nolint:gosec // ack turns it back
+	return binary.AppendUvarint(dst, uint64(a.Attempts))  //nolint:gosec // small and positive
+}
+
+// ack reads what appendAck wrote.
+func (f *fields) ack() *roxy.Ack {
+	by := f.take(1)
+	if f.err != nil {
+		return nil
+	}
+	known := acksBy()
+	if int(by[0]) >= len(known) {
+		f.err = fmt.Errorf("ack by %d", by[0])
+		return nil
+	}
+	return &roxy.Ack{By: known[by[0]], Within: time.Duration(f.uvarint()), Attempts: int(f.uvarint())} //nolint:gosec // as appendAck wrote them
 }
 
 func (d *Decoder) topic(b []byte) (roxy.Topic, error) {

@@ -35,7 +35,7 @@ func events(t testing.TB) map[string]roxy.Event {
 		"for some roles": {Topic: topic(t, "a/b"), Type: "x", To: roxy.Audience{Roles: []string{"kitchen", "waiter"}}},
 		"for some users": {Topic: topic(t, "a/b"), Type: "x", To: roxy.Audience{Users: []string{"u1", "u2", "Zoë"}}},
 		"urgent, for a while": {
-			Topic: topic(t, "a/b"), Type: "x", TTL: 90 * time.Second, Urgent: true,
+			Topic: topic(t, "a/b"), Type: "x", TTL: 90 * time.Second, Urgent: true, Ack: &roxy.Ack{By: roxy.AckUser, Within: time.Minute, Attempts: 3},
 			To: roxy.Audience{Roles: []string{"kitchen"}, Users: []string{"u1"}},
 		},
 		"large": {Topic: topic(t, strings.Repeat("a", 256)), Type: "x", Data: []byte(`"` + strings.Repeat("x", 1<<16) + `"`)},

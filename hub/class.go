@@ -38,11 +38,11 @@ func (c *class) wants(eventType string) bool {
 // takes reports whether every stream of the class gets an event for this audience.
 func (c *class) takes(to roxy.Audience) bool { return to.Everyone() || to.IncludesRole(c.roles) }
 
-// append adds an event to the class's log.
-func (c *class) append(f *encoded, e *roxy.Event) {
+// append adds an event to the class's log, for all of its streams but those of the readers in except.
+func (c *class) append(f *encoded, e *roxy.Event, except []*fanout.Reader) {
 	stamp := e.Time.UnixNano()
 	if c.gzip == nil {
-		c.log.Append(f.text, e.Offset, stamp)
+		c.log.Append(f.text, e.Offset, stamp, except...)
 		return
 	}
 	var alone []byte
@@ -53,17 +53,20 @@ func (c *class) append(f *encoded, e *roxy.Event) {
 	if f.behind = frame.Behind; alone == nil {
 		f.behind = frame.Alone
 	}
-	c.gzip.end = c.log.AppendPacked(frame, e.Offset, stamp)
+	c.gzip.end = c.log.AppendPacked(frame, e.Offset, stamp, except...)
 }
 
 // give adds an event to the lane of one of the class's streams.
-func (c *class) give(r *fanout.Reader, f *encoded, e *roxy.Event) {
+func (c *class) give(st *stream, f *encoded, e *roxy.Event) {
 	text, sum := f.text, deflate.Sum{}
 	if c.gzip != nil {
 		text, sum = f.pack(), sum.With(f.text)
 	}
-	r.Private(slices.Clone(text), sum, e.Offset, e.Time.UnixNano())
-	r.Wake()
+	if st.device != nil {
+		st.device.queued() // before it can be written
+	}
+	st.reader.Private(slices.Clone(text), sum, e.Offset, e.Time.UnixNano())
+	st.reader.Wake()
 }
 
 // classKey spells what decides the bytes. Its parts cannot hold the separators.

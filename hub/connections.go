@@ -130,12 +130,17 @@ func (h *Hub) endWhere(why Reason, over func(patterns []roxy.Pattern, token roxy
 
 func (h *Hub) register(st *stream) error {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	if h.closing {
+		h.mu.Unlock()
 		return &roxy.Problem{Code: roxy.Overloaded, Detail: "the hub is shutting down", RetryAfter: time.Second}
 	}
 	h.streams[st.sub.Connection] = st
 	h.stats.connections.add(st.sub.Transport)
+	before := h.replace(st)
+	h.mu.Unlock()
+	if before != nil {
+		before.end(Replaced)
+	}
 	return nil
 }
 
@@ -143,6 +148,9 @@ func (h *Hub) unregister(st *stream) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.streams, st.sub.Connection)
+	if key := (deviceKey{st.sub.Identity.Tenant, st.sub.Device}); h.devices[key] == st {
+		delete(h.devices, key)
+	}
 	h.stats.connections.sub(st.sub.Transport)
 	if h.closing && len(h.streams) == 0 {
 		close(h.idle)

@@ -113,11 +113,17 @@ const (
 	Revoked      Reason = "revoked"
 	Slow         Reason = "slow"
 	Overload     Reason = "overload"
+	Replaced     Reason = "replaced" // another connection of the device took over
 )
 
 // appendEnvelope appends the JSON object that carries an event to who does not see hidden: topic, time, by, correlation,
-// traceparent and data, or what changed of an entity.
-func appendEnvelope(dst []byte, e *roxy.Event, hidden *document.Hidden) []byte {
+// traceparent, who must confirm it, and data, or what changed of an entity.
+func appendEnvelope(dst []byte, e *roxy.Event, cursor roxy.Cursor, hidden *document.Hidden) []byte {
+	return appendAttempt(dst, e, cursor, 1, hidden)
+}
+
+// appendAttempt is appendEnvelope for the attempt-th delivery of an event.
+func appendAttempt(dst []byte, e *roxy.Event, cursor roxy.Cursor, attempt int, hidden *document.Hidden) []byte {
 	dst = append(dst, `{"topic":"`...)
 	dst = append(dst, e.Topic.String()...) // its characters need no escaping
 	dst = append(dst, `","time":"`...)
@@ -132,6 +138,14 @@ func appendEnvelope(dst []byte, e *roxy.Event, hidden *document.Hidden) []byte {
 			dst = append(dst, `":`...)
 			dst = appendString(dst, m.value)
 		}
+	}
+	if e.Ack != nil {
+		dst = append(dst, `,"ack":{"id":"`...)
+		dst = cursor.Append(dst)
+		dst = append(dst, `","by":"`...)
+		dst = append(dst, e.Ack.By...)
+		dst = append(dst, `"},"attempt":`...)
+		dst = strconv.AppendInt(dst, int64(attempt), 10)
 	}
 	if e.Change != nil {
 		return appendChange(dst, e.Change, hidden)

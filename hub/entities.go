@@ -17,6 +17,9 @@ type Store interface {
 	engine.Entities
 	engine.Mutations
 	engine.Restorer
+	engine.Devices
+	engine.Acks
+	engine.Audit
 }
 
 // failed turns an engine's error into what a caller may be told, and says what an operator should know.

@@ -39,12 +39,11 @@ func (g *gzipStream) interrupt() {
 
 // gave counts a batch of the class's log.
 func (g *gzipStream) gave(batch *fanout.Batch) {
-	if !batch.Private {
-		g.last = batch.Sum
-		return
+	if batch.Own != nil {
+		g.interrupt()
+		g.total, g.base = g.total.Then(*batch.Own), batch.Sum
 	}
-	g.interrupt()
-	g.total = g.total.Then(batch.Sum)
+	g.last = batch.Sum
 }
 
 // pack appends text that is the stream's own.
@@ -56,6 +55,12 @@ func (g *gzipStream) pack(dst, text []byte) []byte {
 		dst = append(dst, deflate.Header...)
 	}
 	return packAlone(dst, text)
+}
+
+// gaveAlone counts a fragment that was compressed for any stream, by the sum of its text. The stream has begun.
+func (g *gzipStream) gaveAlone(text deflate.Sum) {
+	g.interrupt()
+	g.total = g.total.Then(text)
 }
 
 // end appends what makes the stream complete.
@@ -81,6 +86,9 @@ func (st *stream) gave(batch *fanout.Batch) {
 		st.gzip.gave(batch)
 	}
 	st.advance(batch.Offset)
+	if batch.Lane && st.device != nil {
+		st.wrote(true)
+	}
 }
 
 func packAlone(dst, text []byte) []byte {

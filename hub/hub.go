@@ -34,10 +34,14 @@ type Options struct {
 	Coalesce      []Coalesce    // what may wait; the shortest that fits counts
 	ReplayRate    float64       // events per second that are read for streams that catch up, and given to them, all together; 0 is a million
 	ReplayBurst   int           // the same at once; 0 is 500,000
-	PresenceGrace time.Duration // how long somebody without a connection still counts as present; 0 is 20 s
-	DrainOver     time.Duration // over which Close spreads its goodbyes; 0 is 30 s
-	Fields        []FieldRule   // who may see which fields; SetFields changes them
-	Schemas       *schema.Set   // what events and entities are held to; SetSchemas changes it. Nil allows everything
+	MailboxEvents int           // how many events may wait for a device; 0 is 1,000
+	MailboxAge    time.Duration // and how long; 0 is 24 h
+	// DevicesPerUser bounds the devices of one user; 0 is 100.
+	DevicesPerUser int
+	DrainOver      time.Duration // over which Close spreads its goodbyes; 0 is 30 s
+	Fields         []FieldRule   // who may see which fields; SetFields changes them
+	Schemas        *schema.Set   // what events and entities are held to; SetSchemas changes it. Nil allows everything
+	PresenceGrace  time.Duration // how long somebody without a connection still counts as present; 0 is 20 s
 	// Describe returns a problem as receipts tell it, a JSON object. Nil tells its code, member and detail.
 	Describe func(*roxy.Problem) []byte
 	Logger   *slog.Logger // what an operator should know; nil discards
@@ -60,8 +64,12 @@ type Hub struct {
 
 	revocations revocations
 	chunks      *chunks
+	transcripts *transcripts
 	snapshots   *snapshots
+	written     *writes
+	deadlines   *deadlines
 	presence    *presence
+	auditor     *auditor
 	views       atomic.Pointer[views]
 	schemas     atomic.Pointer[schema.Set]
 	replays     *rate.Limiter
@@ -69,6 +77,7 @@ type Hub struct {
 
 	mu      sync.Mutex
 	streams map[string]*stream // by connection id
+	devices map[deviceKey]*stream
 	closing bool
 	idle    chan struct{} // closed when closing and no stream is left
 
@@ -88,10 +97,12 @@ func Start(ctx context.Context, store Store, opts Options) (*Hub, error) {
 		return nil, err
 	}
 	h := &Hub{
-		chunks: newChunks(store), snapshots: newSnapshots(store), replays: rate.NewLimiter(0, 0), replayWait: maxReplayWait,
+		chunks: newChunks(store), transcripts: newTranscripts(), snapshots: newSnapshots(store), replays: rate.NewLimiter(0, 0), replayWait: maxReplayWait,
 		store: store, opts: opts, logger: opts.Logger, stats: newCounters(), seed: maphash.MakeSeed(),
-		streams: make(map[string]*stream), idle: make(chan struct{}),
+		streams: make(map[string]*stream), devices: make(map[deviceKey]*stream), idle: make(chan struct{}),
 	}
+	h.written = &writes{hub: h, pending: make(map[deviceKey]*engine.Acknowledgement)}
+	h.deadlines = newDeadlines(h)
 	if h.presence, err = newPresence(opts.PresenceGrace); err != nil {
 		return nil, fmt.Errorf("hub: %w", err)
 	}
@@ -106,13 +117,17 @@ func Start(ctx context.Context, store Store, opts Options) (*Hub, error) {
 		return nil, fmt.Errorf("hub: %w", err)
 	}
 	h.parker, h.stopParker = parker, sync.OnceFunc(parker.Close)
-	// The tails are open, so no revocation falls between what is read here and what dispatch hears of.
-	if err := h.loadRevocations(ctx); err != nil {
+	// The tails are open, so nothing falls between what is read here and what dispatch hears of.
+	err = h.loadRevocations(ctx)
+	if err == nil {
+		err = h.deadlines.resume(ctx)
+	}
+	if err != nil {
 		for _, s := range h.shards {
 			s.tail.Close()
 		}
 		parker.Close()
-		return nil, fmt.Errorf("hub: read the revocations: %w", err)
+		return nil, fmt.Errorf("hub: read the revocations and what is unacknowledged: %w", err)
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx)) // Close ends it, not whoever started it
 	h.running, h.stop = running, stop
@@ -120,6 +135,8 @@ func Start(ctx context.Context, store Store, opts Options) (*Hub, error) {
 	for _, s := range h.shards {
 		h.dispatch.Go(func() { h.follow(running, s) })
 	}
+	h.dispatch.Go(func() { h.deadlines.run(running) })
+	h.auditor = startAuditor(h)
 	return h, nil
 }
 
@@ -159,11 +176,13 @@ func (h *Hub) Drain(ctx context.Context, over time.Duration) error {
 	case <-ctx.Done():
 		err = fmt.Errorf("hub: not all of %d streams ended: %w", left, context.Cause(ctx))
 	}
+	h.written.flush()
 	h.stop()
 	h.dispatch.Wait()
 	h.stopParker()
 	h.loose.Wait()
 	h.snapshots.close()
+	h.auditor.close()
 	return err
 }
 
@@ -200,6 +219,11 @@ func (o *Options) fill() {
 	def(&o.QueueBytes, 1<<20)
 	def(&o.QueueEvents, 1000)
 	def(&o.ReplayBurst, 500_000)
+	def(&o.MailboxEvents, 1000)
+	def(&o.DevicesPerUser, 100)
+	if o.MailboxAge == 0 {
+		o.MailboxAge = 24 * time.Hour
+	}
 	if o.ReplayRate == 0 {
 		o.ReplayRate = 1_000_000
 	}

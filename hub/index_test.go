@@ -110,7 +110,7 @@ func TestEnvelopeEscapesWhatNeedsIt(t *testing.T) {
 		`{"topic":"orders/7","time":"0001-01-01T00:00:00Z","by":"line\u2028separator","data":1e400}`:     {By: "line\u2028separator", Data: []byte(`1e400`)},
 	} {
 		e.Topic = topic
-		if got := string(appendEnvelope(nil, &e, nil)); got != want {
+		if got := string(appendEnvelope(nil, &e, roxy.Cursor{}, nil)); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 	}

@@ -27,8 +27,8 @@ type subscriber struct {
 	stop     func()
 }
 
-// No subscriber gets an event too many or one too few: random tenants, users, roles, patterns, types and audiences, with
-// disconnections at random moments, against a model that filters the list of all events.
+// No subscriber gets an event too many or one too few: random tenants, users, devices, roles, patterns, types, audiences
+// and exceptions, with disconnections at random moments, against a model that filters the list of all events.
 func TestEverySubscriberGetsExactlyItsSubsequence(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		world := newWorld(t)
@@ -94,6 +94,7 @@ var (
 	paths   = rapid.SampledFrom([]string{"orders/1", "orders/2", "orders/1/items", "tables/1", "calls"})
 	globs   = rapid.SampledFrom([]string{"orders/1", "orders/*", "orders/**", "**", "*/1", "*", "tables/1", "calls", "nothing/*"})
 	kinds   = rapid.SampledFrom([]string{"message", "new", "gone"})
+	tablets = rapid.SampledFrom([]string{"", "bar-0", "bar-1", "bar-2"})
 )
 
 func (w *world) publish(t *rapid.T) {
@@ -102,7 +103,7 @@ func (w *world) publish(t *rapid.T) {
 	var batch []roxy.Event
 	for range rapid.IntRange(1, 4).Draw(t, "batch") {
 		topic, _ := pattern(t, paths.Draw(t, "topic")).Topic()
-		e := roxy.Event{Topic: topic, Type: kinds.Draw(t, "type"), Data: []byte(strconv.Itoa(len(w.logs[tenant]) + len(batch)))}
+		e := roxy.Event{Topic: topic, Type: kinds.Draw(t, "type"), Data: []byte(strconv.Itoa(len(w.logs[tenant]) + len(batch))), Except: tablets.Draw(t, "except")}
 		if rapid.Bool().Draw(t, "addressed") {
 			to, err := roxy.NewAudience(rapid.SliceOfN(roles, 0, 2).Draw(t, "to roles"), rapid.SliceOfN(names, 0, 2).Draw(t, "to users"))
 			if err != nil {
@@ -132,6 +133,9 @@ func (w *world) arrive(t *rapid.T) {
 		Types: rapid.SliceOfN(kinds, 0, 2).Draw(t, "types"), Heartbeat: 1 << 40, Encoding: lineEncoding{}, Transport: "test",
 		Gzip: rapid.Bool().Draw(t, "gzip"),
 	}}
+	if rapid.Bool().Draw(t, "device") { // it has one owner and one connection
+		s.sub.Device = fmt.Sprintf("bar-%d", len(w.subscribers))
+	}
 	for _, g := range rapid.SliceOfN(globs, 1, 3).Draw(t, "patterns") {
 		s.sub.Patterns = append(s.sub.Patterns, pattern(t, g))
 	}
@@ -258,7 +262,7 @@ func owed(sub *Subscription, e roxy.Event) bool {
 	for _, r := range sub.Identity.Roles {
 		forMe = forMe || slices.Contains(e.To.Roles, r)
 	}
-	return topicOK && typeOK && forMe
+	return topicOK && typeOK && forMe && (e.Except == "" || e.Except != sub.Device)
 }
 
 func glob(p, t []string) bool {

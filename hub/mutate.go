@@ -159,9 +159,9 @@ func (h *Hub) receipt(tenant string, m *roxy.Mutation, r *roxy.MutationResult) {
 	if r.Problem != nil {
 		problem = h.opts.Describe(r.Problem)
 	}
-	h.shardOf(tenant).receipt(tenant, m.By, m.Device, Receipt{
+	h.shardOf(tenant).control(tenant, m.By, m.Device, Control{Type: "roxy:receipt", Data: Receipt{
 		ID: m.ID, Status: r.Outcome, Topic: m.Topic.String(), Version: r.Version, Cursor: cursorText(r.Cursor), Problem: problem,
-	})
+	}})
 }
 
 // describe tells a problem in few words.
@@ -184,19 +184,22 @@ func cursorText(c roxy.Cursor) string {
 	return c.String()
 }
 
-// receipt gives a control event to the streams of one device.
-func (s *shard) receipt(tenantName, user, device string, r Receipt) {
+// control gives a control event to the streams of a user, or of one device of theirs when it is named.
+func (s *shard) control(tenantName, user, device string, control Control) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.tenants[tenantName]
-	if t == nil {
-		return
+	if t := s.tenants[tenantName]; t != nil {
+		s.give(t, user, device, control)
 	}
+}
+
+// give is control with the lock held.
+func (s *shard) give(t *tenant, user, device string, control Control) {
 	now := time.Now()
 	for _, st := range t.users[user] {
-		if c := st.class; c != nil && st.sub.Device == device {
-			text := c.encoding.AppendControl(nil, Control{Type: "roxy:receipt", Data: r})
-			c.give(st.reader, &encoded{text: text}, &roxy.Event{Time: now})
+		if c := st.class; c != nil && (device == "" || st.sub.Device == device) {
+			text := c.encoding.AppendControl(nil, control)
+			c.give(st, &encoded{text: text}, &roxy.Event{Time: now})
 		}
 	}
 }

@@ -124,7 +124,7 @@ func at(i, n int, err error) error {
 // relocate turns the index in an engine's problem, among the events that it was given, into the one among all n.
 func relocate(err error, places []int, n int) error {
 	var p *roxy.Problem
-	if n == len(places) || !errors.As(err, &p) || p.Code != roxy.KeyReused {
+	if n == len(places) || !errors.As(err, &p) || p.Code != roxy.KeyReused && p.Code != roxy.RateLimited {
 		return err
 	}
 	i, member := 0, p.Member

@@ -33,6 +33,7 @@ type shard struct {
 	matches   []*class
 	envelopes []*envelope
 	frames    []*encoded
+	excepted  []*fanout.Reader
 	ruled     struct { // the rules for its topic, of the views that were asked last
 		views *views
 		topic roxy.Topic
@@ -47,7 +48,8 @@ type tenant struct {
 	index   topicIndex
 	classes map[string]*class
 	users   map[string][]*stream
-	events  uint64 // dispatched, ephemeral ones too
+	devices map[string][]*stream // those that named one
+	events  uint64               // dispatched, ephemeral ones too
 
 	known      bool          // dispatched is meaningful
 	epoch      string        // of the log that dispatched is a position of
@@ -110,9 +112,21 @@ func (s *shard) dispatch(c *engine.Committed) {
 		}
 	}
 	t := s.tenants[c.Tenant]
-	if t == nil {
-		return
+	if t != nil {
+		s.deliverRun(t, c)
 	}
+	for i := range c.Events {
+		switch e := &c.Events[i]; {
+		case e.Ack != nil:
+			s.hub.deadlines.add(c.Tenant, engine.OpenAck{Offset: e.Offset, Attempt: 1, Due: engine.FirstDue(e, time.Now())})
+		case e.Type == roxy.UnackedType:
+			s.mourn(t, e)
+		}
+	}
+}
+
+// deliverRun delivers what was committed together.
+func (s *shard) deliverRun(t *tenant, c *engine.Committed) {
 	if t.epoch != c.Epoch { // an import was given up, and the log begins anew
 		t.epoch, t.known = c.Epoch, false
 	}
@@ -154,16 +168,30 @@ func (s *shard) deliver(t *tenant, e *roxy.Event, cursor roxy.Cursor) {
 	for _, f := range s.frames {
 		f.fresh = false
 	}
+	if e.Ack != nil {
+		t.expect(e)
+	}
 	for _, c := range s.matches {
 		if c.takes(e.To) {
-			c.append(s.encode(c, cursor, e), e)
+			c.append(s.encode(c, cursor, e), e, s.except(t, c, e))
 			s.markDirty(c, e.Urgent, wait)
 		}
 	}
 	for _, user := range e.To.Users {
 		for _, st := range t.users[user] {
-			if c := st.class; c.matched == t.events && !c.takes(e.To) {
-				c.give(st.reader, s.encode(c, cursor, e), e)
+			if c := st.class; c.matched == t.events && !c.takes(e.To) && !st.sub.excepted(e) {
+				c.give(st, s.encode(c, cursor, e), e)
+			}
+		}
+	}
+}
+
+// expect notes that a critical event, the one that the classes were just matched with, is on its way to devices.
+func (t *tenant) expect(e *roxy.Event) {
+	for _, streams := range t.devices {
+		for _, st := range streams {
+			if st.class.matched == t.events && st.sub.takes(e) {
+				st.expect(e)
 			}
 		}
 	}
@@ -187,7 +215,7 @@ func (s *shard) encode(c *class, cursor roxy.Cursor, e *roxy.Event) *encoded {
 	}
 	f := unused
 	f.encoding, f.hidden, f.fresh = c.encoding, hidden, true
-	f.text, f.packed = c.encoding.AppendEvent(f.text[:0], cursor, e.Type, s.inView(hidden, e)), f.packed[:0]
+	f.text, f.packed = c.encoding.AppendEvent(f.text[:0], cursor, e.Type, s.inView(hidden, cursor, e)), f.packed[:0]
 	return f
 }
 
@@ -203,7 +231,7 @@ func (s *shard) hidden(c *class, topic roxy.Topic) *document.Hidden {
 }
 
 // inView returns the event's envelope for those who do not see hidden.
-func (s *shard) inView(hidden *document.Hidden, e *roxy.Event) []byte {
+func (s *shard) inView(hidden *document.Hidden, cursor roxy.Cursor, e *roxy.Event) []byte {
 	var unused *envelope
 	for _, v := range s.envelopes {
 		switch {
@@ -218,7 +246,7 @@ func (s *shard) inView(hidden *document.Hidden, e *roxy.Event) []byte {
 		s.envelopes = append(s.envelopes, unused)
 	}
 	unused.hidden, unused.fresh = hidden, true
-	unused.text = appendEnvelope(unused.text[:0], e, hidden)
+	unused.text = appendEnvelope(unused.text[:0], e, cursor, hidden)
 	return unused.text
 }
 
@@ -287,7 +315,7 @@ func (s *shard) open(name string) *tenant {
 	defer s.mu.Unlock()
 	t := s.tenants[name]
 	if t == nil {
-		t = &tenant{name: name, classes: make(map[string]*class), users: make(map[string][]*stream)}
+		t = &tenant{name: name, classes: make(map[string]*class), users: make(map[string][]*stream), devices: make(map[string][]*stream)}
 		s.tenants[name] = t
 	}
 	t.refs++
@@ -364,6 +392,7 @@ func (s *shard) join(t *tenant, st *stream, at uint64) (dispatched uint64, joine
 	st.share(c)
 	user := st.sub.Identity.User
 	t.users[user] = append(t.users[user], st)
+	t.named(st)
 	st.class = c
 	c.streams++
 	st.follow(c.log.Join())
@@ -384,12 +413,16 @@ func (s *shard) leave(t *tenant, st *stream) {
 	st.class = nil
 	st.unwatch()
 	st.follow(nil)
+	if st.device != nil {
+		st.device.lost()
+	}
 	user := st.sub.Identity.User
 	if streams := slices.DeleteFunc(t.users[user], func(o *stream) bool { return o == st }); len(streams) == 0 {
 		delete(t.users, user)
 	} else {
 		t.users[user] = streams
 	}
+	t.unnamed(st)
 	if c.streams--; c.streams == 0 {
 		delete(t.classes, c.key)
 		for _, p := range c.patterns {

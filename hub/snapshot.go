@@ -230,7 +230,11 @@ func (st *stream) snapshot(ctx context.Context) (*uint64, error) {
 		}
 		key.after = sh.next
 	}
-	st.moveTo(held.taken.Bounds().Head) // which may be behind where the stream began: what came since is replayed
+	at := held.taken.Bounds().Head // which may be behind where the stream began: what came since is replayed
+	if st.device != nil {
+		at = min(at, st.sent) // and what waited for the device, though entities are further by now
+	}
+	st.moveTo(at)
 	st.whole = true
 	return &given, nil
 }

@@ -44,8 +44,9 @@ type stream struct {
 	tenant *tenant
 	class  *class // nil while not joined; guarded by shard.mu
 	epoch  string
-	views  *views // what its roles see, for all of its life
-	visit  *visit // by which its user is present; nil when it makes nobody present
+	views  *views     // what its roles see, for all of its life
+	device *attention // nil for a stream that names no device
+	visit  *visit     // by which its user is present; nil when it makes nobody present
 
 	// Owned by the stream's goroutine.
 	sent      uint64 // every event up to this offset that is for the stream was written
@@ -142,7 +143,12 @@ func (st *stream) run(ctx context.Context, from start) error {
 		return err
 	}
 	if from.reset != "" {
-		if err := st.reset(from.reset, from.offset); err != nil {
+		if err := st.reset(ctx, from.reset, from.offset); err != nil {
+			return err
+		}
+	}
+	if st.device != nil {
+		if err := st.offer(ctx); err != nil {
 			return err
 		}
 	}
@@ -188,7 +194,7 @@ func (st *stream) cycle(ctx context.Context, live bool) error {
 			if st.sub.Snapshot {
 				st.whole, live = false, false
 			}
-			if err := st.reset("retention", bounds.Head); err != nil {
+			if err := st.reset(ctx, "retention", bounds.Head); err != nil {
 				return err
 			}
 		default:
@@ -203,7 +209,7 @@ func (st *stream) hello(from start) error {
 	retry, at := jitter(helloRetry), st.place()
 	c := Control{Type: "roxy:hello", Cursor: at, Retry: retry}
 	if from.reset != "" {
-		c.Cursor, at = roxy.Cursor{}, *st.sub.After
+		c.Cursor, at = roxy.Cursor{}, from.asked
 	}
 	c.Data = Hello{
 		Connection: st.sub.Connection, Device: st.sub.Device, Cursor: cursorText(at), View: st.views.name(st.sub.Identity.Roles), Epoch: st.epoch,
@@ -314,7 +320,12 @@ func (st *stream) heartbeat(now time.Time) Control {
 	return Control{Type: "roxy:heartbeat", Cursor: c, Data: Heartbeat{Time: now.UTC(), Cursor: cursorText(c)}}
 }
 
-func (st *stream) reset(reason string, offset uint64) error {
+func (st *stream) reset(ctx context.Context, reason string, offset uint64) error {
+	if st.device != nil {
+		if err := st.skip(ctx, st.cursor(offset)); err != nil {
+			return err
+		}
+	}
 	st.sent = offset
 	st.hub.stats.resets.add(reason)
 	return st.control(Control{Type: "roxy:reset", Cursor: st.place(), Data: Reset{Reason: reason, Cursor: st.cursor(offset).String()}})
@@ -342,6 +353,9 @@ func (st *stream) bye() {
 // farewell returns the frame that says why the hub closes, as the last bytes of the stream.
 func (st *stream) farewell(reason Reason) []byte {
 	retry := jitter(byeRetry)
+	if reason == Replaced {
+		retry = jitter(replacedRetry)
+	}
 	p := st.pack(nil, st.sub.Encoding.AppendControl(nil, Control{
 		Type: "roxy:bye", Retry: retry, Data: Bye{Reason: reason, Retry: retry.Milliseconds()},
 	}))
@@ -409,6 +423,19 @@ func (st *stream) moveTo(offset uint64) {
 	st.mu.Lock()
 	st.position = offset
 	st.mu.Unlock()
+	if st.device != nil {
+		st.wrote(false)
+	}
+}
+
+// wrote notes which critical events have been written to the device by now.
+func (st *stream) wrote(private bool) {
+	offsets := st.device.wrote(st.sent, private)
+	written := make([]engine.Write, len(offsets))
+	for i, offset := range offsets {
+		written[i] = engine.Write{Offset: offset, Time: st.lastWrite, Transport: st.sub.Transport}
+	}
+	st.hub.written.add(st, written)
 }
 
 func (st *stream) cursor(offset uint64) roxy.Cursor {
@@ -419,6 +446,8 @@ func (st *stream) cursor(offset uint64) roxy.Cursor {
 const (
 	helloRetry = 2 * time.Second
 	byeRetry   = 2 * time.Second
+	// replacedRetry keeps two pages that share a device, and do not read goodbyes, from replacing each other all day.
+	replacedRetry = 10 * time.Minute
 )
 
 // jitter returns between half and one and a half of d.

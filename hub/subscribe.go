@@ -22,7 +22,7 @@ type Subscription struct {
 	After      *roxy.Cursor   // resume behind it; nil is from now on, unless Earliest
 	Earliest   bool           // from the oldest retained event on
 	Snapshot   bool           // begin with the present entities, unless what was missed since After can be replayed
-	Device     string         // hears what became of its mutations; "" for none
+	Device     string         // whose mailbox it is, and which hears what became of its mutations; "" for none
 	Heartbeat  time.Duration  // something is sent at least this often
 	Encoding   Encoding
 	Gzip       bool   // what Encoding spells goes out as a gzip member, complete when the hub ends the stream
@@ -54,30 +54,49 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription, sink Sink) error 
 	}
 	st.token = &st.sub.Identity
 	st.tenant = st.shard.open(sub.Identity.Tenant)
-	bounds, err := h.store.Bounds(ctx, sub.Identity.Tenant)
+	from, err := h.begin(ctx, st)
 	if err != nil {
 		st.shard.close(st.tenant)
-		return unreadable("log", err)
-	}
-	st.epoch = bounds.Epoch
-	st.shard.settle(st.tenant, bounds)
-	from := st.start(bounds)
-	if err := h.admit(bounds.Head - from.offset); err != nil {
-		st.shard.close(st.tenant)
 		return err
 	}
-	if err := h.register(st); err != nil {
-		st.shard.close(st.tenant)
-		return err
-	}
-	st.views = h.views.Load() // registered, so that whoever changes them finds the stream
 	st.visit = h.presence.arrive(&st.sub)
 
 	h.logger.LogAttrs(ctx, st.level(), "stream opened", st.names(slog.String("transport", sub.Transport))...)
+	st.noteConnect()
 	if err := st.run(ctx, from); !errors.Is(err, errParked) {
 		st.conclude(ctx, err)
 	}
 	return nil
+}
+
+// begin finds out where the stream begins and registers it. The tenant's dispatch is open.
+func (h *Hub) begin(ctx context.Context, st *stream) (from start, err error) {
+	if st.sub.Device != "" {
+		if st.device, err = h.registerDevice(ctx, &st.sub); err != nil {
+			return start{}, err
+		}
+	}
+	bounds, err := h.store.Bounds(ctx, st.sub.Identity.Tenant)
+	if err != nil {
+		return start{}, unreadable("log", err)
+	}
+	st.epoch = bounds.Epoch
+	st.shard.settle(st.tenant, bounds)
+	st.views = h.views.Load()
+	from = st.start(bounds)
+	if err := h.admit(bounds.Head - from.offset); err != nil {
+		return start{}, err
+	}
+	if st.device != nil && from.reset == "" && !st.sub.Earliest {
+		if from, err = st.mailbox(ctx, from, bounds); err != nil {
+			return start{}, err
+		}
+	}
+	if err := h.register(st); err != nil {
+		return start{}, err
+	}
+	st.views = h.views.Load() // registered, so that whoever changes them finds the stream
+	return from, nil
 }
 
 // conclude is the end of a stream that began: err says how it came.
@@ -88,6 +107,7 @@ func (st *stream) conclude(ctx context.Context, err error) {
 	st.finish()
 	reason := st.outcome(err)
 	st.hub.stats.ended.add(reason)
+	st.noteDisconnect(reason)
 	log := st.hub.logger
 	log.LogAttrs(ctx, st.level(), "stream closed", st.names(slog.String("reason", reason), slog.Duration("after", time.Since(st.since)))...)
 	if errors.Is(err, engine.ErrCorrupt) {
@@ -148,25 +168,34 @@ func (st *stream) outcome(err error) string {
 // start is where a stream begins.
 type start struct {
 	offset   uint64
-	reset    string // why what was asked for cannot be replayed; "" when it can
-	snapshot bool   // the present entities come first
+	reset    string      // why what was asked for cannot be replayed; "" when it can
+	snapshot bool        // the present entities come first
+	asked    roxy.Cursor // where it was to resume; zero when it was not
 }
 
 // start resolves what the subscription asks for. After a reset the stream begins at the head: the client fetches the
 // present state anew, so that what is still retained would only be repeated.
 func (st *stream) start(b engine.Bounds) start {
-	switch after := st.sub.After; {
+	after, snapshot := st.sub.After, false
+	if after == nil && st.device != nil && !st.sub.Earliest {
+		after, snapshot = &st.device.Cursor, st.sub.Snapshot // it kept nothing, and is given what is and what waited for it
+	}
+	switch {
 	case st.sub.Earliest:
 		return start{offset: b.First - 1}
 	case after == nil:
 		return start{offset: b.Head, snapshot: st.sub.Snapshot}
-	case after.Epoch != b.Epoch || after.Offset > b.Head: // a log that lost its end, from an old backup, is another life too
-		return start{offset: b.Head, reset: "epoch", snapshot: st.sub.Snapshot}
-	case after.Offset+1 < b.First:
-		return start{offset: b.Head, reset: "retention", snapshot: st.sub.Snapshot}
-	default:
-		return start{offset: after.Offset}
 	}
+	reset := ""
+	switch {
+	case after.Epoch != b.Epoch || after.Offset > b.Head: // a log that lost its end, from an old backup, is another life too
+		reset = "epoch"
+	case after.Offset+1 < b.First:
+		reset = "retention"
+	default:
+		return start{offset: after.Offset, snapshot: snapshot, asked: *after}
+	}
+	return start{offset: b.Head, reset: reset, snapshot: st.sub.Snapshot, asked: *after}
 }
 
 func (sub *Subscription) matches(t roxy.Topic) bool { return hears(sub.Patterns, t) }

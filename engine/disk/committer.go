@@ -98,6 +98,7 @@ type group struct {
 	now      time.Time
 	batch    *pebble.Batch
 	touched  []*tenant
+	noted    []*tenant          // whose trails have rows of this group
 	keys     map[string]receipt // idempotency keys of this group, by scope
 	answered []*call
 	receipts []engine.Receipt // for answered
@@ -119,6 +120,7 @@ func (g *group) close() {
 	if g.seen != nil {
 		_ = g.seen.Close()
 	}
+	g.dropNoted()
 	_ = g.batch.Close()
 }
 
@@ -128,7 +130,7 @@ func (g *group) append(c *call) error {
 	if err != nil {
 		return err
 	}
-	entries, fresh, err := g.dedupe(c, t.meta.head)
+	entries, fresh, err := g.dedupe(c, t)
 	if err != nil {
 		return err
 	}
@@ -138,16 +140,25 @@ func (g *group) append(c *call) error {
 	}
 	if fresh > 0 {
 		g.touch(t)
-		g.place(c, t, entries)
+		if err := g.place(c, t, entries); err != nil {
+			return err
+		}
 	}
 	g.answer(c, engine.Receipt{Epoch: t.meta.epoch, Entries: entries})
 	return nil
 }
 
-// dedupe returns where each event stands or will stand behind head, and how many are new.
-func (g *group) dedupe(c *call, head uint64) (entries []engine.Entry, fresh int, err error) {
+// dedupe returns where each event stands or will stand behind t's head, and how many are new.
+func (g *group) dedupe(c *call, t *tenant) (entries []engine.Entry, fresh int, err error) {
 	entries = make([]engine.Entry, len(c.events))
+	head, critical := t.meta.head, 0
 	var added []string
+	refuse := func(err error) ([]engine.Entry, int, error) {
+		for _, key := range added {
+			delete(g.keys, key)
+		}
+		return nil, 0, err
+	}
 	for i := range c.events {
 		ev := &c.events[i]
 		if ev.ID != "" {
@@ -157,10 +168,7 @@ func (g *group) dedupe(c *call, head uint64) (entries []engine.Entry, fresh int,
 				err = keyReused(i, len(c.events))
 			}
 			if err != nil {
-				for _, key := range added {
-					delete(g.keys, key)
-				}
-				return nil, 0, err
+				return refuse(err)
 			}
 			if found {
 				entries[i] = engine.Entry{Offset: known.offset, Duplicate: true}
@@ -170,6 +178,12 @@ func (g *group) dedupe(c *call, head uint64) (entries []engine.Entry, fresh int,
 			g.keys[key] = receipt{offset: head + uint64(fresh) + 1, time: g.now, print: c.prints[i]}
 			added = append(added, key)
 		}
+		if ev.Ack != nil {
+			critical++
+			if err := g.mayOpen(t, critical, i, len(c.events)); err != nil {
+				return refuse(err)
+			}
+		}
 		fresh++
 		entries[i].Offset = head + uint64(fresh)
 	}
@@ -177,13 +191,18 @@ func (g *group) dedupe(c *call, head uint64) (entries []engine.Entry, fresh int,
 }
 
 // place writes the new events of c into the batch and moves t's head.
-func (g *group) place(c *call, t *tenant, entries []engine.Entry) {
+func (g *group) place(c *call, t *tenant, entries []engine.Entry) error {
+	critical := false
 	for i := range c.events {
 		if entries[i].Duplicate {
 			continue
 		}
 		ev := &c.events[i]
 		g.put(t, ev, c.records[i])
+		if c.audits != nil && c.audits[i] != nil {
+			g.noteEvent(t, ev.Offset, c.audits[i])
+		}
+		critical = critical || ev.Ack != nil
 		if ev.ID != "" {
 			g.scope = appendScope(g.scope[:0], t.name, ev.By, ev.ID)
 			op := g.batch.SetDeferred(5+len(g.scope), receiptBytes)
@@ -192,6 +211,17 @@ func (g *group) place(c *call, t *tenant, entries []engine.Entry) {
 			_ = op.Finish()
 		}
 	}
+	if !critical {
+		return nil
+	}
+	for i := range c.events { // behind all of them: a dead letter takes the next place in the log
+		if ev := &c.events[i]; ev.Ack != nil && !entries[i].Duplicate {
+			if err := g.openAck(t, ev); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // put writes one event, whose record is not yet stamped, behind t's head. t is touched.
@@ -255,6 +285,7 @@ func (g *group) write() (err error) {
 			return err
 		}
 	}
+	g.writeNoted()
 	if g.batch.Empty() {
 		return nil // duplicates only
 	}
@@ -284,7 +315,11 @@ func (g *group) publish() {
 		t.durable.Store(t.meta.bounds())
 		g.e.noteGrowth(t)
 	}
+	g.showNoted()
 	g.e.states.put(g.states)
+	for _, t := range g.touched {
+		t.acks.forget()
+	}
 	if len(g.runs) > 0 {
 		g.e.tails.publish(g.runs, g.bytes+g.events*eventOverhead)
 	}

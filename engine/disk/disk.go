@@ -28,6 +28,10 @@ const (
 	DefaultMinFree = 64 << 20
 	// DefaultIdempotencyTTL is what docs/protocol.md §3 promises.
 	DefaultIdempotencyTTL = 24 * time.Hour
+	// DefaultDeviceAge is that of a mailbox.
+	DefaultDeviceAge = 24 * time.Hour
+	// DefaultMaxOpenAcks is far beyond what people can confirm.
+	DefaultMaxOpenAcks = 10_000
 )
 
 // Bounds that nobody needs to set.
@@ -47,10 +51,17 @@ type Options struct {
 	FS vfs.FS
 	// Retention bounds each tenant's log. The hub's own tenants (engine.SystemTenant) have bounds of their own.
 	Retention Retention
+	// Audit bounds each tenant's trail and says what it tells of. The hub's own tenants have none.
+	Audit Audit
 	// MinFree is how many bytes of the disk stay free: below it commits are refused. Zero means DefaultMinFree.
 	MinFree uint64
 	// IdempotencyTTL is how long a repeated key finds its first receipt. Zero means DefaultIdempotencyTTL.
 	IdempotencyTTL time.Duration
+	// DeviceAge is how long a device that is not heard of counts among those that critical events are for. Zero means
+	// DefaultDeviceAge.
+	DeviceAge time.Duration
+	// MaxOpenAcks bounds each tenant's critical events that are not settled. Zero means DefaultMaxOpenAcks.
+	MaxOpenAcks int
 	// MaxOpenFiles bounds the descriptors of the store's tables, of which it keeps 64 at least. Zero means Pebble's 1,000.
 	MaxOpenFiles int
 	// Logger gets what an operator should act on. Nil discards.
@@ -82,9 +93,11 @@ type Engine struct {
 	failure   atomic.Pointer[error] // why nothing can be written any more
 	broken    chan struct{}         // closed with failure
 	states    stateCache            // the committer's
+	spell     auditSpeller          // the committer's
 	stopped   chan struct{}         // closed when the committer has ended
 	overgrown chan string           // tenants with too many events, for the janitor
 	trims     *trims                // what the reclaimer may give back on a full disk
+	forgot    time.Time             // when devices were forgotten last; the janitor's
 	dropped   uint32                // idempotency keys of buckets before it are deleted; the committer's
 }
 
@@ -99,6 +112,12 @@ func Open(dir string, opts Options) (*Engine, error) {
 	}
 	if opts.IdempotencyTTL == 0 {
 		opts.IdempotencyTTL = DefaultIdempotencyTTL
+	}
+	if opts.DeviceAge == 0 {
+		opts.DeviceAge = DefaultDeviceAge
+	}
+	if opts.MaxOpenAcks == 0 {
+		opts.MaxOpenAcks = DefaultMaxOpenAcks
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)

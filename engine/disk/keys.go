@@ -18,6 +18,10 @@ import (
 //	e tenant 0 topic                           → engine state record
 //	p tenant                                   → how far the restoration of the tenant is, while one runs
 //	r bucket(4) tenant 0 len(by) by id         → engine result record, of a mutation
+//	a tenant 0 seq(8)                          → audit block; seq is that of its first row
+//	d tenant 0 device                          → engine device record
+//	o tenant 0 offset(8)                       → engine record of a critical event's acknowledgement
+//	q tenant 0 offset(8) device                → engine record of a critical event's receipt
 //
 // A tenant and a topic never hold a zero byte, so no name is the beginning of another one's keys.
 const (
@@ -28,6 +32,10 @@ const (
 	keyEntity  = 'e'
 	keyResult  = 'r'
 	keyRestore = 'p'
+	keyAudit   = 'a'
+	keyDevice  = 'd'
+	keyAck     = 'o'
+	keyHandled = 'q'
 
 	segmentBits = 16 // 65,536 events to a segment of the topic index
 )
@@ -88,6 +96,19 @@ func entityPrefix(tenant string) []byte {
 
 func entityKey(tenant string, topic roxy.Topic) []byte {
 	return append(entityPrefix(tenant), topic.String()...)
+}
+
+func deviceKey(tenant, device string) []byte {
+	return append(append(append([]byte{keyDevice}, tenant...), 0), device...)
+}
+
+// offsetKey is what the keys of one kind that belong to one event begin with.
+func offsetKey(kind byte, tenant string, offset uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(append([]byte{kind}, tenant...), 0), offset)
+}
+
+func handledKey(tenant string, offset uint64, device string) []byte {
+	return append(offsetKey(keyHandled, tenant, offset), device...)
 }
 
 // appendScope appends within what an idempotency key is unique: tenant, publisher and the key itself.

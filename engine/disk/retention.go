@@ -63,6 +63,12 @@ func (e *Engine) tidyAll() (bytes uint64) {
 	if err := e.dropReceipts(); err != nil {
 		e.janitorError("drop idempotency keys", err)
 	}
+	if now := e.opts.now(); now.Sub(e.forgot) >= forgetEvery {
+		e.forgot = now
+		if err := e.forgetDevices(); err != nil {
+			e.janitorError("forget devices", err)
+		}
+	}
 	names, err := e.Tenants()
 	if err != nil {
 		e.janitorError("list tenants", err)
@@ -78,6 +84,11 @@ func (e *Engine) tidy(name string) uint64 {
 	cut, bytes, err := e.cut(name)
 	if err == nil && cut > 0 {
 		err = e.Trim(context.Background(), name, cut)
+	}
+	if err == nil {
+		var forgotten uint64
+		forgotten, err = e.tidyAudit(name)
+		bytes += forgotten
 	}
 	if err != nil {
 		e.janitorError("retention of "+name, err)
@@ -229,6 +240,9 @@ func (g *group) trim(name string, offset uint64) error {
 		if err := g.batch.DeleteRange(from, to, nil); err != nil {
 			return err
 		}
+	}
+	if err := g.trimAcks(t, offset); err != nil {
+		return err
 	}
 	g.e.stats.trims.Add(1)
 	g.e.stats.trimmed.Add(offset + 1 - m.first)

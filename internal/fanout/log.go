@@ -38,9 +38,10 @@ type Log struct {
 	limits  Limits
 	mu      sync.Mutex
 	blocks  []*block
-	start   int64 // position of the oldest kept byte
-	end     int64 // position behind the newest byte
-	frames  int   // frames kept
+	start   int64       // position of the oldest kept byte
+	end     int64       // position behind the newest byte
+	frames  int         // frames kept
+	sum     deflate.Sum // of the text of all Packed frames
 	readers []*Reader
 	groups  []*group // of the parked ones, by shard; nil where there are none
 }
@@ -75,11 +76,15 @@ func (b *block) end() int64 { return b.start + int64(len(b.buf)) }
 func NewLog(limits Limits) *Log { return &Log{limits: limits} }
 
 // Append adds frame, which stands for the given log offset (0: none); stamp is handed back with it (Batch.Stamp). It
-// copies frame. Readers are not woken: see Wake.
-func (l *Log) Append(frame []byte, offset uint64, stamp int64) {
+// copies frame. The readers of l named in except are not given it, and hear of the offset by the next. Readers are not
+// woken: see Wake.
+func (l *Log) Append(frame []byte, offset uint64, stamp int64, except ...*Reader) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.append(frame, false, offset, stamp)
+	for _, r := range except {
+		r.skip(l.end - int64(len(frame)))
+	}
 }
 
 // append adds frame to a block whose frames have another form, or to one whose have not.
@@ -105,12 +110,16 @@ type Packed struct {
 }
 
 // AppendPacked is Append for a frame of two forms, and returns the position behind it. A log has frames of one kind.
-func (l *Log) AppendPacked(frame Packed, offset uint64, stamp int64) (end int64) {
+func (l *Log) AppendPacked(frame Packed, offset uint64, stamp int64, except ...*Reader) (end int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b := l.append(frame.Alone, len(frame.Behind) > 0, offset, stamp)
 	b.behind = append(b.behind, frame.Behind...)
 	b.packs = append(b.packs, pack{len(b.behind), frame.From, frame.Sum})
+	l.sum = frame.Sum
+	for _, r := range except {
+		r.skip(l.end - int64(len(frame.Alone)))
+	}
 	return l.end
 }
 

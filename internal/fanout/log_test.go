@@ -10,7 +10,7 @@ import (
 	"github.com/roxyhub/roxy/internal/deflate"
 )
 
-func TestReaderGetsEveryFrameInOrderWithItsOwnAtTheirPlace(t *testing.T) {
+func TestReaderGetsEveryFrameInOrderWithItsOwnAtTheirPlaceAndNoneThatItIsToSkip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := NewLog(Limits{Bytes: 1 << 20, Frames: 1 << 20})
 		type follower struct {
@@ -27,6 +27,9 @@ func TestReaderGetsEveryFrameInOrderWithItsOwnAtTheirPlace(t *testing.T) {
 					t.Fatal("cut inside the limits")
 				}
 				f.got.Write(b.Bytes)
+				if n := f.r.Pending(); n != int64(f.want.Len()-f.got.Len()) {
+					t.Fatalf("%d bytes pending, %d are missing", n, f.want.Len()-f.got.Len())
+				}
 				if b.Offset < f.at && len(b.Bytes) > 0 {
 					t.Fatalf("offset went from %d to %d", f.at, b.Offset)
 				}
@@ -45,10 +48,15 @@ func TestReaderGetsEveryFrameInOrderWithItsOwnAtTheirPlace(t *testing.T) {
 					f.want.Write(frame)
 				}
 			default:
-				l.Append(frame, offset, int64(offset))
+				var except []*Reader
 				for _, f := range followers {
-					f.want.Write(frame)
+					if rapid.IntRange(0, 3).Draw(t, "excepted") == 0 {
+						except = append(except, f.r)
+					} else {
+						f.want.Write(frame)
+					}
 				}
+				l.Append(frame, offset, int64(offset), except...)
 			}
 			if len(followers) > 0 {
 				drain(rapid.SampledFrom(followers).Draw(t, "reads"), rapid.IntRange(0, 5).Draw(t, "batches"))
@@ -109,6 +117,28 @@ func TestLaneBeyondTheLimitsCutsItsReader(t *testing.T) {
 	}
 	if _, ok := r.Next(); ok {
 		t.Error("not cut")
+	}
+}
+
+// A device that hears nothing of what it says itself costs nothing for it.
+func TestReaderThatSkipsWhatItHasKeptUpWithKeepsNothing(t *testing.T) {
+	l := NewLog(Limits{Bytes: 1 << 20, Frames: 10})
+	r, behind := l.Join(), l.Join()
+	for i := range 1000 {
+		l.Append([]byte("frame"), uint64(i+1), 0, r)
+	}
+	if len(r.lane) > 0 || r.Pending() > 0 {
+		t.Errorf("%d in the lane, %d bytes pending", len(r.lane), r.Pending())
+	}
+	l.Append([]byte("frame"), 1001, 0)
+	if b, ok := r.Next(); !ok || b.Frames != 1 || b.Offset != 1001 {
+		t.Errorf("got %+v, %t", b, ok)
+	}
+	for range 20 { // skips in a row are one
+		l.Append([]byte("frame"), 0, 0, behind)
+	}
+	if len(behind.lane) > 1 {
+		t.Errorf("%d in the lane of the one behind", len(behind.lane))
 	}
 }
 

@@ -19,17 +19,23 @@ type Reader struct {
 	cut       bool
 	lane      []private
 	laneBytes int
-	parked    *Parked // nil while a goroutine waits for Woken
+	skipped   *deflate.Sum // of the text up to pos, of a log of Packed frames, when the frame right before was skipped
+	parked    *Parked      // nil while a goroutine waits for Woken
 }
 
-// private is a frame for one reader alone, at its place between the shared ones.
+// private is what happens to one reader alone, at its place between the shared frames: it gets a frame of its own, or
+// skips some.
 type private struct {
-	at     int64 // position in the log at which it comes
+	at     int64       // position in the log at which it comes
+	to     int64       // and at which the reader goes on: at, or behind the frames that it skips
+	sum    deflate.Sum // of the log's text up to there
 	frame  []byte
-	sum    deflate.Sum
+	own    deflate.Sum // of the frame's text
 	offset uint64
 	stamp  int64
 }
+
+func (p *private) skips() bool { return p.to > p.at }
 
 // Batch is a run of bytes to send.
 type Batch struct {
@@ -37,10 +43,12 @@ type Batch struct {
 	Frames int
 	Offset uint64 // the log offset up to which the reader has been given everything; 0 when the batch has no offset
 	Stamp  int64  // of its newest frame
+	Lane   bool   // it is a frame of the reader's own (Private)
 
-	// Of a log of Packed frames: of the text of the whole log up to the batch's end, or, when Private, of the batch.
-	Sum     deflate.Sum
-	Private bool
+	// Of a log of Packed frames: Sum is of the text of the whole log up to the batch's end. Own is of the batch's own text
+	// when it is not all that the log holds between the end of the last batch and there; else nil.
+	Sum deflate.Sum
+	Own *deflate.Sum
 }
 
 // Next returns what comes next and moves on; an empty Batch when there is nothing. ok is false when the reader was cut:
@@ -53,15 +61,24 @@ func (r *Reader) Next() (batch Batch, ok bool) {
 		return Batch{}, false
 	}
 	limit := l.end
-	if len(r.lane) > 0 {
+	for len(r.lane) > 0 {
 		first := r.lane[0]
-		if first.at == r.pos {
-			r.lane = slices.Delete(r.lane, 0, 1)
-			r.laneBytes -= len(first.frame)
-			r.since = r.pos
-			return Batch{Bytes: first.frame, Frames: 1, Offset: first.offset, Stamp: first.stamp, Sum: first.sum, Private: true}, true
+		if first.at > r.pos {
+			limit = first.at
+			break
 		}
-		limit = first.at
+		r.lane = slices.Delete(r.lane, 0, 1)
+		if first.skips() {
+			r.jump(first.to, first.sum)
+			continue
+		}
+		r.laneBytes -= len(first.frame)
+		r.since = r.pos
+		batch = Batch{Bytes: first.frame, Frames: 1, Offset: first.offset, Stamp: first.stamp, Lane: true, Sum: first.sum}
+		if own := first.own; own != (deflate.Sum{}) {
+			batch.Own = &own
+		}
+		return batch, true
 	}
 	if r.pos == limit {
 		return Batch{}, true
@@ -83,6 +100,10 @@ func (r *Reader) Next() (batch Batch, ok bool) {
 	}
 	if len(b.packs) > 0 {
 		batch.Sum = b.packs[behind-1].sum
+	}
+	if r.skipped != nil {
+		own := batch.Sum.Since(*r.skipped)
+		batch.Own, r.skipped = &own, nil
 	}
 	if r.pos = limit; limit == l.end {
 		l.forget()
@@ -112,21 +133,50 @@ func (r *Reader) Interrupt() {
 }
 
 // Private adds a frame for this reader alone behind all that has been appended to the log so far. The goroutine that
-// appends calls it, so the order is the log's. A lane beyond the log's limits cuts the reader. sum is that of the text of
-// a packed frame.
-func (r *Reader) Private(frame []byte, sum deflate.Sum, offset uint64, stamp int64) {
+// appends calls it, so the order is the log's. A lane beyond the log's limits cuts the reader. own is the sum of the text
+// of a packed frame.
+func (r *Reader) Private(frame []byte, own deflate.Sum, offset uint64, stamp int64) {
 	l := r.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if r.cut {
-		return
+	if r.fits() {
+		r.lane = append(r.lane, private{at: l.end, to: l.end, sum: l.sum, frame: frame, own: own, offset: offset, stamp: stamp})
+		r.laneBytes += len(frame)
 	}
-	if len(r.lane) >= l.limits.Frames || r.laneBytes >= l.limits.Bytes {
+}
+
+// fits reports whether the lane takes one more, and cuts the reader if not.
+func (r *Reader) fits() bool {
+	if l := r.log; len(r.lane) >= l.limits.Frames || r.laneBytes >= l.limits.Bytes {
 		r.drop()
-		return
 	}
-	r.lane = append(r.lane, private{l.end, frame, sum, offset, stamp})
-	r.laneBytes += len(frame)
+	return !r.cut
+}
+
+// skip keeps the newest frame, which begins at from, from the reader. It runs in the same step as the append: a reader
+// that is busy would have taken the frame before a later one.
+func (r *Reader) skip(from int64) {
+	l := r.log
+	last := len(r.lane) - 1
+	switch {
+	case r.pos == from && last < 0:
+		r.jump(l.end, l.sum)
+	case last >= 0 && r.lane[last].skips() && r.lane[last].to == from:
+		r.lane[last].to, r.lane[last].sum = l.end, l.sum
+	case r.fits():
+		r.lane = append(r.lane, private{at: from, to: l.end, sum: l.sum})
+	}
+}
+
+// jump moves on over what the reader is not given: to a position, and the sum of the text up to there.
+func (r *Reader) jump(to int64, sum deflate.Sum) {
+	r.pos, r.since = to, to
+	if packed := sum; packed != (deflate.Sum{}) {
+		r.skipped = &packed
+	}
+	if to == r.log.end {
+		r.log.forget()
+	}
 }
 
 // Cut reports whether the reader fell behind the log's limits.
@@ -143,7 +193,11 @@ func (r *Reader) Pending() int64 {
 	if r.cut {
 		return 0
 	}
-	return r.log.end - r.pos + int64(r.laneBytes)
+	pending := r.log.end - r.pos + int64(r.laneBytes)
+	for i := range r.lane {
+		pending -= r.lane[i].to - r.lane[i].at
+	}
+	return pending
 }
 
 // Leave ends the reader; calling it again is harmless.
@@ -203,4 +257,4 @@ func (r *Reader) signal() {
 	}
 }
 
-func (r *Reader) drop() { r.cut, r.lane, r.laneBytes = true, nil, 0 }
+func (r *Reader) drop() { r.cut, r.lane, r.laneBytes, r.skipped = true, nil, 0, nil }

@@ -23,6 +23,7 @@ func laws() []law {
 		{"a cursor that retention has passed resets", resetsTrimmed},
 		{"filtered events are not given and move the heartbeat", filters},
 		{"an audience is kept", keepsAudiences},
+		{"an exception is kept", keepsExceptions},
 		{"an ephemeral event has no cursor", ephemeral},
 		{"events of 64 KiB", large},
 		{"one byte at a time", byteByByte},
@@ -176,6 +177,63 @@ func audience(t *testing.T, roles, users []string) func(*roxy.Event) {
 		t.Fatal(err)
 	}
 	return func(e *roxy.Event) { e.To = to }
+}
+
+func keepsExceptions(t *testing.T, tr Transport) {
+	s := open(t, tr, nil)
+	head := s.publish(t, nil, "0")[0].Cursor.String()
+	tell := func(not string, ephemeral bool, data string) {
+		s.publish(t, func(e *roxy.Event) { e.Except, e.Ephemeral = not, ephemeral }, data)
+	}
+	tell("tablet-1", false, "1")
+	query := "topic=orders/*&heartbeat=1s&after=" + head
+	mine, other, none := s.subscribe(t, query+"&device=tablet-1", nil), s.subscribe(t, query+"&device=tablet-2", nil), s.subscribe(t, query, nil)
+	for st, want := range map[*stream][]string{mine: nil, other: {"1"}, none: {"1"}} {
+		replayed, _ := st.until(t, "roxy:live")
+		same(t, orders(t, replayed), want)
+	}
+	gets := func(st *stream, want ...string) {
+		t.Helper()
+		var got []Event
+		for range want {
+			_, e := st.until(t, "order:new")
+			got = append(got, e)
+		}
+		same(t, orders(t, got), want)
+	}
+	tell("tablet-1", false, "2")
+	tell("", false, "3")
+	gets(mine, "3")
+	gets(other, "2", "3")
+	gets(none, "2", "3")
+	tell("tablet-1", true, "4") // now: an ephemeral event overtakes those that are on their way through the log
+	tell("tablet-2", true, "5")
+	gets(mine, "5")
+	gets(other, "4")
+	gets(none, "4", "5")
+	byName := func(not, data string) string {
+		addressed := audience(t, nil, []string{"u7"})
+		return s.publish(t, func(e *roxy.Event) { addressed(e); e.Except = not }, data)[0].Cursor.String()
+	}
+	byName("", "6")
+	last := byName("tablet-1", "7")
+	gets(mine, "6")
+	gets(other, "6", "7")
+	gets(none, "6", "7")
+	for { // the position moves past what was not for it
+		e := mine.next(t)
+		if e.Type != "roxy:heartbeat" {
+			t.Fatalf("got %+v", e)
+		}
+		if e.ID == last {
+			break
+		}
+	}
+	tell("tablet-1", false, "8")
+	tell("", false, "9")
+	gets(mine, "9")
+	s.stop(t)
+	mine.bye(t, hub.Drain) // what came is whole, compressed or not
 }
 
 func ephemeral(t *testing.T, tr Transport) {

@@ -23,6 +23,7 @@ type Config struct {
 	Retention      Retention  `yaml:"retention"`
 	Audit          Audit      `yaml:"audit"`
 	Stream         Stream     `yaml:"stream"`
+	Presence       Presence   `yaml:"presence"`
 	Drain          Drain      `yaml:"drain"`
 	Limits         Limits     `yaml:"limits"`
 	Schemas        Path       `yaml:"schemas" doc:"folder of JSON Schemas (*.json) that the data of events and entities is checked against; empty for none"`
@@ -121,6 +122,11 @@ type Queue struct {
 	Events int  `yaml:"events" doc:"the same in events"`
 }
 
+// Presence says who counts as present.
+type Presence struct {
+	Grace time.Duration `yaml:"grace" doc:"how long somebody whose last connection ended still counts as present, so that bad Wi-Fi is no coming and going"`
+}
+
 // Drain says how the hub leaves.
 type Drain struct {
 	Over time.Duration `yaml:"over" doc:"when the hub stops, its streams are told to go one after the other over this, sooner when they are fewer than 200 a second"`
@@ -169,6 +175,7 @@ func Default() *Config {
 		Retention: Retention{Age: 168 * time.Hour, Events: 1_000_000, Bytes: 4 << 30},
 		Audit:     Audit{Age: 720 * time.Hour, Bytes: 1 << 30, Publishes: true},
 		Stream:    Stream{Heartbeat: 15 * time.Second, Queue: Queue{Bytes: 1 << 20, Events: 1000}, Compression: "gzip"},
+		Presence:  Presence{Grace: 20 * time.Second},
 		Drain:     Drain{Over: 30 * time.Second},
 		Limits: Limits{
 			Connections:   Connections{PerIP: 100, PerUser: 20, PerTenant: 10_000, AttemptsPerIP: 50},

@@ -96,32 +96,35 @@ func TestStreamsThatComeBackTogetherGetWhatIsForEach(t *testing.T) {
 			if err != nil {
 				rt.Fatal(err)
 			}
-			var together sync.WaitGroup
+			var together, live sync.WaitGroup
 			for range rapid.IntRange(2, 12).Draw(rt, "streams") {
 				sub := m.subscription(t, rt)
 				after := rapid.Uint64Range(0, bounds.Head).Draw(rt, "after")
 				sub.After = &roxy.Cursor{Epoch: bounds.Epoch, Offset: after}
+				live.Add(1)
 				together.Go(func() {
 					r := newRecorder()
 					r.gzip = sub.Gzip
-					ctx, cancel := context.WithCancel(t.Context())
 					over := make(chan error, 1)
-					go func() { over <- f.Subscribe(ctx, sub, r) }()
-					live := r.awaitLine(t, "C roxy:live")
-					cancel()
+					go func() { over <- f.Subscribe(t.Context(), sub, r) }()
+					replayed := r.awaitLine(t, "C roxy:live")
+					live.Done()
 					if err := <-over; err != nil {
 						t.Error(err)
 					}
+					r.awaitLine(t, "C roxy:bye") // behind which a compressed stream has its sum
 					offsets, data := events(r.lines())
 					wantOffsets, wantData := m.want(&sub, after)
 					if !slices.Equal(offsets, wantOffsets) || !slices.Equal(data, wantData) {
 						t.Errorf("%s %v behind %d of %d: got %d events, want %d", sub.Identity.User, sub.Patterns, after, bounds.Head, len(offsets), len(wantOffsets))
 					}
-					if want := fmt.Sprintf(`"replayed":%d`, len(wantOffsets)); !strings.Contains(live, want) {
-						t.Errorf("%s, want %s", live, want)
+					if want := fmt.Sprintf(`"replayed":%d`, len(wantOffsets)); !strings.Contains(replayed, want) {
+						t.Errorf("%s, want %s", replayed, want)
 					}
 				})
 			}
+			live.Wait()
+			f.endWhere(Drain, func(_ []roxy.Pattern, who roxy.Identity) bool { return who.Tenant == m.tenant })
 			together.Wait()
 		}
 	})

@@ -26,6 +26,7 @@ type missed struct {
 
 // likes draws events that others are like.
 func likes(t *testing.T) *rapid.Generator[[]roxy.Event] {
+	t.Helper()
 	one := rapid.Custom(func(rt *rapid.T) roxy.Event {
 		data := fmt.Sprintf("%q", strings.Repeat("x", rapid.SampledFrom([]int{1, 100, 2000}).Draw(rt, "size")))
 		e := event(t, rapid.SampledFrom([]string{"orders/1", "orders/2", "stock/1"}).Draw(rt, "topic"), data)
@@ -42,6 +43,7 @@ func likes(t *testing.T) *rapid.Generator[[]roxy.Event] {
 }
 
 func (m *missed) publish(t *testing.T, rt *rapid.T) {
+	t.Helper()
 	kinds := likes(t).Draw(rt, "like")
 	var batch []roxy.Event
 	for range rapid.IntRange(1, 3*chunkEvents).Draw(rt, "published") {
@@ -71,6 +73,7 @@ func (m *missed) want(sub *Subscription, after uint64) (offsets []uint64, data [
 
 // subscription draws one of few classes, so that streams share.
 func (m *missed) subscription(t *testing.T, rt *rapid.T) Subscription {
+	t.Helper()
 	who := rapid.SampledFrom([]string{"ada", "bob", "eve"}).Draw(rt, "who")
 	sub := Subscription{
 		Identity: all(t, m.tenant, who, rapid.SampledFrom([]string{"waiter", "cook"}).Draw(rt, "as")), Gzip: rapid.Bool().Draw(rt, "gzip"),

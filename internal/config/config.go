@@ -137,7 +137,7 @@ type Limits struct {
 	Connections     Connections `yaml:"connections"`
 	Publish         Rate        `yaml:"publish" doc:"of one user"`
 	PublishTenant   Rate        `yaml:"publishTenant" doc:"of all users of one tenant"`
-	Replay          Rate        `yaml:"replay" doc:"events that are read for streams that catch up, and given to them, all together"`
+	Replay          Rate        `yaml:"replay" doc:"events that are read for streams that catch up, and given to them, all together; 2 KiB that others are given too count as one"`
 	Event           Size        `yaml:"event" doc:"bytes of one event"`
 	Batch           int         `yaml:"batch" doc:"events of one publish"`
 	TopicsPerStream int         `yaml:"topicsPerStream" doc:"patterns of one stream"`

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -129,42 +130,53 @@ func (c *Critical) sooner(due time.Time) time.Time {
 	return due
 }
 
-// deadLetter is the data of a roxy:unacked event (docs/protocol.md §7): what a waiter may not see of the event is not in it.
-type deadLetter struct {
+// DeadLetter is the data of a roxy:unacked event (docs/protocol.md §7). What not everybody may see of the event is not in it.
+type DeadLetter struct {
 	Event       string             `json:"event"` // its cursor
 	Topic       string             `json:"topic"`
 	Type        string             `json:"type"`
 	By          string             `json:"by,omitempty"`
 	Time        time.Time          `json:"time"`
-	Ack         deadAck            `json:"ack"`
+	Ack         DeadAck            `json:"ack"`
 	Reason      roxy.UnackedReason `json:"reason"`
 	Attempt     int                `json:"attempt"`
 	Targets     int                `json:"targets"`
-	Confirmed   []deadTarget       `json:"confirmed"`
-	Unconfirmed []deadTarget       `json:"unconfirmed"` // the first hundred of either
+	Confirmed   []DeadTarget       `json:"confirmed"`
+	Unconfirmed []DeadTarget       `json:"unconfirmed"` // the first hundred of either
 }
 
-type deadAck struct {
+// DeadAck is what a dead letter's event asked for.
+type DeadAck struct {
 	By       roxy.AckBy `json:"by"`
 	Within   string     `json:"within"`
 	Attempts int        `json:"attempts"`
 }
 
-type deadTarget struct {
+// DeadTarget is who a dead letter's event was for.
+type DeadTarget struct {
 	Device string `json:"device,omitempty"` // none for a user without one
 	User   string `json:"user"`
 }
 
+// ReadDeadLetter returns what an event of roxy.UnackedType tells.
+func ReadDeadLetter(e *roxy.Event) (DeadLetter, error) {
+	var letter DeadLetter
+	if err := json.Unmarshal(e.Data, &letter); err != nil {
+		return DeadLetter{}, fmt.Errorf("dead letter %d: %w", e.Offset, err)
+	}
+	return letter, nil
+}
+
 // DeadLetter returns the event that tells that nobody confirmed c.
 func (c *Critical) DeadLetter() roxy.Event {
-	letter := deadLetter{
+	letter := DeadLetter{
 		Event: c.Cursor().String(), Topic: c.Topic.String(), Type: c.Type, By: c.By, Time: c.Time,
-		Ack:    deadAck{c.Ack.By, c.Ack.Within.String(), c.Ack.Attempts},
-		Reason: c.Reason, Attempt: c.Attempt, Targets: len(c.Targets), Confirmed: []deadTarget{}, Unconfirmed: []deadTarget{},
+		Ack:    DeadAck{c.Ack.By, c.Ack.Within.String(), c.Ack.Attempts},
+		Reason: c.Reason, Attempt: c.Attempt, Targets: len(c.Targets), Confirmed: []DeadTarget{}, Unconfirmed: []DeadTarget{},
 	}
-	name := func(list *[]deadTarget, device, user string) {
+	name := func(list *[]DeadTarget, device, user string) {
 		if len(*list) < maxNamed {
-			*list = append(*list, deadTarget{device, user})
+			*list = append(*list, DeadTarget{device, user})
 		}
 	}
 	owners := make(map[string]bool)

@@ -101,8 +101,9 @@ func (h *Hub) tell(tenant string, n *engine.AckNews) {
 	news := AckNews{ID: n.Cursor().String(), Correlation: n.Correlation}
 	switch r := &n.Receipt; {
 	case r.Device == "":
-		news.Settled, news.Reason, news.Time = n.Settlement, n.Reason, n.Settled
-		h.settled(&n.Critical)
+		news.Settled, news.Time = n.Settlement, n.Settled
+		h.stats.settled.add(string(n.Settlement))
+		h.stats.ackLatency.Observe(n.Settled.Sub(n.Time).Seconds())
 	case r.Late:
 		news.Status, news.Time = string(roxy.AckLate), r.Confirmed
 	case !r.Confirmed.IsZero():
@@ -114,12 +115,19 @@ func (h *Hub) tell(tenant string, n *engine.AckNews) {
 	h.shardOf(tenant).control(tenant, n.By, "", Control{Type: "roxy:ack", Data: news})
 }
 
-// settled counts a settlement.
-func (h *Hub) settled(c *engine.Critical) {
-	why := string(c.Settlement)
-	if c.Settlement == roxy.Unacked {
-		why = string(c.Reason)
+// mourn tells whoever published an event that nobody confirmed it. That comes out of the log, as the rest of the world
+// hears of it, whoever gave it up. t is nil for a tenant without streams.
+func (s *shard) mourn(t *tenant, letter *roxy.Event) {
+	dead, err := engine.ReadDeadLetter(letter)
+	if err != nil {
+		s.hub.logger.Error("a dead letter cannot be read", "error", err)
+		return
 	}
-	h.stats.settled.add(why)
-	h.stats.ackLatency.Observe(c.Settled.Sub(c.Time).Seconds())
+	s.hub.stats.settled.add(string(dead.Reason))
+	s.hub.stats.ackLatency.Observe(letter.Time.Sub(dead.Time).Seconds())
+	if t != nil {
+		s.give(t, dead.By, "", Control{Type: "roxy:ack", Data: AckNews{
+			ID: dead.Event, Correlation: letter.Correlation, Settled: roxy.Unacked, Reason: dead.Reason, Time: letter.Time,
+		}})
+	}
 }

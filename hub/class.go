@@ -56,19 +56,17 @@ func (c *class) append(f *encoded, e *roxy.Event, except []*fanout.Reader) {
 	c.gzip.end = c.log.AppendPacked(frame, e.Offset, stamp, except...)
 }
 
-// give adds an event to the lane of one of the class's streams, and returns the frame's number in it, which is counted for
-// streams of devices alone.
-func (c *class) give(st *stream, f *encoded, e *roxy.Event) (lane uint64) {
+// give adds an event to the lane of one of the class's streams.
+func (c *class) give(st *stream, f *encoded, e *roxy.Event) {
 	text, sum := f.text, deflate.Sum{}
 	if c.gzip != nil {
 		text, sum = f.pack(), sum.With(f.text)
 	}
 	if st.device != nil {
-		lane = st.device.queued() // before it can be written
+		st.device.queued() // before it can be written
 	}
 	st.reader.Private(slices.Clone(text), sum, e.Offset, e.Time.UnixNano())
 	st.reader.Wake()
-	return lane
 }
 
 // classKey spells what decides the bytes. Its parts cannot hold the separators.

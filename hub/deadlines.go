@@ -19,7 +19,14 @@ type deadlines struct {
 
 	mu      sync.Mutex
 	waiting deadlineHeap
-	sooner  chan struct{} // readable when something was added
+	known   map[eventKey]int // what waits for which attempt, so that it waits once
+	sooner  chan struct{}    // readable when something was added
+}
+
+// eventKey names an event.
+type eventKey struct {
+	tenant string
+	offset uint64
 }
 
 // deadline is when a critical event of a tenant is to be looked at.
@@ -35,12 +42,19 @@ const (
 	clockEvery = time.Minute
 )
 
-func newDeadlines(h *Hub) *deadlines { return &deadlines{hub: h, sooner: make(chan struct{}, 1)} }
+func newDeadlines(h *Hub) *deadlines {
+	return &deadlines{hub: h, known: make(map[eventKey]int), sooner: make(chan struct{}, 1)}
+}
 
 // add has an event looked at when it is due.
 func (d *deadlines) add(tenant string, o engine.OpenAck) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	key := eventKey{tenant, o.Offset}
+	if d.known[key] == o.Attempt {
+		return
+	}
+	d.known[key] = o.Attempt
 	heap.Push(&d.waiting, deadline{tenant, o})
 	select {
 	case d.sooner <- struct{}{}:
@@ -66,6 +80,9 @@ func (d *deadlines) due(now time.Time) (due map[string][]engine.OpenAck, wait ti
 			return due, min(first.Due.Sub(now), clockEvery)
 		}
 		heap.Pop(&d.waiting)
+		if key := (eventKey{first.tenant, first.Offset}); d.known[key] == first.Attempt {
+			delete(d.known, key)
+		}
 		due[first.tenant] = append(due[first.tenant], first.OpenAck)
 	}
 	return due, clockEvery
@@ -121,8 +138,7 @@ func (d *deadlines) advance(ctx context.Context, tenant string, due []engine.Ope
 		}
 		c := &advanced[i]
 		if c.Settlement != "" {
-			d.hub.tell(tenant, &engine.AckNews{Critical: *c})
-			continue
+			continue // its dead letter tells
 		}
 		d.add(tenant, engine.OpenAck{Offset: c.Offset, Attempt: c.Attempt, Due: c.Due})
 		if err := d.deliver(limited, tenant, c); err != nil && ctx.Err() == nil {
@@ -181,7 +197,8 @@ func (s *shard) deliverAgain(tenantName string, e *roxy.Event, c *engine.Critica
 				text = &encoded{text: class.encoding.AppendEvent(nil, roxy.Cursor{}, e.Type, appendAttempt(nil, e, c.Cursor(), c.Attempt, hidden))}
 				texts[class] = text
 			}
-			st.device.expect(c.Offset, class.give(st, text, &roxy.Event{Time: time.Now()}))
+			st.device.expect(c.Offset, true)
+			class.give(st, text, &roxy.Event{Time: time.Now()})
 			s.hub.stats.redeliveries.Add(1)
 		}
 	}

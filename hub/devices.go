@@ -21,14 +21,14 @@ type attention struct {
 	cursor roxy.Cursor // where the device's mailbox begins
 
 	mu     sync.Mutex
-	due    []passage
-	given  uint64 // frames of the stream's lane, ever
+	due    []awaited
+	given  uint64 // frames of the stream's lane since it joined its class
 	passed uint64 // and those of them that were written
 }
 
-// passage is a critical event on its way: written once the stream's position reaches its offset or, delivered again, its
+// awaited is a critical event on its way: written once the stream's position reaches its offset or, delivered again, its
 // lane has come to its frame.
-type passage struct {
+type awaited struct {
 	offset uint64
 	lane   uint64 // 0 for one at its place in the log
 }
@@ -115,32 +115,42 @@ func (h *Hub) eventAt(ctx context.Context, tenant string, offset uint64) (roxy.E
 	return roxy.Event{}, false, nil
 }
 
-// expect notes that a critical event is on its way to the device. A lane of 0 is its place in the log.
-func (a *attention) expect(offset, lane uint64) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.due = append(a.due, passage{offset, lane})
+// expect notes that e is about to be written to the stream, at its place in the log.
+func (st *stream) expect(e *roxy.Event) {
+	if e.Ack != nil && st.device != nil {
+		st.device.expect(e.Offset, false)
+	}
 }
 
-// queued counts a frame of the stream's lane, and returns its number.
-func (a *attention) queued() uint64 {
+// expect notes that a critical event is on its way to the device: at its place in the log, or by the next frame of its lane.
+func (a *attention) expect(offset uint64, lane bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p := awaited{offset: offset}
+	if lane {
+		p.lane = a.given + 1
+	}
+	a.due = append(a.due, p)
+}
+
+// queued counts a frame of the stream's lane.
+func (a *attention) queued() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.given++
-	return a.given
 }
 
 // wrote takes what has been written by now: everything up to a position of the log, and one more frame of the lane.
 func (a *attention) wrote(position uint64, private bool) (offsets []uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if private {
+	if private && a.passed < a.given {
 		a.passed++
 	}
 	if len(a.due) == 0 {
 		return nil
 	}
-	a.due = slices.DeleteFunc(a.due, func(p passage) bool {
+	a.due = slices.DeleteFunc(a.due, func(p awaited) bool {
 		there := p.lane == 0 && p.offset <= position || p.lane != 0 && p.lane <= a.passed
 		if there {
 			offsets = append(offsets, p.offset)
@@ -155,7 +165,7 @@ func (a *attention) lost() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.given, a.passed = 0, 0
-	a.due = slices.DeleteFunc(a.due, func(p passage) bool { return p.lane != 0 })
+	a.due = slices.DeleteFunc(a.due, func(p awaited) bool { return p.lane != 0 })
 }
 
 // writes gathers what was written to devices. It is for the receipts alone, so it may be lost by a crash; what a device
@@ -210,16 +220,22 @@ func (w *writes) flush() {
 	pending := w.pending
 	w.pending = make(map[deviceKey]*engine.Acknowledgement)
 	w.mu.Unlock()
+	w.hub.note(w.hub.running, pending)
+}
+
+// note takes what is known of many devices, and waits until it is durable.
+func (h *Hub) note(ctx context.Context, known map[deviceKey]*engine.Acknowledgement) {
 	var all sync.WaitGroup
 	turns := make(chan struct{}, writers)
-	for key, a := range pending {
+	for key, a := range known {
 		turns <- struct{}{}
 		all.Go(func() {
 			defer func() { <-turns }()
-			ctx, cancel := context.WithTimeout(w.hub.running, w.hub.opts.CommitTimeout)
+			ctx, cancel := context.WithTimeout(ctx, h.opts.CommitTimeout)
 			defer cancel()
-			if _, err := w.hub.store.Acknowledge(ctx, key.tenant, *a); err != nil && ctx.Err() == nil {
-				w.hub.logger.Warn("what was written to a device is not in its receipts", "tenant", key.tenant, "device", key.device, "error", err)
+			_, err := h.store.Acknowledge(ctx, key.tenant, *a)
+			if err != nil && ctx.Err() == nil && !errors.Is(err, roxy.ErrNotFound) { // forgotten meanwhile
+				h.logger.Warn("what is known of a device could not be noted", "tenant", key.tenant, "device", key.device, "error", err)
 			}
 		})
 	}
@@ -292,11 +308,7 @@ func (h *Hub) touch(ctx context.Context) {
 		live[key] = &engine.Acknowledgement{Device: key.device, User: st.sub.Identity.User}
 	}
 	h.mu.Unlock()
-	for key, a := range live {
-		if _, err := h.store.Acknowledge(ctx, key.tenant, *a); err != nil && ctx.Err() == nil {
-			h.logger.Warn("a connected device could not be noted", "tenant", key.tenant, "device", key.device, "error", err)
-		}
-	}
+	h.note(ctx, live)
 }
 
 // mailbox holds what waits for the device against what a mailbox holds.
@@ -313,20 +325,20 @@ func (st *stream) mailbox(ctx context.Context, from start, b engine.Bounds) (sta
 // waiting returns how many events between where the stream is and an offset are for it, and when the oldest of them was
 // committed. It stops counting beyond limit.
 func (st *stream) waiting(ctx context.Context, until, limit uint64) (n uint64, oldest time.Time, err error) {
-	read := 0
-	query := engine.Query{After: st.sent, Until: until, Topics: st.sub.exactTopics()}
 	if until <= st.sent {
 		return 0, time.Time{}, nil
 	}
-	for e, err := range st.hub.chunks.events(ctx, st.sub.Identity.Tenant, query, &read) {
+	read := 0
+	for s, err := range st.stretches(ctx, until, &read) {
 		if err != nil {
 			return 0, time.Time{}, err
 		}
-		if !st.sub.takes(e) {
-			continue
-		}
-		if n++; n == 1 {
-			oldest = e.Time
+		for i := range s.events {
+			if e := &s.events[i]; st.sub.takes(e) {
+				if n++; n == 1 {
+					oldest = e.Time
+				}
+			}
 		}
 		if n > limit {
 			break

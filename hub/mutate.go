@@ -188,10 +188,13 @@ func cursorText(c roxy.Cursor) string {
 func (s *shard) control(tenantName, user, device string, control Control) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.tenants[tenantName]
-	if t == nil {
-		return
+	if t := s.tenants[tenantName]; t != nil {
+		s.give(t, user, device, control)
 	}
+}
+
+// give is control with the lock held.
+func (s *shard) give(t *tenant, user, device string, control Control) {
 	now := time.Now()
 	for _, st := range t.users[user] {
 		if c := st.class; c != nil && (device == "" || st.sub.Device == device) {

@@ -111,15 +111,22 @@ func (s *shard) dispatch(c *engine.Committed) {
 			s.hub.takeRevocation(&c.Events[i])
 		}
 	}
+	t := s.tenants[c.Tenant]
+	if t != nil {
+		s.deliverRun(t, c)
+	}
 	for i := range c.Events {
-		if e := &c.Events[i]; e.Ack != nil {
+		switch e := &c.Events[i]; {
+		case e.Ack != nil:
 			s.hub.deadlines.add(c.Tenant, engine.OpenAck{Offset: e.Offset, Attempt: 1, Due: engine.FirstDue(e, time.Now())})
+		case e.Type == roxy.UnackedType:
+			s.mourn(t, e)
 		}
 	}
-	t := s.tenants[c.Tenant]
-	if t == nil {
-		return
-	}
+}
+
+// deliverRun delivers what was committed together.
+func (s *shard) deliverRun(t *tenant, c *engine.Committed) {
 	if t.epoch != c.Epoch { // an import was given up, and the log begins anew
 		t.epoch, t.known = c.Epoch, false
 	}
@@ -183,8 +190,8 @@ func (s *shard) deliver(t *tenant, e *roxy.Event, cursor roxy.Cursor) {
 func (t *tenant) expect(e *roxy.Event) {
 	for _, streams := range t.devices {
 		for _, st := range streams {
-			if st.device != nil && st.class.matched == t.events && st.sub.takes(e) {
-				st.device.expect(e.Offset, 0)
+			if st.class.matched == t.events && st.sub.takes(e) {
+				st.expect(e)
 			}
 		}
 	}
@@ -404,7 +411,11 @@ func (s *shard) leave(t *tenant, st *stream) {
 		return
 	}
 	st.class = nil
+	st.unwatch()
 	st.follow(nil)
+	if st.device != nil {
+		st.device.lost()
+	}
 	user := st.sub.Identity.User
 	if streams := slices.DeleteFunc(t.users[user], func(o *stream) bool { return o == st }); len(streams) == 0 {
 		delete(t.users, user)

@@ -22,6 +22,7 @@ type call struct {
 	events  []roxy.Event       // copies whose Data lies in records
 	records [][]byte           // the events' records, not yet stamped
 	prints  [][16]byte         // the fingerprints of events that have an ID
+	audits  [][]byte           // what the audit tells of each event; nil for nothing
 	bytes   int                // of all records
 	do      func(*group) error // what to write when it is not a Commit; runs on the committer
 	grows   bool               // do takes space, and is refused on a full disk
@@ -48,7 +49,9 @@ func (e *Engine) Commit(ctx context.Context, tenant string, events []roxy.Event)
 	if err := checkTenant(tenant); err != nil {
 		return engine.Receipt{}, fmt.Errorf("commit %d events: %w", len(events), err)
 	}
-	receipt, err := e.submit(ctx, newCall(tenant, events))
+	c := newCall(tenant, events)
+	e.spellRows(c)
+	receipt, err := e.submit(ctx, c)
 	if err != nil {
 		e.stats.refused(err)
 		if problem, ok := errors.AsType[*roxy.Problem](err); ok {

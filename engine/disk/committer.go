@@ -98,6 +98,7 @@ type group struct {
 	now      time.Time
 	batch    *pebble.Batch
 	touched  []*tenant
+	noted    []*tenant          // whose trails have rows of this group
 	keys     map[string]receipt // idempotency keys of this group, by scope
 	answered []*call
 	receipts []engine.Receipt // for answered
@@ -119,6 +120,7 @@ func (g *group) close() {
 	if g.seen != nil {
 		_ = g.seen.Close()
 	}
+	g.dropNoted()
 	_ = g.batch.Close()
 }
 
@@ -197,6 +199,9 @@ func (g *group) place(c *call, t *tenant, entries []engine.Entry) error {
 		}
 		ev := &c.events[i]
 		g.put(t, ev, c.records[i])
+		if c.audits != nil && c.audits[i] != nil {
+			g.noteEvent(t, ev.Offset, c.audits[i])
+		}
 		critical = critical || ev.Ack != nil
 		if ev.ID != "" {
 			g.scope = appendScope(g.scope[:0], t.name, ev.By, ev.ID)
@@ -280,6 +285,7 @@ func (g *group) write() (err error) {
 			return err
 		}
 	}
+	g.writeNoted()
 	if g.batch.Empty() {
 		return nil // duplicates only
 	}
@@ -309,6 +315,7 @@ func (g *group) publish() {
 		t.durable.Store(t.meta.bounds())
 		g.e.noteGrowth(t)
 	}
+	g.showNoted()
 	g.e.states.put(g.states)
 	for _, t := range g.touched {
 		t.acks.forget()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -110,6 +111,7 @@ func checkPromises(t *testing.T, e *Engine, offsets, tailed map[string]uint64, s
 	if b, err := e.Bounds(t.Context(), "bar"); err != nil || b.Head != next-1 {
 		t.Fatalf("bounds %+v of a log that ends at %d: %v", b, next-1, err)
 	}
+	wantRows(t, e, next-1)
 	for key, offset := range offsets {
 		if at[key] != offset {
 			t.Fatalf("%s was acknowledged at %d and stands at %d", key, offset, at[key])
@@ -127,6 +129,25 @@ func checkPromises(t *testing.T, e *Engine, offsets, tailed map[string]uint64, s
 	}
 }
 
+// wantRows reads all of the trail, which has to be whole and to have one row for each event, in order.
+func wantRows(t *testing.T, e *Engine, head uint64) {
+	t.Helper()
+	wantTrail(t, e, "bar", int(head))
+	offset := uint64(0)
+	for entry, err := range e.Audited(t.Context(), "bar", engine.AuditQuery{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		row, err := entry.Row()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if offset++; !strings.HasSuffix(row.Event, fmt.Sprint(".", offset)) {
+			t.Fatalf("row %d is about %s, want event %d", row.Seq, row.Event, offset)
+		}
+	}
+}
+
 // Each round crashes the one before it at a random moment under load: what had not been synced is lost, or some of it
 // is, and the next round begins with what is left.
 func TestACrashTakesNothingBackThatWasPromised(t *testing.T) {
@@ -136,7 +157,7 @@ func TestACrashTakesNothingBackThatWasPromised(t *testing.T) {
 	p := &promised{offsets: map[string]uint64{}, tailed: map[string]uint64{}, started: map[string]int{}}
 	var offsets, tailed map[string]uint64
 	for round := range rounds {
-		e, err := Open("db", Options{FS: fs})
+		e, err := Open("db", Options{FS: fs, Audit: Audit{Publishes: true}})
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}

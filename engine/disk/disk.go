@@ -51,6 +51,8 @@ type Options struct {
 	FS vfs.FS
 	// Retention bounds each tenant's log. The hub's own tenants (engine.SystemTenant) have bounds of their own.
 	Retention Retention
+	// Audit bounds each tenant's trail and says what it tells of. The hub's own tenants have none.
+	Audit Audit
 	// MinFree is how many bytes of the disk stay free: below it commits are refused. Zero means DefaultMinFree.
 	MinFree uint64
 	// IdempotencyTTL is how long a repeated key finds its first receipt. Zero means DefaultIdempotencyTTL.
@@ -91,6 +93,7 @@ type Engine struct {
 	failure   atomic.Pointer[error] // why nothing can be written any more
 	broken    chan struct{}         // closed with failure
 	states    stateCache            // the committer's
+	spell     auditSpeller          // the committer's
 	stopped   chan struct{}         // closed when the committer has ended
 	overgrown chan string           // tenants with too many events, for the janitor
 	trims     *trims                // what the reclaimer may give back on a full disk

@@ -59,4 +59,8 @@ func TestContract(t *testing.T) {
 		t.Helper()
 		return open(t, Options{})
 	})
+	enginetest.Audit(t, func(t *testing.T) enginetest.Audited {
+		t.Helper()
+		return open(t, Options{Audit: Audit{Publishes: true}})
+	})
 }

@@ -18,6 +18,7 @@ import (
 //	e tenant 0 topic                           → engine state record
 //	p tenant                                   → how far the restoration of the tenant is, while one runs
 //	r bucket(4) tenant 0 len(by) by id         → engine result record, of a mutation
+//	a tenant 0 seq(8)                          → audit block; seq is that of its first row
 //	d tenant 0 device                          → engine device record
 //	o tenant 0 offset(8)                       → engine record of a critical event's acknowledgement
 //	q tenant 0 offset(8) device                → engine record of a critical event's receipt
@@ -31,6 +32,7 @@ const (
 	keyEntity  = 'e'
 	keyResult  = 'r'
 	keyRestore = 'p'
+	keyAudit   = 'a'
 	keyDevice  = 'd'
 	keyAck     = 'o'
 	keyHandled = 'q'

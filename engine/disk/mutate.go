@@ -168,6 +168,13 @@ func (m *mutating) write(g *group, t *tenant, s *staged) error {
 		return err
 	}
 	g.states[string(key)] = s.state
+	if g.e.opts.Audit.Publishes {
+		mu := &m.mutations[s.index]
+		g.note(t, &roxy.AuditRow{
+			Event: roxy.Cursor{Epoch: t.meta.epoch, Offset: s.event.Offset}.String(), Kind: roxy.AuditMutation, User: mu.By, Device: mu.Device,
+			Topic: mu.Topic.String(), Type: s.event.Type, Correlation: mu.Correlation, Reason: string(mu.Op), Mutation: mu.ID, Version: s.state.Version,
+		})
+	}
 	return m.keep(g, s.index, roxy.MutationResult{
 		Outcome: roxy.Committed, Topic: s.state.Topic, Version: s.state.Version, Created: s.created,
 		Cursor: roxy.Cursor{Epoch: t.meta.epoch, Offset: s.state.Offset},

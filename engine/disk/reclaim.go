@@ -128,11 +128,15 @@ func (e *Engine) giveBack(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	b := t.durable.Load()
-	if b == nil || b.First == 1 {
-		return nil
+	if b := t.durable.Load(); b != nil && b.First > 1 {
+		if err := e.db.Compact(ctx, logKey(name, 0), logKey(name, b.First), false); err != nil {
+			return storeError(err)
+		}
 	}
-	return storeError(e.db.Compact(ctx, logKey(name, 0), logKey(name, b.First), false))
+	if a := t.trail.durable.Load(); a != nil && a.First > 1 {
+		return storeError(e.db.Compact(ctx, auditKey(name, 0), auditKey(name, a.First), false))
+	}
+	return nil
 }
 
 // dropIdleLogs deletes the logs that Pebble keeps to write over, five of a memtable each, so that a compaction has

@@ -45,7 +45,8 @@ func (e *Engine) Cancel(ctx context.Context, tenant, by, id string) (roxy.Mutati
 	var out roxy.MutationResult
 	c := &call{tenant: tenant, done: make(chan result, 1), bytes: mutationOverhead, grows: true}
 	c.do = func(g *group) error {
-		if _, err := g.open(tenant); err != nil {
+		t, err := g.open(tenant)
+		if err != nil {
 			return err
 		}
 		known, err := g.result(tenant, by, id)
@@ -54,7 +55,9 @@ func (e *Engine) Cancel(ctx context.Context, tenant, by, id string) (roxy.Mutati
 		}
 		if known == nil {
 			known = &engine.Result{Kept: g.now, MutationResult: roxy.MutationResult{ID: id, Outcome: roxy.Cancelled, Problem: engine.CancelledProblem()}}
-			err = g.keepResult(tenant, by, known)
+			if err = g.keepResult(tenant, by, known); err == nil && g.e.opts.Audit.Publishes {
+				g.note(t, &roxy.AuditRow{Kind: roxy.AuditCancellation, User: by, Mutation: id})
+			}
 		}
 		out = known.MutationResult
 		return err

@@ -85,6 +85,11 @@ func (e *Engine) tidy(name string) uint64 {
 	if err == nil && cut > 0 {
 		err = e.Trim(context.Background(), name, cut)
 	}
+	if err == nil {
+		var forgotten uint64
+		forgotten, err = e.tidyAudit(name)
+		bytes += forgotten
+	}
 	if err != nil {
 		e.janitorError("retention of "+name, err)
 		return 0

@@ -12,21 +12,24 @@ import (
 
 // Stats is what an Engine did since it was opened, and how it stands.
 type Stats struct {
-	Commits    uint64 // calls answered without an error
-	Groups     uint64 // syncs that answered them
-	Events     uint64 // appended; duplicates are not
-	Bytes      uint64 // of their records
-	Trims      uint64 // range deletes by retention or Trim
-	Trimmed    uint64 // events they deleted
-	Records    uint64 // read back
-	Refusals   Refusals
-	GroupCalls measure.Snapshot // calls for each sync
-	Sync       measure.Snapshot // seconds that writing and syncing a group took
-	Queue      int              // calls that wait for the committer
-	TailLag    uint64           // bytes that the slowest tail is behind
-	Tenants    int              // met since the start
-	FreeBytes  uint64           // on the disk; 0 when the file system does not say
-	Failed     bool             // the store cannot be written any more
+	Commits        uint64 // calls answered without an error
+	Groups         uint64 // syncs that answered them
+	Events         uint64 // appended; duplicates are not
+	Bytes          uint64 // of their records
+	Trims          uint64 // range deletes by retention or Trim
+	Trimmed        uint64 // events they deleted
+	Records        uint64 // read back
+	Audited        uint64 // audit rows that were written
+	AuditBytes     uint64 // of them, as they are stored
+	AuditForgotten uint64 // rows that retention deleted
+	Refusals       Refusals
+	GroupCalls     measure.Snapshot // calls for each sync
+	Sync           measure.Snapshot // seconds that writing and syncing a group took
+	Queue          int              // calls that wait for the committer
+	TailLag        uint64           // bytes that the slowest tail is behind
+	Tenants        int              // met since the start
+	FreeBytes      uint64           // on the disk; 0 when the file system does not say
+	Failed         bool             // the store cannot be written any more
 }
 
 // Refusals counts the calls that were not committed, by reason.
@@ -41,6 +44,7 @@ type Refusals struct {
 type counters struct {
 	commits, groups, events, bytes                atomic.Uint64
 	trims, trimmed, records                       atomic.Uint64
+	audited, auditBytes, auditForgotten           atomic.Uint64
 	full, overloaded, keyReused, canceled, others atomic.Uint64
 	groupCalls, sync                              *measure.Histogram
 }
@@ -84,6 +88,7 @@ func (e *Engine) Stats() Stats {
 	return Stats{
 		Commits: c.commits.Load(), Groups: c.groups.Load(), Events: c.events.Load(), Bytes: c.bytes.Load(),
 		Trims: c.trims.Load(), Trimmed: c.trimmed.Load(), Records: c.records.Load(),
+		Audited: c.audited.Load(), AuditBytes: c.auditBytes.Load(), AuditForgotten: c.auditForgotten.Load(),
 		Refusals: Refusals{
 			Full: c.full.Load(), Overloaded: c.overloaded.Load(), KeyReused: c.keyReused.Load(),
 			Canceled: c.canceled.Load(), Other: c.others.Load(),

@@ -29,7 +29,8 @@ type tenant struct {
 	touched bool       // meta is to be written with this group
 	run     int        // where this group's events of the tenant are among its runs; -1 for nowhere
 	restore *restoring // nil while none runs
-	acks    *acks      // nil until somebody asks
+	trail   trail
+	acks    *acks // nil until somebody asks
 }
 
 // meta is what a log remembers beside its records. It is rewritten with every commit, so that the head survives
@@ -113,6 +114,9 @@ func (ts *tenants) get(db *pebble.DB, name string) (*tenant, error) {
 		t.busy.Store(t.restore != nil)
 	} else {
 		t.meta = meta{first: 1}
+	}
+	if err := loadAudit(db, name, &t.trail); err != nil {
+		return nil, fmt.Errorf("load the audit of tenant %s: %w", name, err)
 	}
 	ts.byName[name] = t
 	return t, nil

@@ -147,9 +147,12 @@ func (w *Webhook) readBody(ctx context.Context, tenant string, at roxy.Cursor) (
 		if err != nil {
 			return nil, err
 		}
+		if !isLetter(&e) { // the log began anew
+			break
+		}
 		return json.Marshal(payload{e.Type, tenant, at.String(), e.Correlation, e.Time, e.Data})
 	}
-	return nil, fmt.Errorf("%w: nothing stands at %s", engine.ErrTrimmed, at) // the log began anew, and is shorter
+	return nil, fmt.Errorf("%w: no dead letter stands at %s any more", engine.ErrTrimmed, at)
 }
 
 // attempt posts a letter once. It returns how long the receiver wants to be left alone, when it did not take it.

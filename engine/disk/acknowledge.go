@@ -47,10 +47,10 @@ func (a *acknowledging) run(g *group, t *tenant, all *acks) (err error) {
 		}
 	}
 	for i := range a.said.Written {
-		a.write(&a.said.Written[i])
+		a.write(g, t, &a.said.Written[i])
 	}
 	for _, offset := range delivered {
-		a.deliver(g, offset)
+		a.deliver(g, t, offset)
 	}
 	if moves {
 		a.device.Cursor = *a.said.Delivered
@@ -58,8 +58,9 @@ func (a *acknowledging) run(g *group, t *tenant, all *acks) (err error) {
 			a.device.Skipped = 0
 		}
 	}
-	if s := a.said.Skipped; s != nil && s.Epoch == t.meta.epoch {
-		a.device.Skipped = max(a.device.Skipped, s.Offset)
+	if s := a.said.Skipped; s != nil && s.Epoch == t.meta.epoch && s.Offset > a.device.Skipped {
+		a.device.Skipped = s.Offset
+		g.note(t, &roxy.AuditRow{Kind: roxy.AuditDevice, User: a.device.User, Device: a.device.Name, Reason: "skipped", Event: s.String()})
 	}
 	a.out.Cursor = a.device.Cursor
 	for _, offset := range a.said.Confirmed {
@@ -102,24 +103,28 @@ func (a *acknowledging) target(offset uint64) (*engine.Critical, *roxy.DeviceRec
 	return c, c.Target(a.device.Name)
 }
 
-func (a *acknowledging) write(w *engine.Write) {
-	_, r := a.target(w.Offset)
+func (a *acknowledging) write(g *group, t *tenant, w *engine.Write) {
+	c, r := a.target(w.Offset)
 	if r == nil {
 		return
 	}
 	r.Written, r.Transport = w.Time.UTC(), w.Transport
 	r.Attempts++
 	a.changed[w.Offset] = struct{}{}
+	g.noteAck(t, c, &roxy.AuditRow{
+		Kind: roxy.AuditDelivery, User: r.User, Device: r.Device, Reason: "written", Attempt: r.Attempts, Transport: r.Transport,
+	})
 }
 
 // deliver notes that the device has an event which it was given: one that it does not subscribe to any more it was not.
-func (a *acknowledging) deliver(g *group, offset uint64) {
+func (a *acknowledging) deliver(g *group, t *tenant, offset uint64) {
 	c, r := a.target(offset)
 	if r == nil || !r.Delivered.IsZero() || r.Attempts == 0 && !a.device.subscribes(c) {
 		return
 	}
 	r.Delivered = g.now.UTC()
 	a.changed[offset] = struct{}{}
+	g.noteAck(t, c, &roxy.AuditRow{Kind: roxy.AuditDelivery, User: r.User, Device: r.Device, Reason: "delivered"})
 	a.news(c, r)
 }
 
@@ -136,6 +141,7 @@ func (a *acknowledging) confirm(g *group, t *tenant, offset uint64) error {
 	}
 	a.changed[offset] = struct{}{}
 	a.device.confirmed(offset)
+	g.noteAck(t, c, &roxy.AuditRow{Kind: roxy.AuditAck, User: r.User, Device: r.Device, Reason: string(status)})
 	a.news(c, r)
 	if status == roxy.AckLate || c.Settlement == "" {
 		return nil

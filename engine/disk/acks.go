@@ -186,6 +186,9 @@ func (g *group) openAck(t *tenant, ev *roxy.Event) error {
 		}
 	}
 	c := engine.NewCritical(ev, t.meta.epoch, targets)
+	if !g.e.opts.Audit.Publishes { // whose rows are there already
+		g.noteAck(t, c, &roxy.AuditRow{Kind: roxy.AuditPublish, User: c.By})
+	}
 	a.kept = append(a.kept, c.Offset)
 	if c.Settlement != "" {
 		a.know(c)
@@ -222,12 +225,23 @@ func (g *group) settle(t *tenant, c *engine.Critical) error {
 
 // settled writes a settlement, and the dead letter of an event that nobody confirmed.
 func (g *group) settled(t *tenant, c *engine.Critical) error {
+	reason := string(c.Settlement)
+	if c.Settlement == roxy.Unacked {
+		reason = string(c.Reason)
+	}
+	g.noteAck(t, c, &roxy.AuditRow{Kind: roxy.AuditSettled, User: c.By, Reason: reason, Attempt: c.Attempt})
 	if c.Settlement == roxy.Unacked {
 		letter := c.DeadLetter()
 		g.touch(t)
 		g.put(t, &letter, engine.AppendRecord(make([]byte, 0, recordBytes(&letter)), &letter))
 	}
 	return g.writeCritical(t, c)
+}
+
+// noteAck notes a row about a critical event.
+func (g *group) noteAck(t *tenant, c *engine.Critical, row *roxy.AuditRow) {
+	row.Event, row.Topic, row.Type, row.Correlation = c.Cursor().String(), c.Topic.String(), c.Type, c.Correlation
+	g.note(t, row)
 }
 
 // confirmed takes an event off the list of those that the device has to confirm.
@@ -309,6 +323,8 @@ func (e *Engine) Advance(ctx context.Context, name string, due []engine.OpenAck)
 			write := g.writeCritical
 			if c.Settlement != "" {
 				write = g.settle
+			} else {
+				g.noteAck(t, c, &roxy.AuditRow{Kind: roxy.AuditRedelivery, Attempt: c.Attempt})
 			}
 			if err := write(t, c); err != nil {
 				return err

@@ -46,6 +46,7 @@ func (e *Engine) Register(ctx context.Context, name string, d roxy.Device, limit
 			a.devices[d.Name] = known
 			a.owned[d.User]++
 			out.New = true
+			g.note(t, &roxy.AuditRow{Kind: roxy.AuditDevice, User: d.User, Device: d.Name, Reason: "registered"})
 		} else if known.User != d.User {
 			return foreignDevice(d.Name)
 		}
@@ -152,6 +153,7 @@ func (g *group) forget(t *tenant, a *acks, d *device) error {
 	if a.owned[d.User]--; a.owned[d.User] == 0 {
 		delete(a.owned, d.User)
 	}
+	g.note(t, &roxy.AuditRow{Kind: roxy.AuditDevice, User: d.User, Device: d.Name, Reason: "forgotten"})
 	return g.batch.Delete(deviceKey(t.name, d.Name), nil)
 }
 

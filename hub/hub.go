@@ -69,6 +69,7 @@ type Hub struct {
 	written     *writes
 	deadlines   *deadlines
 	presence    *presence
+	auditor     *auditor
 	views       atomic.Pointer[views]
 	schemas     atomic.Pointer[schema.Set]
 	replays     *rate.Limiter
@@ -135,6 +136,7 @@ func Start(ctx context.Context, store Store, opts Options) (*Hub, error) {
 		h.dispatch.Go(func() { h.follow(running, s) })
 	}
 	h.dispatch.Go(func() { h.deadlines.run(running) })
+	h.auditor = startAuditor(h)
 	return h, nil
 }
 
@@ -180,6 +182,7 @@ func (h *Hub) Drain(ctx context.Context, over time.Duration) error {
 	h.stopParker()
 	h.loose.Wait()
 	h.snapshots.close()
+	h.auditor.close()
 	return err
 }
 

@@ -118,7 +118,7 @@ func (s *shard) dispatch(c *engine.Committed) {
 	for i := range c.Events {
 		switch e := &c.Events[i]; {
 		case e.Ack != nil:
-			s.hub.deadlines.add(c.Tenant, engine.OpenAck{Offset: e.Offset, Attempt: 1, Due: engine.FirstDue(e)})
+			s.hub.deadlines.add(c.Tenant, engine.OpenAck{Offset: e.Offset, Attempt: 1, Due: engine.FirstDue(e, time.Now())})
 		case e.Type == roxy.UnackedType:
 			s.mourn(t, e)
 		}

@@ -35,6 +35,7 @@ type Stats struct {
 	Settled        map[string]uint64 // critical events by how they ended: acknowledged, attempts, ttl, no-audience, retention
 	Redeliveries   uint64            // critical events given to a device again
 	OpenAcks       int64             // critical events that wait for their confirmation or next delivery
+	Unnoted        uint64            // audit rows that were not noted
 	Tenants        int64             // with live streams
 	Classes        int64
 	Queued         int64            // bytes that classes keep for their streams
@@ -58,6 +59,7 @@ type counters struct {
 	duplicates     atomic.Uint64
 	ephemeral      atomic.Uint64
 	eventsOut      atomic.Uint64
+	unnoted        atomic.Uint64
 	eventsReplayed atomic.Uint64
 	bytesIn        atomic.Uint64
 	bytesOut       atomic.Uint64
@@ -89,7 +91,7 @@ func (h *Hub) Stats() Stats {
 	s := Stats{
 		Connections: c.connections.copy(), Ended: c.ended.copy(), Resets: c.resets.copy(), Refused: c.refused.copy(),
 		Mutations: c.mutations.Load(), EntitiesOut: c.entitiesOut.Load(), SheetsRead: h.snapshots.read.Load(), SheetsShared: h.snapshots.shared.Load(),
-		EventsIn: c.eventsIn.Load(), Duplicates: c.duplicates.Load(), Ephemeral: c.ephemeral.Load(),
+		EventsIn: c.eventsIn.Load(), Duplicates: c.duplicates.Load(), Ephemeral: c.ephemeral.Load(), Unnoted: c.unnoted.Load(),
 		EventsOut: c.eventsOut.Load(), EventsReplayed: c.eventsReplayed.Load(),
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(), Lagged: c.lagged.Load(),
 		ReplaysDelayed: c.replaysDelayed.Load(), ReplaysRefused: c.replaysRefused.Load(),

@@ -62,6 +62,7 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription, sink Sink) error 
 	st.visit = h.presence.arrive(&st.sub)
 
 	h.logger.LogAttrs(ctx, st.level(), "stream opened", st.names(slog.String("transport", sub.Transport))...)
+	st.noteConnect()
 	if err := st.run(ctx, from); !errors.Is(err, errParked) {
 		st.conclude(ctx, err)
 	}
@@ -106,6 +107,7 @@ func (st *stream) conclude(ctx context.Context, err error) {
 	st.finish()
 	reason := st.outcome(err)
 	st.hub.stats.ended.add(reason)
+	st.noteDisconnect(reason)
 	log := st.hub.logger
 	log.LogAttrs(ctx, st.level(), "stream closed", st.names(slog.String("reason", reason), slog.Duration("after", time.Since(st.since)))...)
 	if errors.Is(err, engine.ErrCorrupt) {

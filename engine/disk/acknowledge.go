@@ -14,6 +14,7 @@ const receiptGrowth = 128
 // Acknowledge takes what a device said, as engine.Acks says.
 func (e *Engine) Acknowledge(ctx context.Context, tenant string, said engine.Acknowledgement) (engine.Acknowledged, error) {
 	said.Confirmed, said.Written = slices.Clone(said.Confirmed), slices.Clone(said.Written)
+	said.Delivered, said.Skipped = copied(said.Delivered), copied(said.Skipped) // the caller may be gone before they are read
 	a := &acknowledging{said: said, found: make(map[uint64]*engine.Critical), changed: make(map[uint64]struct{})}
 	bytes := mutationOverhead + receiptGrowth*(len(said.Confirmed)+len(said.Written))
 	if err := e.perform(ctx, tenant, "an acknowledgement", bytes, a.run); err != nil {
@@ -22,10 +23,18 @@ func (e *Engine) Acknowledge(ctx context.Context, tenant string, said engine.Ack
 	return a.out, nil
 }
 
+func copied(c *roxy.Cursor) *roxy.Cursor {
+	if c == nil {
+		return nil
+	}
+	own := *c
+	return &own
+}
+
 // acknowledging is one Acknowledge on the committer.
 type acknowledging struct {
 	said    engine.Acknowledgement
-	device  *device
+	device  *engine.StoredDevice
 	found   map[uint64]*engine.Critical // that are looked at, nil for offsets where there is none
 	changed map[uint64]struct{}         // whose receipt of the device changed
 	out     engine.Acknowledged
@@ -39,7 +48,7 @@ func (a *acknowledging) run(g *group, t *tenant, all *acks) (err error) {
 	moves := a.moves(t)
 	var delivered []uint64
 	if moves && len(a.device.Patterns) > 0 { // without any it was given nothing, and may go past a great many at once
-		delivered = all.between(a.device.unread(a.said.Delivered.Offset, t.meta.epoch), a.said.Delivered.Offset)
+		delivered = all.between(unread(a.device, a.said.Delivered.Offset, t.meta.epoch), a.said.Delivered.Offset)
 	}
 	for _, offset := range slices.Concat(a.written(), delivered, a.said.Confirmed) {
 		if a.found[offset], err = g.critical(t, offset); err != nil {
@@ -94,13 +103,17 @@ func (a *acknowledging) written() []uint64 {
 	return offsets
 }
 
-// target returns the device's receipt of an event, nil when it is not for it.
+// target returns the device's receipt of an event, nil when it is not for it: a name that was forgotten and is another
+// user's by now does not stand for the device that it was.
 func (a *acknowledging) target(offset uint64) (*engine.Critical, *roxy.DeviceReceipt) {
 	c := a.found[offset]
 	if c == nil {
 		return nil, nil
 	}
-	return c, c.Target(a.device.Name)
+	if r := c.Target(a.device.Name); r != nil && r.User == a.device.User {
+		return c, r
+	}
+	return c, nil
 }
 
 func (a *acknowledging) write(g *group, t *tenant, w *engine.Write) {
@@ -119,7 +132,7 @@ func (a *acknowledging) write(g *group, t *tenant, w *engine.Write) {
 // deliver notes that the device has an event which it was given: one that it does not subscribe to any more it was not.
 func (a *acknowledging) deliver(g *group, t *tenant, offset uint64) {
 	c, r := a.target(offset)
-	if r == nil || !r.Delivered.IsZero() || r.Attempts == 0 && !a.device.subscribes(c) {
+	if r == nil || !r.Delivered.IsZero() || r.Attempts == 0 && !subscribes(a.device, c) {
 		return
 	}
 	r.Delivered = g.now.UTC()
@@ -140,7 +153,7 @@ func (a *acknowledging) confirm(g *group, t *tenant, offset uint64) error {
 		return nil
 	}
 	a.changed[offset] = struct{}{}
-	a.device.confirmed(offset)
+	t.acks.confirmed(receiverOf(r), offset)
 	g.noteAck(t, c, &roxy.AuditRow{Kind: roxy.AuditAck, User: r.User, Device: r.Device, Reason: string(status)})
 	a.news(c, r)
 	if status == roxy.AckLate || c.Settlement == "" {

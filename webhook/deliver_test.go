@@ -41,7 +41,7 @@ func TestLettersOfATenantArriveInOrder(t *testing.T) {
 	r, e := receive(t), openStore(t, t.TempDir())
 	defer closeStore(t, e)
 	rng := rand.New(rand.NewPCG(1, 5))
-	r.answer = func(w http.ResponseWriter, _ *delivery) int {
+	r.answers(func(w http.ResponseWriter, _ *delivery) int {
 		switch rng.IntN(4) {
 		case 0:
 			return http.StatusInternalServerError
@@ -52,7 +52,7 @@ func TestLettersOfATenantArriveInOrder(t *testing.T) {
 			panic(http.ErrAbortHandler) // it breaks off, having the letter or not
 		}
 		return http.StatusOK
-	}
+	})
 	want := map[string][]string{}
 	for _, tenant := range []string{"bar", "pub"} {
 		want[tenant] = letters(t, e, tenant, 10) // before it starts …
@@ -83,12 +83,12 @@ func TestALetterKeepsItsIDOverRetries(t *testing.T) {
 	r, e := receive(t), openStore(t, t.TempDir())
 	defer closeStore(t, e)
 	statuses := []int{http.StatusGone, http.StatusBadRequest, http.StatusFound, http.StatusServiceUnavailable}
-	r.answer = func(http.ResponseWriter, *delivery) int {
+	r.answers(func(http.ResponseWriter, *delivery) int {
 		if n := len(r.deliveries); n < len(statuses) {
 			return statuses[n]
 		}
 		return http.StatusAccepted
-	}
+	})
 	w, stop := start(t, e, r.url(), nil)
 	defer stop()
 	all := r.awaitTaken(letters(t, e, "bar", 1)...)
@@ -105,12 +105,12 @@ func TestALetterKeepsItsIDOverRetries(t *testing.T) {
 func TestARefusedLetterHoldsUpNoOtherTenant(t *testing.T) {
 	r, e := receive(t), openStore(t, t.TempDir())
 	defer closeStore(t, e)
-	r.answer = func(_ http.ResponseWriter, d *delivery) int {
+	r.answers(func(_ http.ResponseWriter, d *delivery) int {
 		if d.tenant() == "bar" {
 			return http.StatusInternalServerError
 		}
 		return http.StatusOK
-	}
+	})
 	w, stop := start(t, e, r.url(), nil)
 	defer stop()
 	letters(t, e, "bar", 2)
@@ -143,7 +143,7 @@ func TestAReceiverThatWasAwayGetsEverything(t *testing.T) {
 // may have missed by the stretch of the log.
 func TestLettersThatRetentionDeletesAreCounted(t *testing.T) {
 	dir, r := t.TempDir(), receive(t)
-	r.answer = func(http.ResponseWriter, *delivery) int { return http.StatusInternalServerError }
+	r.answers(func(http.ResponseWriter, *delivery) int { return http.StatusInternalServerError })
 	e := openStore(t, dir)
 	w, stop := start(t, e, r.url(), nil)
 	cursors := letters(t, e, "bar", 4)
@@ -159,9 +159,7 @@ func TestLettersThatRetentionDeletesAreCounted(t *testing.T) {
 		}
 	}
 	trim(e, cursors[2]) // the first is in hand, and delivered all the same; the next two are gone
-	r.mu.Lock()
-	r.answer = nil
-	r.mu.Unlock()
+	r.answers(nil)
 	r.awaitTaken(cursors[0], cursors[3])
 	s := awaitDelivered(t, w, 2)
 	stop()
@@ -222,7 +220,7 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	var l log
 	for _, trouble := range []func(){
 		func() {
-			r.answer = func(http.ResponseWriter, *delivery) int { return http.StatusInternalServerError }
+			r.answers(func(http.ResponseWriter, *delivery) int { return http.StatusInternalServerError })
 		},
 		r.down,
 	} {

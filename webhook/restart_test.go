@@ -50,15 +50,15 @@ func child(dir, url string) {
 func TestKillNineLosesNoDeadLetter(t *testing.T) {
 	dir, r := t.TempDir(), receive(t)
 	n := 0
-	r.answer = func(http.ResponseWriter, *delivery) int { // every third at first, so that some wait at any time
+	r.answers(func(http.ResponseWriter, *delivery) int { // every third at first, so that some wait at any time
 		if n++; n%3 != 0 {
 			return http.StatusServiceUnavailable
 		}
 		return http.StatusOK
-	}
+	})
 	var made []string
-	for round := range 8 {
-		cmd := exec.CommandContext(t.Context(), os.Args[0])
+	for round := range 6 {
+		cmd := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this test
 		cmd.Env = append(os.Environ(), childDir+"="+dir, childURL+"="+r.url())
 		out, err := cmd.StdoutPipe()
 		if err != nil {
@@ -68,7 +68,7 @@ func TestKillNineLosesNoDeadLetter(t *testing.T) {
 			t.Fatal(err)
 		}
 		lines := bufio.NewScanner(out)
-		for range 1 + 7*round { // the first round ends with the first letter
+		for range 1 + 4*round { // the first round ends with the first letter
 			if !lines.Scan() || strings.HasPrefix(lines.Text(), "failed") {
 				t.Fatalf("round %d: %q %v", round, lines.Text(), lines.Err())
 			}
@@ -103,6 +103,7 @@ func TestTheFirstDeadLetterIsDeliveredAfterACrash(t *testing.T) {
 	for name, before := range map[string]func(t *testing.T, e *disk.Engine, b engine.Bounds){
 		"before there was a position": func(*testing.T, *disk.Engine, engine.Bounds) {},
 		"behind the position, before the delivery was noted": func(t *testing.T, e *disk.Engine, b engine.Bounds) {
+			t.Helper()
 			d := roxy.Device{Name: positionDevice, User: positionUser, Cursor: roxy.Cursor{Epoch: b.Epoch, Offset: b.First - 1}}
 			if _, err := e.Register(t.Context(), "bar", d, 0); err != nil {
 				t.Fatal(err)

@@ -55,7 +55,7 @@ type delivery struct {
 func (d *delivery) cursor() string { return fmt.Sprint(d.body["cursor"]) }
 func (d *delivery) tenant() string { return fmt.Sprint(d.body["tenant"]) }
 
-// receiver is somebody's HTTP server. It answers as its answer says, which is called for one request at a time.
+// receiver is somebody's HTTP server. It answers as answers says, one request at a time.
 type receiver struct {
 	t      *testing.T
 	answer func(w http.ResponseWriter, d *delivery) (status int)
@@ -78,6 +78,13 @@ func receive(t *testing.T) *receiver {
 }
 
 func (r *receiver) url() string { return "http://" + r.address + "/dead-letters" }
+
+// answers has it answer as answer says from now on; nil takes everything.
+func (r *receiver) answers(answer func(w http.ResponseWriter, d *delivery) (status int)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.answer = answer
+}
 
 // up has the receiver listen where it did before.
 func (r *receiver) up() {

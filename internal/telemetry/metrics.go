@@ -1,6 +1,8 @@
 package telemetry
 
 import (
+	"time"
+
 	"github.com/roxyhub/roxy"
 	"github.com/roxyhub/roxy/hub"
 	"github.com/roxyhub/roxy/internal/measure"
@@ -93,6 +95,12 @@ func metrics() []metric {
 		gauge("roxy_auth_tickets", "Tickets issued and not used yet.", func(s *stats) int64 { return int64(s.auth.Tickets) }),
 		counter("roxy_auth_key_fetches_total", "Fetches of signing keys, failed ones included.", func(s *stats) uint64 { return s.auth.KeyFetches }),
 		counter("roxy_auth_key_fetch_failures_total", "Fetches of signing keys that failed.", func(s *stats) uint64 { return s.auth.KeyFetchFails }),
+
+		counter("roxy_webhook_delivered_total", "Dead letters that the webhook took.", func(s *stats) uint64 { return s.hook.Delivered }),
+		counter("roxy_webhook_failures_total", "Attempts to deliver a dead letter that failed.", func(s *stats) uint64 { return s.hook.Failures }),
+		counter("roxy_webhook_lost_total", "Dead letters that retention deleted before the webhook took them, and gaps in which some may have been.", func(s *stats) uint64 { return s.hook.Lost }),
+		gauge("roxy_webhook_waiting", "Dead letters that the webhook has not taken yet.", func(s *stats) int64 { return s.hook.Waiting }),
+		gauge("roxy_webhook_lag_seconds", "How old the oldest dead letter is that the webhook has not taken yet.", func(s *stats) int64 { return int64(s.hook.Lag / time.Second) }),
 	}
 }
 

@@ -113,6 +113,12 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 	}
 	defer func() { err = errors.Join(err, closeHub(context.WithoutCancel(ctx), h)) }()
 
+	hook, err := webhookOf(ctx, c, store, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeWebhook(context.WithoutCancel(ctx), hook)) }()
+
 	verifier, err := auth.New(ctx, auth.Options{
 		Keys: c.Keys, Issuer: c.Auth.Issuer, Audience: c.Auth.Audience, Leeway: c.Auth.Leeway, Cookie: c.Auth.Cookie,
 		Origins: cookieOrigins(c), TenantClaim: c.Auth.Claims.Tenant, RolesClaim: c.Auth.Claims.Roles,
@@ -142,7 +148,7 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 			}
 		},
 		DrainOver: c.Drain.Over,
-		Hub:       h, Auth: verifier, Metrics: telemetry.Handler(h, store, limits, verifier, gate), Logger: log,
+		Hub:       h, Auth: verifier, Metrics: telemetry.Handler(h, store, limits, verifier, gate, hook), Logger: log,
 	})
 
 	certificates, err := certificatesOf(c, log)

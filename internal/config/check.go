@@ -54,6 +54,7 @@ func (c *checker) all() {
 	c.cookie()
 	c.origins()
 	c.policy()
+	c.webhook()
 	c.schemas()
 	c.ranges()
 }

@@ -26,6 +26,7 @@ type Config struct {
 	Presence       Presence   `yaml:"presence"`
 	Drain          Drain      `yaml:"drain"`
 	Limits         Limits     `yaml:"limits"`
+	Webhook        Webhook    `yaml:"webhook"`
 	Schemas        Path       `yaml:"schemas" doc:"folder of JSON Schemas (*.json) that the data of events and entities is checked against; empty for none"`
 	TrustedProxies []Network  `yaml:"trustedProxies" doc:"networks of reverse proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8"`
 	Log            Log        `yaml:"log"`
@@ -137,7 +138,7 @@ type Limits struct {
 	Connections     Connections `yaml:"connections"`
 	Publish         Rate        `yaml:"publish" doc:"of one user"`
 	PublishTenant   Rate        `yaml:"publishTenant" doc:"of all users of one tenant"`
-	Replay          Rate        `yaml:"replay" doc:"events that are read for streams that catch up, and given to them, all together"`
+	Replay          Rate        `yaml:"replay" doc:"events that are read for streams that catch up, and given to them, all together; 2 KiB that others are given too count as one"`
 	Event           Size        `yaml:"event" doc:"bytes of one event"`
 	Batch           int         `yaml:"batch" doc:"events of one publish"`
 	TopicsPerStream int         `yaml:"topicsPerStream" doc:"patterns of one stream"`
@@ -155,6 +156,13 @@ type Connections struct {
 type Rate struct {
 	Rate  float64 `yaml:"rate" doc:"events per second"`
 	Burst int     `yaml:"burst" doc:"events at once"`
+}
+
+// Webhook says where dead letters are posted to.
+type Webhook struct {
+	URL        string `yaml:"url" doc:"where dead letters, critical events that nobody confirmed, are posted to, signed and until it takes them; https, or http to this machine; empty for nowhere"`
+	Secret     Secret `yaml:"secret" doc:"what they are signed with: whsec_ and Base64, or 24 to 64 bytes"`
+	SecretFile Path   `yaml:"secretFile" doc:"the file that holds it, instead"`
 }
 
 // Log says what is logged, and how.

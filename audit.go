@@ -22,7 +22,7 @@ const (
 	AuditRefusal      AuditKind = "refusal"      // Reason is the problem's code
 	AuditConnect      AuditKind = "connect"
 	AuditDisconnect   AuditKind = "disconnect" // Reason says why
-	AuditDevice       AuditKind = "device"     // Reason: registered, forgotten, overflow
+	AuditDevice       AuditKind = "device"     // Reason: registered, forgotten, skipped (it could not be given what it missed)
 	AuditDelivery     AuditKind = "delivery"   // of a critical event; Reason: written, delivered
 	AuditAck          AuditKind = "ack"
 	AuditSettled      AuditKind = "settled" // Reason: acknowledged, attempts, ttl, no-audience, retention

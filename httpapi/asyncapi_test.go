@@ -135,6 +135,10 @@ func TestEveryMessageOfAStreamIsAsItsDocumentSays(t *testing.T) {
 	h.until(t, st, "ack", "ack")
 	s.publishCritical(t, `{"topic":"orders/1","ack":{"by":"any"},"to":{"roles":["nobody"]},"correlation":"c"}`)
 	h.until(t, dead, "unacked")
+	watcher := s.stream(t, call{path: "/v1/stream?topic=roxy/presence&device=bar"})
+	h.until(t, watcher, "hello", "live", "presence")
+	h.until(t, s.stream(t, call{path: "/v1/stream?topic=orders/*&device=phone"}), "live")
+	h.until(t, watcher, "presence")
 
 	h.until(t, s.stream(t, call{path: "/v1/stream?topic=orders/*&after=elsewhere.5"}), "hello", "reset", "live")
 	h.until(t, s.stream(t, call{path: "/v1/stream?topic=orders/*&snapshot=1&after=elsewhere.5"}), "hello", "reset", "entity", "live")
@@ -220,6 +224,11 @@ func TestEveryMessageOfASocketIsAsItsDocumentSays(t *testing.T) {
 	h.events(t, other, "roxy:hello", "order:new", "entity:updated", "roxy:live")
 	h.exchange(t, c, "mutate", `{"op":"mutate","ref":"11","mutations":{"id":"m-3","op":"put","topic":"orders/1","data":{},"device":"tablet"}}`, "mutated")
 	h.events(t, other, "roxy:receipt")
+	watcher := s.socket(t, "", nil)
+	h.exchange(t, watcher, "subscribe", `{"op":"subscribe","ref":"1","topic":["roxy/presence"],"device":"bar"}`, "subscribed")
+	h.events(t, watcher, "roxy:live", "roxy:presence")
+	h.exchange(t, s.socket(t, "", nil), "subscribe", `{"op":"subscribe","ref":"1","topic":["orders/*"],"device":"phone"}`, "subscribed")
+	h.events(t, watcher, "roxy:presence")
 	if err := s.hub.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}

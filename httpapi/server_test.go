@@ -91,7 +91,7 @@ func sign(tb testing.TB, change func(*auth.Claims)) string {
 	tb.Helper()
 	claims := auth.Claims{
 		User: "u7", Tenant: "bar", IssuedAt: time.Now(), Expires: time.Now().Add(time.Hour),
-		Grant: roxy.Grant{Read: []roxy.Pattern{pattern(tb, "orders/**")}, Publish: []roxy.Pattern{pattern(tb, "orders/*")}, Write: []roxy.Pattern{pattern(tb, "orders/*")}},
+		Grant: roxy.Grant{Read: []roxy.Pattern{pattern(tb, "orders/**"), pattern(tb, "roxy/presence")}, Publish: []roxy.Pattern{pattern(tb, "orders/*")}, Write: []roxy.Pattern{pattern(tb, "orders/*")}},
 	}
 	if change != nil {
 		change(&claims)

@@ -62,6 +62,16 @@ func (st *stream) afford(ctx context.Context, n int) error {
 	return st.hub.turn(ctx, st.hub.replays.ReserveN(time.Now(), n).Delay(), st.awake.ended)
 }
 
+// pay takes whole steps off cost once they may be had.
+func (st *stream) pay(ctx context.Context, cost *int) error {
+	for ; *cost >= replayStep; *cost -= replayStep {
+		if err := st.afford(ctx, replayStep); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // turn waits for a reader's turn, unless ended closes first.
 func (h *Hub) turn(ctx context.Context, wait time.Duration, ended <-chan struct{}) error {
 	if wait == 0 {

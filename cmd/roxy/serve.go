@@ -92,6 +92,7 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 
 	store, err := disk.Open(string(c.Data), disk.Options{
 		Retention:    disk.Retention{Age: c.Retention.Age, Events: c.Retention.Events, Bytes: uint64(c.Retention.Bytes)}, //nolint:gosec // a size is never negative
+		Audit:        disk.Audit{Age: c.Audit.Age, Bytes: uint64(c.Audit.Bytes), Publishes: c.Audit.Publishes},           //nolint:gosec // as above
 		MaxOpenFiles: share.store, Logger: log,
 	})
 	if errors.Is(err, syscall.EAGAIN) {

@@ -21,6 +21,7 @@ type Config struct {
 	CORS           CORS       `yaml:"cors"`
 	Policy         Policy     `yaml:"policy"`
 	Retention      Retention  `yaml:"retention"`
+	Audit          Audit      `yaml:"audit"`
 	Stream         Stream     `yaml:"stream"`
 	Drain          Drain      `yaml:"drain"`
 	Limits         Limits     `yaml:"limits"`
@@ -99,6 +100,13 @@ type Retention struct {
 	Bytes  Size          `yaml:"bytes" doc:"how many bytes of a tenant's events are kept; 0 for all"`
 }
 
+// Audit bounds each tenant's audit trail and says what it tells of.
+type Audit struct {
+	Age       time.Duration `yaml:"age" doc:"how long a tenant's audit rows are kept; 0s for ever"`
+	Bytes     Size          `yaml:"bytes" doc:"how many bytes of a tenant's audit rows are kept; 0 for all"`
+	Publishes bool          `yaml:"publishes" doc:"whether every publish and mutation has an audit row; critical events always have"`
+}
+
 // Stream says how streams behave.
 type Stream struct {
 	Heartbeat   time.Duration            `yaml:"heartbeat" doc:"how often an idle stream beats when it does not say"`
@@ -159,6 +167,7 @@ func Default() *Config {
 		Auth:      Auth{Leeway: 5 * time.Second, Cookie: "roxy_token", Claims: Claims{Tenant: "tenant", Roles: "roles"}},
 		CORS:      CORS{Credentials: true},
 		Retention: Retention{Age: 168 * time.Hour, Events: 1_000_000, Bytes: 4 << 30},
+		Audit:     Audit{Age: 720 * time.Hour, Bytes: 1 << 30, Publishes: true},
 		Stream:    Stream{Heartbeat: 15 * time.Second, Queue: Queue{Bytes: 1 << 20, Events: 1000}, Compression: "gzip"},
 		Drain:     Drain{Over: 30 * time.Second},
 		Limits: Limits{

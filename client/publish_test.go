@@ -56,6 +56,8 @@ func TestPublishSpellsAnEvent(t *testing.T) {
 	full := order(t)
 	full.To = roxy.Audience{Roles: []string{"kitchen"}, Users: []string{"anna"}}
 	full.ID, full.TTL, full.Correlation, full.Except, full.Urgent = "k", 90*time.Second, "v1", "bar-1", true
+	full.Ack = &roxy.Ack{By: roxy.AckUser, Within: 10 * time.Second, Attempts: 3}
+	critical := roxy.Event{Topic: full.Topic, ID: "k", Ack: &roxy.Ack{By: roxy.AckAny}}
 	full.TraceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	plain := order(t)
 	plain.ID, plain.Data, plain.Type = "k2", nil, ""
@@ -64,9 +66,10 @@ func TestPublishSpellsAnEvent(t *testing.T) {
 		want   string
 	}{
 		"whole": {[]roxy.Event{full}, `{"topic":"orders/7","type":"order:new","data":{"table":7},"to":{"roles":["kitchen"],"users":["anna"]},` +
-			`"id":"k","ttl":"1m30s","correlation":"v1","except":"bar-1","urgent":true}`},
-		"with no more than its topic": {[]roxy.Event{plain}, `{"topic":"orders/7","id":"k2"}`},
-		"among others":                {[]roxy.Event{plain, plain}, `[{"topic":"orders/7","id":"k2"},{"topic":"orders/7","id":"k2"}]`},
+			`"id":"k","ttl":"1m30s","correlation":"v1","except":"bar-1","ack":{"by":"user","within":"10s","attempts":3},"urgent":true}`},
+		"critical as the hub would have it": {[]roxy.Event{critical}, `{"topic":"orders/7","id":"k","ack":{"by":"any"}}`},
+		"with no more than its topic":       {[]roxy.Event{plain}, `{"topic":"orders/7","id":"k2"}`},
+		"among others":                      {[]roxy.Event{plain, plain}, `[{"topic":"orders/7","id":"k2"},{"topic":"orders/7","id":"k2"}]`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var bodies []string

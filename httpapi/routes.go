@@ -31,10 +31,10 @@ func (a *api) routes() []route {
 		{http.MethodPost, "/v1/mutations/status", a.mutationStatus},
 		{http.MethodDelete, "/v1/mutations/{id}", a.cancel},
 		{http.MethodDelete, "/v1/mutations/status", a.cancel}, // a mutation may have this id, too
+		{http.MethodGet, "/v1/presence", a.presence},
 		{http.MethodPost, "/v1/acks", a.acknowledge},
 		{http.MethodGet, "/v1/devices", a.devices},
 		{http.MethodDelete, "/v1/devices/{device}", a.forget},
-		{http.MethodGet, "/v1/presence", a.presence},
 		{http.MethodGet, "/v1/stream", a.stream},
 		{http.MethodGet, "/v1/ws", a.socket},
 		{http.MethodGet, "/v1/ping", a.ping},

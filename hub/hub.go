@@ -20,7 +20,6 @@ import (
 
 	"github.com/roxyhub/roxy"
 	"github.com/roxyhub/roxy/engine"
-	"github.com/roxyhub/roxy/internal/fanout"
 	"github.com/roxyhub/roxy/schema"
 )
 
@@ -84,8 +83,7 @@ type Hub struct {
 	stop       context.CancelFunc
 	running    context.Context //nolint:containedctx // of the streams that outlive their request; Close ends it
 	dispatch   sync.WaitGroup
-	parker     *fanout.Parker
-	stopParker func()
+	parking    parking
 	loose      sync.WaitGroup // goroutines of streams that were parked
 }
 
@@ -112,11 +110,6 @@ func Start(ctx context.Context, store Store, opts Options) (*Hub, error) {
 	for range runtime.GOMAXPROCS(0) {
 		h.shards = append(h.shards, &shard{hub: h, tail: store.Tail(), tenants: make(map[string]*tenant)})
 	}
-	parker, err := fanout.StartParker(runtime.GOMAXPROCS(0))
-	if err != nil {
-		return nil, fmt.Errorf("hub: %w", err)
-	}
-	h.parker, h.stopParker = parker, sync.OnceFunc(parker.Close)
 	// The tails are open, so nothing falls between what is read here and what dispatch hears of.
 	err = h.loadRevocations(ctx)
 	if err == nil {
@@ -126,7 +119,6 @@ func Start(ctx context.Context, store Store, opts Options) (*Hub, error) {
 		for _, s := range h.shards {
 			s.tail.Close()
 		}
-		parker.Close()
 		return nil, fmt.Errorf("hub: read the revocations and what is unacknowledged: %w", err)
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx)) // Close ends it, not whoever started it
@@ -179,7 +171,7 @@ func (h *Hub) Drain(ctx context.Context, over time.Duration) error {
 	h.written.flush()
 	h.stop()
 	h.dispatch.Wait()
-	h.stopParker()
+	h.parking.close()
 	h.loose.Wait()
 	h.snapshots.close()
 	h.auditor.close()

@@ -231,7 +231,7 @@ func TestPresenceOfATopicIsThatOfWhoHearsIt(t *testing.T) {
 func TestMassReturnIsOneEventForEachWatcher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := startPresence(t, 20*time.Second)
-		const tablets = 300
+		const tablets = 150 // that fit into one event
 		var all []*watching
 		for i := range tablets {
 			v := p.arrive(visitor(t, "bar", "u", fmt.Sprintf("tablet-%d", i), "roxy/presence"))

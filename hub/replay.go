@@ -211,7 +211,7 @@ func (r *retelling) flush() error {
 		if err := st.write(r.pending, r.events); err != nil {
 			return err
 		}
-		r.given += uint64(r.events) //nolint:gosec // never negative
+		r.given += uint64(r.events)
 		r.pending, r.events = r.pending[:0], 0
 	}
 	st.advance(r.reached)

@@ -28,6 +28,7 @@ type missed struct {
 
 // likes draws events that others are like.
 func likes(t *testing.T) *rapid.Generator[[]roxy.Event] {
+	t.Helper()
 	one := rapid.Custom(func(rt *rapid.T) roxy.Event {
 		data := fmt.Sprintf("%q", strings.Repeat("x", rapid.SampledFrom([]int{1, 100, 2000}).Draw(rt, "size")))
 		e := event(t, rapid.SampledFrom([]string{"orders/1", "orders/2", "stock/1"}).Draw(rt, "topic"), data)
@@ -44,6 +45,7 @@ func likes(t *testing.T) *rapid.Generator[[]roxy.Event] {
 }
 
 func (m *missed) publish(t *testing.T, rt *rapid.T) {
+	t.Helper()
 	kinds := likes(t).Draw(rt, "like")
 	var batch []roxy.Event
 	for range rapid.IntRange(1, 3*chunkEvents).Draw(rt, "published") {
@@ -73,6 +75,7 @@ func (m *missed) want(sub *Subscription, after uint64) (offsets []uint64, data [
 
 // subscription draws one of few classes, so that streams share.
 func (m *missed) subscription(t *testing.T, rt *rapid.T) Subscription {
+	t.Helper()
 	who := rapid.SampledFrom([]string{"ada", "bob", "eve"}).Draw(rt, "who")
 	sub := Subscription{
 		Identity: all(t, m.tenant, who, rapid.SampledFrom([]string{"waiter", "cook"}).Draw(rt, "as")), Gzip: rapid.Bool().Draw(rt, "gzip"),
@@ -100,32 +103,35 @@ func TestStreamsThatComeBackTogetherGetWhatIsForEach(t *testing.T) {
 			if err != nil {
 				rt.Fatal(err)
 			}
-			var together sync.WaitGroup
+			var together, live sync.WaitGroup
 			for range rapid.IntRange(2, 12).Draw(rt, "streams") {
 				sub := m.subscription(t, rt)
 				after := rapid.Uint64Range(0, bounds.Head).Draw(rt, "after")
 				sub.After = &roxy.Cursor{Epoch: bounds.Epoch, Offset: after}
+				live.Add(1)
 				together.Go(func() {
 					r := newRecorder()
 					r.gzip = sub.Gzip
-					ctx, cancel := context.WithCancel(t.Context())
 					over := make(chan error, 1)
-					go func() { over <- f.Subscribe(ctx, sub, r) }()
-					live := r.awaitLine(t, "C roxy:live")
-					cancel()
+					go func() { over <- f.Subscribe(t.Context(), sub, r) }()
+					replayed := r.awaitLine(t, "C roxy:live")
+					live.Done()
 					if err := <-over; err != nil {
 						t.Error(err)
 					}
+					r.awaitLine(t, "C roxy:bye") // behind which a compressed stream has its sum
 					offsets, data := events(r.lines())
 					wantOffsets, wantData := m.want(&sub, after)
 					if !slices.Equal(offsets, wantOffsets) || !slices.Equal(data, wantData) {
 						t.Errorf("%s %v behind %d of %d: got %d events, want %d", sub.Identity.User, sub.Patterns, after, bounds.Head, len(offsets), len(wantOffsets))
 					}
-					if want := fmt.Sprintf(`"replayed":%d`, len(wantOffsets)); !strings.Contains(live, want) {
-						t.Errorf("%s, want %s", live, want)
+					if want := fmt.Sprintf(`"replayed":%d`, len(wantOffsets)); !strings.Contains(replayed, want) {
+						t.Errorf("%s, want %s", replayed, want)
 					}
 				})
 			}
+			live.Wait()
+			f.endWhere(Drain, func(_ []roxy.Pattern, who roxy.Identity) bool { return who.Tenant == m.tenant })
 			together.Wait()
 		}
 	})

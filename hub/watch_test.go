@@ -120,7 +120,7 @@ func TestListGoesInPartsThatNoQueueBounds(t *testing.T) {
 		})
 	}
 	r, _ := f.watching(t, watcherIdentity(t, "bar", "boss"), "", false)
-	lines := r.await(t, "the last part", func(lines []string) bool { return strings.Contains(lines[len(lines)-1], `"part":3,"parts":3`) })
+	lines := r.await(t, "the last part", func(lines []string) bool { return strings.Contains(lines[len(lines)-1], `"part":7,"parts":7`) })
 	h := held{}
 	for _, l := range lines {
 		h.take(t, l)

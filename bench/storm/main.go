@@ -72,7 +72,7 @@ type storm struct {
 
 // publishMissed publishes what is missed.
 func (s *storm) publishMissed() {
-	s.after = s.publish([]map[string]any{{"topic": "storm/before"}})
+	s.after = s.mustPublish([]map[string]any{{"topic": "storm/before"}})
 	note := strings.Repeat("x", max(0, s.size-len(`{"note":""}`)))
 	var batch []map[string]any
 	for i := range s.behind {
@@ -84,38 +84,49 @@ func (s *storm) publishMissed() {
 			}
 		}
 		if len(batch) >= 100 || i == s.behind-1 {
-			s.publish(batch)
+			s.mustPublish(batch)
 			batch = batch[:0]
 		}
 	}
 }
 
 // publish returns the cursor of the last event.
-func (s *storm) publish(events []map[string]any) string {
+func (s *storm) publish(events []map[string]any) (string, error) {
 	body, err := json.Marshal(events)
 	if err != nil {
-		log.Fatal(err)
+		return "", err
 	}
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, "http://"+s.hub+"/v1/events", bytes.NewReader(body))
 	if err != nil {
-		log.Fatal(err)
+		return "", err
 	}
 	req.Header.Set("Authorization", "Bearer "+s.token)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		log.Fatal(err)
+		return "", err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		log.Fatalf("%s: %s %v", resp.Status, text, err)
+	if err != nil {
+		return "", err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("%s: %s", resp.Status, text)
 	}
 	var answer struct{ Events []struct{ Cursor string } }
 	if err := json.Unmarshal(text, &answer); err != nil || len(answer.Events) == 0 {
-		log.Fatalf("an answer without events: %s", text)
+		return "", fmt.Errorf("an answer without events: %s", text)
 	}
-	return answer.Events[len(answer.Events)-1].Cursor
+	return answer.Events[len(answer.Events)-1].Cursor, nil
+}
+
+func (s *storm) mustPublish(events []map[string]any) string {
+	cursor, err := s.publish(events)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return cursor
 }
 
 // comeBack opens all streams and returns how long each took until it was live, counted from now.

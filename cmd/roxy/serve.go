@@ -108,12 +108,18 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 		MaxEventBytes: int(c.Limits.Event), MaxBatch: c.Limits.Batch,
 		QueueBytes: int(c.Stream.Queue.Bytes), QueueEvents: c.Stream.Queue.Events,
 		MailboxEvents: c.Mailbox.Events, MailboxAge: c.Mailbox.Age, DevicesPerUser: c.Limits.DevicesPerUser,
-		Coalesce: coalesce(c), ReplayRate: c.Limits.Replay.Rate, ReplayBurst: c.Limits.Replay.Burst, DrainOver: c.Drain.Over, Fields: fieldRules(c), Schemas: c.Schemas, Describe: httpapi.Describe, Logger: log,
+		Coalesce: coalesce(c), ReplayRate: c.Limits.Replay.Rate, ReplayBurst: c.Limits.Replay.Burst, PresenceGrace: c.Presence.Grace, DrainOver: c.Drain.Over, Fields: fieldRules(c), Schemas: c.Schemas, Describe: httpapi.Describe, Logger: log,
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeHub(context.WithoutCancel(ctx), h)) }()
+
+	hook, err := webhookOf(ctx, c, store, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeWebhook(context.WithoutCancel(ctx), hook)) }()
 
 	verifier, err := auth.New(ctx, auth.Options{
 		Keys: c.Keys, Issuer: c.Auth.Issuer, Audience: c.Auth.Audience, Leeway: c.Auth.Leeway, Cookie: c.Auth.Cookie,
@@ -144,7 +150,7 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 			}
 		},
 		DrainOver: c.Drain.Over,
-		Hub:       h, Auth: verifier, Metrics: telemetry.Handler(h, store, limits, verifier, gate), Logger: log,
+		Hub:       h, Auth: verifier, Metrics: telemetry.Handler(h, store, limits, verifier, gate, hook), Logger: log,
 	})
 
 	certificates, err := certificatesOf(c, log)

@@ -54,6 +54,7 @@ func (c *checker) all() {
 	c.cookie()
 	c.origins()
 	c.policy()
+	c.webhook()
 	c.schemas()
 	c.ranges()
 }
@@ -251,6 +252,9 @@ func (c *checker) ranges() {
 		c.fail("stream.heartbeat", "%s is not from 1s to 1m", h)
 	}
 	c.coalesce()
+	if g := l.Presence.Grace; g < time.Second || g > time.Hour {
+		c.fail("presence.grace", "%s is not from 1s to 1h", g)
+	}
 	if o := l.Drain.Over; o > time.Hour {
 		c.fail("drain.over", "%s is more than an hour", o)
 	}

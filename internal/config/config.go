@@ -24,8 +24,10 @@ type Config struct {
 	Audit          Audit      `yaml:"audit"`
 	Stream         Stream     `yaml:"stream"`
 	Mailbox        Mailbox    `yaml:"mailbox"`
+	Presence       Presence   `yaml:"presence"`
 	Drain          Drain      `yaml:"drain"`
 	Limits         Limits     `yaml:"limits"`
+	Webhook        Webhook    `yaml:"webhook"`
 	Schemas        Path       `yaml:"schemas" doc:"folder of JSON Schemas (*.json) that the data of events and entities is checked against; empty for none"`
 	TrustedProxies []Network  `yaml:"trustedProxies" doc:"networks of reverse proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8"`
 	Log            Log        `yaml:"log"`
@@ -128,6 +130,11 @@ type Mailbox struct {
 	Age    time.Duration `yaml:"age" doc:"how long an event may wait for a device; a device that was away longer is none that a critical event is for"`
 }
 
+// Presence says who counts as present.
+type Presence struct {
+	Grace time.Duration `yaml:"grace" doc:"how long somebody whose last connection ended still counts as present, so that bad Wi-Fi is no coming and going"`
+}
+
 // Drain says how the hub leaves.
 type Drain struct {
 	Over time.Duration `yaml:"over" doc:"when the hub stops, its streams are told to go one after the other over this, sooner when they are fewer than 200 a second"`
@@ -141,7 +148,7 @@ type Limits struct {
 	Acks            Calls       `yaml:"acks" doc:"by which a user's devices acknowledge, or are forgotten"`
 	OpenAcks        int         `yaml:"openAcks" doc:"critical events of one tenant that wait for their confirmation"`
 	DevicesPerUser  int         `yaml:"devicesPerUser" doc:"devices of one user that are known"`
-	Replay          Rate        `yaml:"replay" doc:"events that are read for streams that catch up, and given to them, all together"`
+	Replay          Rate        `yaml:"replay" doc:"events that are read for streams that catch up, and given to them, all together; 2 KiB that others are given too count as one"`
 	Event           Size        `yaml:"event" doc:"bytes of one event"`
 	Batch           int         `yaml:"batch" doc:"events of one publish"`
 	TopicsPerStream int         `yaml:"topicsPerStream" doc:"patterns of one stream"`
@@ -167,6 +174,13 @@ type Calls struct {
 	Burst int     `yaml:"burst" doc:"calls at once"`
 }
 
+// Webhook says where dead letters are posted to.
+type Webhook struct {
+	URL        string `yaml:"url" doc:"where dead letters, critical events that nobody confirmed, are posted to, signed and until it takes them; https, or http to this machine; empty for nowhere"`
+	Secret     Secret `yaml:"secret" doc:"what they are signed with: whsec_ and Base64, or 24 to 64 bytes"`
+	SecretFile Path   `yaml:"secretFile" doc:"the file that holds it, instead"`
+}
+
 // Log says what is logged, and how.
 type Log struct {
 	Level  LogLevel  `yaml:"level" doc:"debug, info, warn or error"`
@@ -186,6 +200,7 @@ func Default() *Config {
 		Audit:     Audit{Age: 720 * time.Hour, Bytes: 1 << 30, Publishes: true},
 		Stream:    Stream{Heartbeat: 15 * time.Second, Queue: Queue{Bytes: 1 << 20, Events: 1000}, Compression: "gzip"},
 		Mailbox:   Mailbox{Events: 1000, Age: 24 * time.Hour},
+		Presence:  Presence{Grace: 20 * time.Second},
 		Drain:     Drain{Over: 30 * time.Second},
 		Limits: Limits{
 			Connections:   Connections{PerIP: 100, PerUser: 20, PerTenant: 10_000, AttemptsPerIP: 50},

@@ -388,7 +388,7 @@ func TestCallsAboutDevicesAskForWhatTheySay(t *testing.T) {
 // What is known of critical events is bounded, and the oldest is forgotten first.
 func TestHandledForgetsTheOldest(t *testing.T) {
 	h := handled{confirmed: make(map[roxy.Cursor]bool)}
-	at := func(n int) roxy.Cursor { return roxy.Cursor{Epoch: "e", Offset: uint64(n)} } //nolint:gosec // small
+	at := func(n int) roxy.Cursor { return roxy.Cursor{Epoch: "e", Offset: uint64(n)} }
 	for n := range handledKept + 3 {
 		h.add(at(n))
 		h.add(at(n))

@@ -22,7 +22,7 @@ const (
 	AuditRefusal      AuditKind = "refusal"      // Reason is the problem's code
 	AuditConnect      AuditKind = "connect"
 	AuditDisconnect   AuditKind = "disconnect" // Reason says why
-	AuditDevice       AuditKind = "device"     // Reason: registered, forgotten, overflow
+	AuditDevice       AuditKind = "device"     // Reason: registered, forgotten, skipped (it could not be given what it missed)
 	AuditDelivery     AuditKind = "delivery"   // of a critical event; Reason: written, delivered
 	AuditAck          AuditKind = "ack"
 	AuditSettled      AuditKind = "settled" // Reason: acknowledged, attempts, ttl, no-audience, retention
@@ -93,9 +93,17 @@ func AppendAuditEvent(dst []byte, cursor string) []byte {
 func (r *AuditRow) AppendRest(dst []byte) []byte {
 	dst = appendMember(append(dst, ','), "kind", string(r.Kind))
 	for _, m := range [...]struct{ name, value string }{
-		{"user", r.User}, {"device", r.Device}, {"connection", r.Connection}, {"topic", r.Topic}, {"type", r.Type},
-		{"correlation", r.Correlation}, {"reason", r.Reason}, {"member", r.Member}, {"transport", r.Transport},
-		{"remote", r.Remote}, {"mutation", r.Mutation},
+		{"user", r.User},
+		{"device", r.Device},
+		{"connection", r.Connection},
+		{"topic", r.Topic},
+		{"type", r.Type},
+		{"correlation", r.Correlation},
+		{"reason", r.Reason},
+		{"member", r.Member},
+		{"transport", r.Transport},
+		{"remote", r.Remote},
+		{"mutation", r.Mutation},
 	} {
 		if m.value != "" {
 			dst = appendMember(append(dst, ','), m.name, m.value)

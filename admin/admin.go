@@ -42,7 +42,7 @@ func New(opts Options) http.Handler {
 	return a.mux()
 }
 
-// administrator returns who sends r, or why they may not administer anything. Everything they then see or do is their
+// administrator returns who sends r, and why they may not administer anything; nobody when that is not known. Everything they then see or do is their
 // tenant's.
 func (a *api) administrator(r *http.Request) (roxy.Identity, error) {
 	who, err := a.Auth.Authenticate(r)
@@ -50,7 +50,7 @@ func (a *api) administrator(r *http.Request) (roxy.Identity, error) {
 		return roxy.Identity{}, err
 	}
 	if !who.Grant.Admin {
-		return roxy.Identity{}, &roxy.Problem{Code: roxy.Forbidden, Detail: "this call is for administrators: neither the token nor its roles grant admin"}
+		return who, &roxy.Problem{Code: roxy.Forbidden, Detail: "this call is for administrators: neither the token nor its roles grant admin"}
 	}
 	return who, nil
 }

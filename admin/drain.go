@@ -37,6 +37,7 @@ func (a *api) drain(w http.ResponseWriter, r *http.Request, who roxy.Identity) e
 	if !leaving {
 		a.Logger.LogAttrs(r.Context(), slog.LevelInfo, "drain asked for",
 			slog.String("by", who.User), slog.Int("streams", streams), slog.Duration("over", over))
+		a.Hub.NoteAct(who, remoteOf(r), "drain", fmt.Sprintf("%d streams over %s", streams, over))
 		a.Drain(over)
 	}
 	return answer(w, draining{streams, over.String()})

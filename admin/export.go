@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"iter"
 	"log/slog"
@@ -29,6 +30,7 @@ func (a *api) export(w http.ResponseWriter, r *http.Request, who roxy.Identity) 
 		return err
 	}
 	defer snapshot.Close()
+	a.Hub.NoteAct(who, remoteOf(r), "export", fmt.Sprintf("of the log up to %d", snapshot.Bounds().Head))
 	h := w.Header()
 	h.Set("Content-Type", ndjson)
 	h.Set("Cache-Control", "no-store")

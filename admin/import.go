@@ -78,7 +78,11 @@ func (a *api) importBatch(w http.ResponseWriter, r *http.Request, who roxy.Ident
 	if err != nil {
 		return inLines(batch, err)
 	}
+	if from == 2 {
+		a.Hub.NoteAct(who, remoteOf(r), "import-begun", fmt.Sprintf("of a log up to %d", batch.Of.Head))
+	}
 	if batch.End {
+		a.Hub.NoteAct(who, remoteOf(r), "import", fmt.Sprintf("of a log up to %d and %d entities", restored.Head, batch.Entities))
 		a.Logger.LogAttrs(r.Context(), slog.LevelInfo, "imported",
 			slog.String("tenant", who.Tenant), slog.String("by", who.User), slog.Uint64("head", restored.Head), slog.Uint64("entities", batch.Entities))
 	}
@@ -102,5 +106,6 @@ func (a *api) abandonImport(w http.ResponseWriter, r *http.Request, who roxy.Ide
 	if err := a.Hub.AbandonImport(r.Context(), who.Tenant); err != nil {
 		return err
 	}
+	a.Hub.NoteAct(who, remoteOf(r), "import-abandoned", "")
 	return a.importState(w, r, who)
 }

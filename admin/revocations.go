@@ -43,7 +43,7 @@ func (a *api) revoke(w http.ResponseWriter, r *http.Request, who roxy.Identity) 
 		return err
 	}
 	revocation.Tenant = who.Tenant
-	if err := a.Hub.Revoke(r.Context(), revocation); err != nil {
+	if err := a.Hub.RevokeBy(r.Context(), who, remoteOf(r), revocation); err != nil {
 		return err
 	}
 	a.Logger.LogAttrs(r.Context(), slog.LevelInfo, "tokens revoked",

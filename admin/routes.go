@@ -1,7 +1,9 @@
 package admin
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -29,6 +31,8 @@ func (a *api) routes() []route {
 		{http.MethodGet, "/v1/admin/connections", a.forAdministrators(a.connections)},
 		{http.MethodPost, "/v1/admin/revocations", a.forAdministrators(a.revoke)},
 		{http.MethodPost, "/v1/admin/drain", a.forAdministrators(a.drain)},
+		{http.MethodGet, "/v1/admin/audit", a.forAdministrators(a.audit)},
+		{http.MethodGet, "/v1/admin/trace/{correlation...}", a.forAdministrators(a.trace)},
 		{http.MethodGet, "/v1/admin/export", a.forAdministrators(a.export)},
 		{http.MethodGet, "/v1/admin/import", a.forAdministrators(a.importState)},
 		{http.MethodPost, "/v1/admin/import", a.forAdministrators(a.importBatch)},
@@ -65,11 +69,23 @@ func (a *api) mux() http.Handler {
 func (a *api) forAdministrators(h func(w http.ResponseWriter, r *http.Request, who roxy.Identity) error) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		who, err := a.administrator(r)
-		if err != nil {
-			return err
+		if err == nil {
+			err = h(w, r, who)
 		}
-		return h(w, r, who)
+		if p, ok := errors.AsType[*roxy.Problem](err); ok && who.Tenant != "" {
+			a.Hub.NoteRefusal(who, remoteOf(r), r.Pattern, "", p)
+		}
+		return err
 	}
+}
+
+// remoteOf returns the address that r comes from.
+func remoteOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	return host
 }
 
 // otherMethod answers the methods that a path does not have: OPTIONS with those it has, the others with a refusal.

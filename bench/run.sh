@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures a hub from outside with a neutral load generator, beside the limit program, in one run, and prints tables for
-# docs/performance.md. Usage: bench/run.sh [publish|topics|fanout|idle|most|replay|classes|tls|stuck ...]; default: all.
+# docs/performance.md. Usage: bench/run.sh [publish|topics|fanout|idle|most|replay|storm|classes|tls|stuck ...]; default: all.
 # BENCH is the folder with loadgen/ and limit/raw/ (default ../shared/bench).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,6 +12,7 @@ mkdir -p "$OUT"
 OUT=$(cd "$OUT" && pwd)
 go build -o "$OUT/roxy" ./cmd/roxy
 go build -o "$OUT/replay" ./bench/replay
+go build -o "$OUT/storm" ./bench/storm
 go build -o "$OUT/classes" ./bench/classes
 go build -o "$OUT/stuck" ./bench/stuck
 (cd "$BENCH/loadgen" && go build -o "$OUT/loadgen" .)
@@ -129,6 +130,15 @@ replay() {
   echo "restart after kill -9 until ready: $(( ($(date +%s%N) - began) / 1000000 )) ms"
 }
 
+storm() {
+  echo "## 10,000 streams come back at once, each 1,000 events behind"
+  for coding in identity gzip; do
+    start_hub
+    ROXY_TOKEN=$TOKEN "$OUT/storm" -hub 127.0.0.1:9080 -pid "$pid" -coding "$coding"
+  done
+  stop
+}
+
 tls() {
   echo "## TLS beside cleartext, HTTP/1.1"
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=bench -addext subjectAltName=IP:127.0.0.1 \
@@ -179,5 +189,5 @@ classes() {
   stop
 }
 
-[ $# -gt 0 ] || set -- publish topics fanout idle most replay classes tls stuck
+[ $# -gt 0 ] || set -- publish topics fanout idle most replay storm classes tls stuck
 for part in "$@"; do "$part"; done

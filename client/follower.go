@@ -26,6 +26,7 @@ type follower struct {
 	acks     *acknowledger // nil without a device
 	high     roxy.Cursor   // the last event that was yielded, or need not be; a snapshot does not go back behind it
 	expired  bool          // the token was refused as expired and no stream has gone live since
+	roll     roll          // the list of who is present that is coming in
 	healthy  time.Duration // from the hello of the last connection to the last block it brought
 }
 

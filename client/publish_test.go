@@ -254,6 +254,7 @@ func FuzzTake(f *testing.F) {
 	f.Add(hello("e.1") + beat("e.9") + event(3))
 	f.Add(helloView("v", "") + entity("orders/1", 1, `{"a":1}`) + liveWith("e.1", 1) + change(2, "orders/1", "patch", 2, `,"patch":{"a":null}`))
 	f.Add("event: roxy:receipt\ndata: {\"id\":\"m\",\"status\":\"refused\",\"problem\":{\"code\":\"version-conflict\",\"fields\":[\"a\"]}}\n\n")
+	f.Add(hello("e.1") + live("e.1", 0) + present(1, 2, "ann") + present(2, 2, "bob") + joined("cyd") + left("ann") + present(1, 1))
 	f.Fuzz(func(t *testing.T, in string) {
 		var last roxy.Cursor
 		fo := &follower{client: mustNew(t, Options{MaxEventBytes: 1 << 12}), yield: func(m Message, err error) bool {

@@ -223,6 +223,8 @@ func word(m Message) string {
 		return fmt.Sprintf("%s=%d%s", m.Topic, m.Version, m.Data)
 	case Receipt:
 		return fmt.Sprintf("receipt(%s %s)", m.ID, m.Outcome)
+	case Presence:
+		return presenceWord(m)
 	case Live:
 		if m.Entities > 0 {
 			return fmt.Sprintf("live(%s %d %d)", m.Cursor, m.Replayed, m.Entities)

@@ -34,7 +34,8 @@ type Subscription struct {
 	OnState func(State)
 }
 
-// Message is what a subscription yields: an Event, a Snapshot, an Entity, a Receipt, an AckNews, a Reset or a Live.
+// Message is what a subscription yields: an Event, a Snapshot, an Entity, a Receipt, an AckNews, a Presence, a Reset or a
+// Live.
 //
 // A copy of the entities that match is kept right by three of them: a Snapshot empties it, an Entity goes in as it is, and
 // an Event with a Change is applied to what has the version before. Replica does so.
@@ -88,6 +89,7 @@ func (Event) message()    {}
 func (Snapshot) message() {}
 func (Entity) message()   {}
 func (Receipt) message()  {}
+func (Presence) message() {}
 func (Reset) message()    {}
 func (Live) message()     {}
 

@@ -34,6 +34,8 @@ func (f *follower) take(block frame, link *watched) error {
 		return f.receipt(block)
 	case block.event == "roxy:ack":
 		return f.ackNews(block)
+	case block.event == "roxy:presence":
+		return f.presence(block)
 	case block.event == "roxy:live":
 		return f.live(block, at)
 	case block.event == "roxy:bye":
@@ -76,6 +78,7 @@ func (f *follower) hello(block frame, at roxy.Cursor, link *watched) error {
 	if err != nil {
 		return fmt.Errorf("client: roxy:hello: heartbeat: %w", err)
 	}
+	f.roll = roll{} // a list that was cut is void
 	link.silence = 2*min(max(heartbeat, time.Second), time.Minute) + 2*time.Second
 	changed := f.view != "" && hello.View != "" && hello.View != f.view
 	f.view = cmp.Or(hello.View, f.view)

@@ -15,7 +15,7 @@ import (
 // CRC-32C of all before, 4 bytes.
 //
 //	device    format 1 · user · roles · patterns · types · epoch · offset · skipped · created · seen
-//	critical  format 1 · epoch · time · topic · type · by · correlation · ack · expires ·
+//	critical  format 1 · time · topic · type · by · correlation · ack · expires ·
 //	          attempt · due · settlement 1 · reason · settled · users · targets, each device and user
 //	receipt   format 1 · written · delivered · confirmed · late 1 · attempts · transport
 const ackFormat = 1
@@ -70,10 +70,10 @@ func settlements() [3]roxy.Settlement {
 	return [...]roxy.Settlement{"", roxy.Acknowledged, roxy.Unacked}
 }
 
-// AppendCritical appends c as a record, without its offset and its receipts.
+// AppendCritical appends c as a record, without its cursor and its receipts.
 func AppendCritical(dst []byte, c *Critical) []byte {
 	start := len(dst)
-	dst = appendTime(appendString(append(dst, ackFormat), c.Epoch), c.Time)
+	dst = appendTime(append(dst, ackFormat), c.Time)
 	for _, s := range [...]string{c.Topic.String(), c.Type, c.By, c.Correlation} {
 		dst = appendString(dst, s)
 	}
@@ -89,13 +89,14 @@ func AppendCritical(dst []byte, c *Critical) []byte {
 	return appendSum(dst, start)
 }
 
-// ReadCritical returns the acknowledgement of a record, its targets without receipts, or ErrCorrupt.
-func ReadCritical(offset uint64, record []byte) (*Critical, error) {
+// ReadCritical returns the acknowledgement of a record, its targets without receipts, or ErrCorrupt. Its cursor is of the
+// epoch that its log has by now.
+func ReadCritical(at roxy.Cursor, record []byte) (*Critical, error) {
 	c, err := readCritical(record)
 	if err != nil {
-		return nil, fmt.Errorf("%w: acknowledgement of event %d: %w", ErrCorrupt, offset, err)
+		return nil, fmt.Errorf("%w: acknowledgement of event %d: %w", ErrCorrupt, at.Offset, err)
 	}
-	c.Offset = offset
+	c.Epoch, c.Offset = at.Epoch, at.Offset
 	return c, nil
 }
 
@@ -104,7 +105,7 @@ func readCritical(record []byte) (*Critical, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Critical{Epoch: string(r.bytes()), Time: r.time()}
+	c := &Critical{Time: r.time()}
 	topic := string(r.bytes())
 	c.Type, c.By, c.Correlation = string(r.bytes()), string(r.bytes()), string(r.bytes())
 	ack := r.ack()

@@ -18,15 +18,16 @@ const maxAckWait = 10 * time.Minute
 const maxNamed = 100
 
 // NewCritical returns the acknowledgement of a critical event that has its place in the log: its targets are those of the
-// devices that it is for. One that nobody can confirm is settled at once.
-func NewCritical(e *roxy.Event, epoch string, targets []roxy.Device) *Critical {
+// devices that it is for. One that nobody can confirm is settled at once. now is when it was committed: the event's own time
+// is later where a clock was set back.
+func NewCritical(e *roxy.Event, epoch string, targets []roxy.Device, now time.Time) *Critical {
 	c := &Critical{
 		Offset: e.Offset, Epoch: epoch, Time: e.Time, Topic: e.Topic, Type: e.Type, By: e.By, Correlation: e.Correlation, Ack: *e.Ack, Attempt: 1,
 	}
 	if e.TTL > 0 {
 		c.Expires = e.Time.Add(e.TTL)
 	}
-	c.Due = c.sooner(e.Time.Add(c.Ack.Within))
+	c.Due = FirstDue(e, now)
 	for i := range targets {
 		c.Targets = append(c.Targets, roxy.DeviceReceipt{Device: targets[i].Name, User: targets[i].User})
 	}
@@ -40,14 +41,14 @@ func NewCritical(e *roxy.Event, epoch string, targets []roxy.Device) *Critical {
 		c.Users = slices.Compact(c.Users)
 	}
 	if len(c.Targets) == 0 {
-		c.giveUp(roxy.UnackedNoAudience, e.Time)
+		c.giveUp(roxy.UnackedNoAudience, now)
 	}
 	return c
 }
 
-// FirstDue returns when a critical event's first delivery is over: what NewCritical gives it.
-func FirstDue(e *roxy.Event) time.Time {
-	due := e.Time.Add(e.Ack.Within)
+// FirstDue returns when the first delivery of a critical event that was committed now is over.
+func FirstDue(e *roxy.Event, now time.Time) time.Time {
+	due := now.Add(e.Ack.Within)
 	if e.TTL > 0 && e.Time.Add(e.TTL).Before(due) {
 		due = e.Time.Add(e.TTL)
 	}
@@ -118,7 +119,7 @@ func (c *Critical) Next(now time.Time) {
 func (c *Critical) Forgotten(now time.Time) { c.giveUp(roxy.UnackedRetention, now) }
 
 func (c *Critical) giveUp(why roxy.UnackedReason, now time.Time) {
-	c.Settlement, c.Reason, c.Settled = roxy.Unacked, why, now
+	c.Settlement, c.Reason, c.Settled = roxy.Unacked, why, now.UTC()
 }
 
 // sooner returns due, or when the event expires before that.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/roxyhub/roxy"
@@ -17,7 +18,8 @@ type Devices interface {
 	Register(ctx context.Context, tenant string, d roxy.Device, max int) (Registration, error)
 	// Devices returns the tenant's devices, sorted by name.
 	Devices(ctx context.Context, tenant string) ([]roxy.Device, error)
-	// Forget removes a device: it is no target of what comes later. Errors: roxy.NotFound, roxy.Forbidden when it is not
+	// Forget removes a device: it is no target of what comes later. What it was a target of it is again when its user registers
+	// the name again. Errors: roxy.NotFound, roxy.Forbidden when it is not
 	// user's; an empty user may forget any.
 	Forget(ctx context.Context, tenant, user, device string) error
 }
@@ -49,7 +51,8 @@ type Acks interface {
 	Advance(ctx context.Context, tenant string, due []OpenAck) ([]Critical, error)
 	// Critical returns a critical event's acknowledgement with the receipts of all its targets. Error: roxy.NotFound.
 	Critical(ctx context.Context, tenant string, offset uint64) (Critical, error)
-	// Open returns the critical events of all tenants that are not settled.
+	// Open returns the critical events of all tenants that are not settled, in log order. Beside an error it returns those of
+	// the tenants that could be read.
 	Open(ctx context.Context) (map[string][]OpenAck, error)
 }
 
@@ -129,4 +132,10 @@ func (c *Critical) Missing() []roxy.DeviceReceipt {
 		}
 	}
 	return missing
+}
+
+// Awaits reports whether the confirmation of a target would still count.
+func (c *Critical) Awaits(t *roxy.DeviceReceipt) bool {
+	return c.Settlement == "" && t.Confirmed.IsZero() &&
+		(c.Ack.By != roxy.AckUser || !slices.ContainsFunc(c.Targets, func(o roxy.DeviceReceipt) bool { return o.User == t.User && !o.Confirmed.IsZero() }))
 }

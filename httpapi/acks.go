@@ -29,11 +29,11 @@ func (a *api) acknowledge(x *exchange, r *http.Request) error {
 		return err
 	}
 	answer, state, err := a.commitAcks(r.Context(), who, body)
-	if state.Name != "" {
-		setRateLimit(x.Header(), state)
-	}
 	if err != nil {
 		return err
+	}
+	if state.Name != "" {
+		setRateLimit(x.Header(), state)
 	}
 	x.answer(answer)
 	return nil
@@ -52,7 +52,7 @@ func (a *api) commitAcks(ctx context.Context, who roxy.Identity, body []byte) ([
 	}
 	cursor, statuses, err := a.Hub.Acknowledge(ctx, who, acks)
 	if err != nil {
-		return nil, state, err
+		return nil, roxy.LimitState{}, err
 	}
 	return appendAcknowledged(nil, &acks, cursor, statuses), state, nil
 }

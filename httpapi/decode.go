@@ -71,7 +71,7 @@ func arrayOf[T any](d *decoder, limit int, what string, read func(*decoder, *T) 
 		return nil, d.syntax(err)
 	}
 	if len(all) == 0 {
-		return nil, &roxy.Problem{Code: d.code, Detail: "the array holds no " + what}
+		return nil, &roxy.Problem{Code: d.code, Member: d.member(), Detail: "the array holds no " + what}
 	}
 	return all, nil
 }

@@ -68,11 +68,11 @@ func (a *api) forget(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if state.Name != "" {
-		setRateLimit(x.Header(), state)
-	}
 	if err := a.Hub.Forget(r.Context(), who, name); err != nil {
 		return err
+	}
+	if state.Name != "" {
+		setRateLimit(x.Header(), state)
 	}
 	x.Header().Set("Cache-Control", "no-store")
 	x.WriteHeader(http.StatusNoContent)

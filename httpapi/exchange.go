@@ -24,6 +24,7 @@ type exchange struct {
 	code        roxy.Code // of the problem it was answered with; "" when with none
 	tenant      string
 	user        string
+	remote      string // the client's address; "" before it is known who asks
 	correlation string
 }
 
@@ -85,10 +86,13 @@ func (a *api) serve(h handler) http.HandlerFunc {
 	}
 }
 
-// refused has the log know why r was refused. What broke on our side is an operator's business; overload is not said
+// refused has the log and the tenant's audit know why r was refused. What broke on our side is an operator's business; overload is not said
 // line by line, which would add to it.
 func (a *api) refused(x *exchange, r *http.Request, p *roxy.Problem) {
 	x.code = rowOf(p.Code).code
+	if x.tenant != "" {
+		a.Hub.NoteRefusal(roxy.Identity{Tenant: x.tenant, User: x.user}, x.remote, r.Pattern, x.correlation, p)
+	}
 	if x.code == roxy.Internal || x.code == roxy.NotReady {
 		a.Logger.LogAttrs(r.Context(), slog.LevelError, "request failed", append(x.attributes(r), slog.Any("error", p))...)
 	}
@@ -109,6 +113,6 @@ func (a *api) authenticate(x *exchange, r *http.Request) (roxy.Identity, error) 
 	if err != nil {
 		return roxy.Identity{}, err
 	}
-	x.tenant, x.user = who.Tenant, who.User
+	x.tenant, x.user, x.remote = who.Tenant, who.User, clientIP(r, a.TrustedProxies).String()
 	return who, nil
 }

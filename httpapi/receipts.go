@@ -38,7 +38,7 @@ type receipt struct {
 	Written   time.Time `json:"written,omitzero"`
 	Delivered time.Time `json:"delivered,omitzero"`
 	Confirmed time.Time `json:"confirmed,omitzero"`
-	Late      bool      `json:"late,omitempty"`
+	Late      bool      `json:"late,omitzero"`
 	Attempts  int       `json:"attempts"`
 	Transport string    `json:"transport,omitempty"`
 }

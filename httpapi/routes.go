@@ -31,6 +31,7 @@ func (a *api) routes() []route {
 		{http.MethodPost, "/v1/mutations/status", a.mutationStatus},
 		{http.MethodDelete, "/v1/mutations/{id}", a.cancel},
 		{http.MethodDelete, "/v1/mutations/status", a.cancel}, // a mutation may have this id, too
+		{http.MethodGet, "/v1/presence", a.presence},
 		{http.MethodPost, "/v1/acks", a.acknowledge},
 		{http.MethodGet, "/v1/devices", a.devices},
 		{http.MethodDelete, "/v1/devices/{device}", a.forget},

@@ -91,7 +91,7 @@ func sign(tb testing.TB, change func(*auth.Claims)) string {
 	tb.Helper()
 	claims := auth.Claims{
 		User: "u7", Tenant: "bar", IssuedAt: time.Now(), Expires: time.Now().Add(time.Hour),
-		Grant: roxy.Grant{Read: []roxy.Pattern{pattern(tb, "orders/**")}, Publish: []roxy.Pattern{pattern(tb, "orders/*")}, Write: []roxy.Pattern{pattern(tb, "orders/*")}},
+		Grant: roxy.Grant{Read: []roxy.Pattern{pattern(tb, "orders/**"), pattern(tb, "roxy/presence")}, Publish: []roxy.Pattern{pattern(tb, "orders/*")}, Write: []roxy.Pattern{pattern(tb, "orders/*")}},
 	}
 	if change != nil {
 		change(&claims)
@@ -180,7 +180,7 @@ func (s *site) answer(t *testing.T, c call) string {
 func settled(s string) string {
 	for _, r := range []struct{ pattern, with string }{
 		{`"epoch":"[a-z0-9]+"`, `"epoch":"EPOCH"`},
-		{`"(cursor|id)":"[a-z0-9]+\.(\d+)"`, `"$1":"EPOCH.$2"`},
+		{`"(cursor|id|event)":"[a-z0-9]+\.(\d+)"`, `"$1":"EPOCH.$2"`},
 		{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`, `TIME`},
 		{`"ticket":"[^"]+"`, `"ticket":"TICKET"`},
 		{`"page":"[^"]+"`, `"page":"PAGE"`},

@@ -44,7 +44,7 @@ func (a *api) socket(x *exchange, r *http.Request) error {
 	}
 	x.status = http.StatusSwitchingProtocols
 	// What the socket keeps of its handshake, for the log: neither its headers nor its server.
-	said := &host{a, &exchange{status: x.status, tenant: x.tenant, user: x.user}, &http.Request{Method: r.Method, Pattern: r.Pattern}}
+	said := &host{a, &exchange{status: x.status, tenant: x.tenant, user: x.user, remote: x.remote}, &http.Request{Method: r.Method, Pattern: r.Pattern}}
 	if err := ws.Serve(x, r, &ws.Options{
 		Hub: a.Hub, Host: said, MaxMessage: int(a.maxBody) + envelope, NoCompression: a.NoCompression,
 		Subscription: transport.Options{MaxTopics: a.MaxTopicsPerStream, Heartbeat: a.Heartbeat},

@@ -21,7 +21,7 @@ const (
 )
 
 // LimitReplays bounds how many events a second are read for streams that catch up, and given to them, all together, and
-// how many at once, from now on.
+// how many at once, from now on. What is given as it was spelled for others counts by its bytes: see replayBytes.
 func (h *Hub) LimitReplays(perSecond float64, burst int) {
 	h.replays.SetLimit(rate.Limit(perSecond))
 	h.replays.SetBurst(max(burst, replayStep))
@@ -60,6 +60,16 @@ func (h *Hub) affordPage(ctx context.Context, n int) error {
 // afford waits until n more events, at most replayStep, may be read for the stream or given to it.
 func (st *stream) afford(ctx context.Context, n int) error {
 	return st.hub.turn(ctx, st.hub.replays.ReserveN(time.Now(), n).Delay(), st.awake.ended)
+}
+
+// pay takes whole steps off cost once they may be had.
+func (st *stream) pay(ctx context.Context, cost *int) error {
+	for ; *cost >= replayStep; *cost -= replayStep {
+		if err := st.afford(ctx, replayStep); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // turn waits for a reader's turn, unless ended closes first.

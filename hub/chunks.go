@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"slices"
+	"sort"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,36 +49,66 @@ type chunk struct {
 
 func newChunks(log engine.Log) *chunks { return &chunks{log: log, known: make(map[chunkKey]*chunk)} }
 
-// events yields what query selects, as engine.Log.Read. Query.Until is required. The events are shared: not to be changed.
-// read counts those that were read for this caller.
-func (c *chunks) events(ctx context.Context, tenant string, query engine.Query, read *int) iter.Seq2[*roxy.Event, error] {
-	return func(yield func(*roxy.Event, error) bool) {
+// stretch is a part of a log, up to until. Its events are shared: not to be changed.
+type stretch struct {
+	events []roxy.Event
+	until  uint64
+	chunk  *chunk // nil for what was read for this caller alone
+}
+
+// stretches yields what query selects, as engine.Log.Read, one stretch after the other. Query.Until is required. read counts
+// the events that were read for this caller.
+func (c *chunks) stretches(ctx context.Context, tenant string, query engine.Query, read *int) iter.Seq2[stretch, error] {
+	return func(yield func(stretch, error) bool) {
 		for len(query.Topics) == 0 && query.After < query.Until {
 			ch, err := c.get(ctx, chunkKey{tenant, query.After / chunkEvents}, query.Until, read)
 			if errors.Is(err, engine.ErrTrimmed) { // of the stretch, perhaps not of what is wanted of it
 				break
 			}
 			if err != nil {
-				yield(nil, err)
+				yield(stretch{}, err)
 				return
 			}
-			for i := range ch.events {
-				if e := &ch.events[i]; e.Offset > query.After && e.Offset <= query.Until && !yield(e, nil) {
-					return
-				}
-			}
-			query.After = min(ch.until, query.Until)
-		}
-		if query.After >= query.Until {
-			return
-		}
-		for e, err := range c.log.Read(ctx, tenant, query) {
-			*read++
-			if !yield(&e, err) {
+			until := min(ch.until, query.Until)
+			if !yield(stretch{between(ch.events, query.After, until), until, ch}, nil) {
 				return
 			}
+			query.After = until
+		}
+		if query.After < query.Until {
+			c.alone(ctx, tenant, query, read, yield)
 		}
 	}
+}
+
+// alone is stretches for what nobody shares.
+func (c *chunks) alone(ctx context.Context, tenant string, query engine.Query, read *int, yield func(stretch, error) bool) {
+	var own []roxy.Event
+	size := 0
+	for e, err := range c.log.Read(ctx, tenant, query) {
+		if err != nil {
+			yield(stretch{}, err)
+			return
+		}
+		*read++
+		own = append(own, e)
+		if size += e.Size(); size < replayWrite && len(own) < chunkEvents {
+			continue
+		}
+		if !yield(stretch{events: own, until: e.Offset}, nil) {
+			return
+		}
+		own, size = own[:0], 0
+	}
+	yield(stretch{events: own, until: query.Until}, nil)
+}
+
+// between returns the events behind after up to until.
+func between(events []roxy.Event, after, until uint64) []roxy.Event {
+	behind := func(offset uint64) int {
+		return sort.Search(len(events), func(i int) bool { return events[i].Offset > offset })
+	}
+	return events[behind(after):behind(until)]
 }
 
 // get returns a stretch at least up to until, or to its end.

@@ -21,14 +21,14 @@ type attention struct {
 	cursor roxy.Cursor // where the device's mailbox begins
 
 	mu     sync.Mutex
-	due    []passage
+	due    []awaited
 	given  uint64 // frames of the stream's lane since it joined its class
 	passed uint64 // and those of them that were written
 }
 
-// passage is a critical event on its way: written once the stream's position reaches its offset or, delivered again, its
+// awaited is a critical event on its way: written once the stream's position reaches its offset or, delivered again, its
 // lane has come to its frame.
-type passage struct {
+type awaited struct {
 	offset uint64
 	lane   uint64 // 0 for one at its place in the log
 }
@@ -115,11 +115,18 @@ func (h *Hub) eventAt(ctx context.Context, tenant string, offset uint64) (roxy.E
 	return roxy.Event{}, false, nil
 }
 
+// expect notes that e is about to be written to the stream, at its place in the log.
+func (st *stream) expect(e *roxy.Event) {
+	if e.Ack != nil && st.device != nil {
+		st.device.expect(e.Offset, false)
+	}
+}
+
 // expect notes that a critical event is on its way to the device: at its place in the log, or by the next frame of its lane.
 func (a *attention) expect(offset uint64, lane bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	p := passage{offset: offset}
+	p := awaited{offset: offset}
 	if lane {
 		p.lane = a.given + 1
 	}
@@ -143,7 +150,7 @@ func (a *attention) wrote(position uint64, private bool) (offsets []uint64) {
 	if len(a.due) == 0 {
 		return nil
 	}
-	a.due = slices.DeleteFunc(a.due, func(p passage) bool {
+	a.due = slices.DeleteFunc(a.due, func(p awaited) bool {
 		there := p.lane == 0 && p.offset <= position || p.lane != 0 && p.lane <= a.passed
 		if there {
 			offsets = append(offsets, p.offset)
@@ -158,7 +165,7 @@ func (a *attention) lost() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.given, a.passed = 0, 0
-	a.due = slices.DeleteFunc(a.due, func(p passage) bool { return p.lane != 0 })
+	a.due = slices.DeleteFunc(a.due, func(p awaited) bool { return p.lane != 0 })
 }
 
 // writes gathers what was written to devices. It is for the receipts alone, so it may be lost by a crash; what a device
@@ -313,29 +320,4 @@ func (st *stream) mailbox(ctx context.Context, from start, b engine.Bounds) (sta
 	}
 	from.reset, from.offset, from.snapshot = "overflow", b.Head, st.sub.Snapshot
 	return from, nil
-}
-
-// waiting returns how many events between where the stream is and an offset are for it, and when the oldest of them was
-// committed. It stops counting beyond limit.
-func (st *stream) waiting(ctx context.Context, until, limit uint64) (n uint64, oldest time.Time, err error) {
-	read := 0
-	query := engine.Query{After: st.sent, Until: until, Topics: st.sub.exactTopics()}
-	if until <= st.sent {
-		return 0, time.Time{}, nil
-	}
-	for e, err := range st.hub.chunks.events(ctx, st.sub.Identity.Tenant, query, &read) {
-		if err != nil {
-			return 0, time.Time{}, err
-		}
-		if !st.sub.takes(e) {
-			continue
-		}
-		if n++; n == 1 {
-			oldest = e.Time
-		}
-		if n > limit {
-			break
-		}
-	}
-	return n, oldest, nil
 }

@@ -66,6 +66,36 @@ type (
 		Cursor  string          `json:"cursor,omitempty"`
 		Problem json.RawMessage `json:"problem,omitempty"`
 	}
+	// Present is one device of a user, or all streams of the user that name none.
+	Present struct {
+		User   string    `json:"user"`
+		Device string    `json:"device,omitempty"`
+		Since  time.Time `json:"since"` // present without a break longer than the grace
+	}
+	// PresenceList is everybody who is present, in parts of which the first replaces what was known.
+	PresenceList struct {
+		Present []Present  `json:"present"`
+		Part    int        `json:"part"` // from 1
+		Parts   int        `json:"parts"`
+		Settles *time.Time `json:"settles,omitempty"` // until then who was there before the hub began may not be back; nil afterwards
+	}
+	// PresenceChange is what changed of that.
+	PresenceChange struct {
+		Joined []Joined `json:"joined"`
+		Left   []Left   `json:"left"`
+	}
+	// Joined is a device that is present now.
+	Joined struct {
+		Present
+		Others int `json:"others"` // devices by which the user is present besides; 0: the user has come
+	}
+	// Left is a device that is not present any more.
+	Left struct {
+		User   string    `json:"user"`
+		Device string    `json:"device,omitempty"`
+		Until  time.Time `json:"until"`  // when its last connection ended
+		Others int       `json:"others"` // 0: the user has gone
+	}
 	// Bye says why the hub closes the stream.
 	Bye struct {
 		Reason Reason `json:"reason"`

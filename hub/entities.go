@@ -19,6 +19,7 @@ type Store interface {
 	engine.Restorer
 	engine.Devices
 	engine.Acks
+	engine.Audit
 }
 
 // failed turns an engine's error into what a caller may be told, and says what an operator should know.

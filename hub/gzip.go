@@ -57,6 +57,12 @@ func (g *gzipStream) pack(dst, text []byte) []byte {
 	return packAlone(dst, text)
 }
 
+// gaveAlone counts a fragment that was compressed for any stream, by the sum of its text. The stream has begun.
+func (g *gzipStream) gaveAlone(text deflate.Sum) {
+	g.interrupt()
+	g.total = g.total.Then(text)
+}
+
 // end appends what makes the stream complete.
 func (g *gzipStream) end(dst []byte) []byte {
 	g.interrupt()

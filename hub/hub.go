@@ -20,7 +20,6 @@ import (
 
 	"github.com/roxyhub/roxy"
 	"github.com/roxyhub/roxy/engine"
-	"github.com/roxyhub/roxy/internal/fanout"
 	"github.com/roxyhub/roxy/schema"
 )
 
@@ -41,6 +40,7 @@ type Options struct {
 	DrainOver      time.Duration // over which Close spreads its goodbyes; 0 is 30 s
 	Fields         []FieldRule   // who may see which fields; SetFields changes them
 	Schemas        *schema.Set   // what events and entities are held to; SetSchemas changes it. Nil allows everything
+	PresenceGrace  time.Duration // how long somebody without a connection still counts as present; 0 is 20 s
 	// Describe returns a problem as receipts tell it, a JSON object. Nil tells its code, member and detail.
 	Describe func(*roxy.Problem) []byte
 	Logger   *slog.Logger // what an operator should know; nil discards
@@ -63,9 +63,12 @@ type Hub struct {
 
 	revocations revocations
 	chunks      *chunks
+	transcripts *transcripts
 	snapshots   *snapshots
 	written     *writes
 	deadlines   *deadlines
+	presence    *presence
+	auditor     *auditor
 	views       atomic.Pointer[views]
 	schemas     atomic.Pointer[schema.Set]
 	replays     *rate.Limiter
@@ -80,8 +83,7 @@ type Hub struct {
 	stop       context.CancelFunc
 	running    context.Context //nolint:containedctx // of the streams that outlive their request; Close ends it
 	dispatch   sync.WaitGroup
-	parker     *fanout.Parker
-	stopParker func()
+	parking    parking
 	loose      sync.WaitGroup // goroutines of streams that were parked
 }
 
@@ -93,23 +95,21 @@ func Start(ctx context.Context, store Store, opts Options) (*Hub, error) {
 		return nil, err
 	}
 	h := &Hub{
-		chunks: newChunks(store), snapshots: newSnapshots(store), replays: rate.NewLimiter(0, 0), replayWait: maxReplayWait,
+		chunks: newChunks(store), transcripts: newTranscripts(), snapshots: newSnapshots(store), replays: rate.NewLimiter(0, 0), replayWait: maxReplayWait,
 		store: store, opts: opts, logger: opts.Logger, stats: newCounters(), seed: maphash.MakeSeed(),
 		streams: make(map[string]*stream), devices: make(map[deviceKey]*stream), idle: make(chan struct{}),
 	}
 	h.written = &writes{hub: h, pending: make(map[deviceKey]*engine.Acknowledgement)}
 	h.deadlines = newDeadlines(h)
+	if h.presence, err = newPresence(opts.PresenceGrace); err != nil {
+		return nil, fmt.Errorf("hub: %w", err)
+	}
 	h.views.Store(views)
 	h.schemas.Store(opts.Schemas)
 	h.LimitReplays(opts.ReplayRate, opts.ReplayBurst)
 	for range runtime.GOMAXPROCS(0) {
 		h.shards = append(h.shards, &shard{hub: h, tail: store.Tail(), tenants: make(map[string]*tenant)})
 	}
-	parker, err := fanout.StartParker(runtime.GOMAXPROCS(0))
-	if err != nil {
-		return nil, fmt.Errorf("hub: %w", err)
-	}
-	h.parker, h.stopParker = parker, sync.OnceFunc(parker.Close)
 	// The tails are open, so nothing falls between what is read here and what dispatch hears of.
 	err = h.loadRevocations(ctx)
 	if err == nil {
@@ -119,15 +119,16 @@ func Start(ctx context.Context, store Store, opts Options) (*Hub, error) {
 		for _, s := range h.shards {
 			s.tail.Close()
 		}
-		parker.Close()
 		return nil, fmt.Errorf("hub: read the revocations and what is unacknowledged: %w", err)
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx)) // Close ends it, not whoever started it
 	h.running, h.stop = running, stop
+	h.dispatch.Go(func() { h.presence.run(running) })
 	for _, s := range h.shards {
 		h.dispatch.Go(func() { h.follow(running, s) })
 	}
 	h.dispatch.Go(func() { h.deadlines.run(running) })
+	h.auditor = startAuditor(h)
 	return h, nil
 }
 
@@ -170,9 +171,10 @@ func (h *Hub) Drain(ctx context.Context, over time.Duration) error {
 	h.written.flush()
 	h.stop()
 	h.dispatch.Wait()
-	h.stopParker()
+	h.parking.close()
 	h.loose.Wait()
 	h.snapshots.close()
+	h.auditor.close()
 	return err
 }
 
@@ -219,6 +221,9 @@ func (o *Options) fill() {
 	}
 	if o.CommitTimeout == 0 {
 		o.CommitTimeout = 5 * time.Second
+	}
+	if o.PresenceGrace == 0 {
+		o.PresenceGrace = 20 * time.Second
 	}
 	if o.DrainOver == 0 {
 		o.DrainOver = 30 * time.Second

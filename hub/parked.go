@@ -3,7 +3,10 @@ package hub
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
+	"runtime"
+	"sync"
 	"time"
 
 	"github.com/roxyhub/roxy/internal/fanout"
@@ -48,6 +51,41 @@ func connectionOf(s Sink) net.Conn {
 	return nil
 }
 
+// parking starts the fan-out's shards when the first stream is to be parked: a hub none of whose streams has a socket waits
+// for no kernel.
+type parking struct {
+	mu     sync.Mutex
+	parker *fanout.Parker
+	closed bool
+}
+
+// open returns the shards. The error is the system's, or that the hub has closed them.
+func (p *parking) open() (*fanout.Parker, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, errEnded
+	}
+	if p.parker == nil {
+		parker, err := fanout.StartParker(runtime.GOMAXPROCS(0))
+		if err != nil {
+			return nil, err
+		}
+		p.parker = parker
+	}
+	return p.parker, nil
+}
+
+func (p *parking) close() {
+	p.mu.Lock()
+	parker, over := p.parker, p.closed
+	p.closed = true
+	p.mu.Unlock()
+	if parker != nil && !over {
+		parker.Close()
+	}
+}
+
 // park hands a live stream to the fan-out when its socket can be handed over. From then on the stream is the shard's:
 // Due, Wrote, Closed and Released are called there.
 func (st *stream) park() (bool, error) {
@@ -63,6 +101,14 @@ func (st *stream) park() (bool, error) {
 	if st.hub.running.Err() != nil { // the shards are about to end
 		return false, errEnded
 	}
+	parker, err := st.hub.parking.open()
+	if errors.Is(err, errEnded) {
+		return false, err
+	}
+	if err != nil {
+		st.hub.logger.LogAttrs(context.Background(), slog.LevelWarn, "a stream keeps its goroutine", st.names(slog.Any("error", err))...)
+		return false, nil
+	}
 	socket, ok, err := fanout.Detach(c)
 	if !ok || err != nil {
 		return false, err
@@ -75,7 +121,7 @@ func (st *stream) park() (bool, error) {
 	} else {
 		st.sink = nil // with it goes all that the server keeps for a request
 	}
-	st.parked = st.hub.parker.Park(socket, st.reader, st, ears, earlier(now.Add(st.sub.Heartbeat-early), st.expires, now))
+	st.parked = parker.Park(socket, st.reader, st, ears, earlier(now.Add(st.sub.Heartbeat-early), st.expires, now))
 	return true, nil
 }
 

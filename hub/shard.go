@@ -118,7 +118,7 @@ func (s *shard) dispatch(c *engine.Committed) {
 	for i := range c.Events {
 		switch e := &c.Events[i]; {
 		case e.Ack != nil:
-			s.hub.deadlines.add(c.Tenant, engine.OpenAck{Offset: e.Offset, Attempt: 1, Due: engine.FirstDue(e)})
+			s.hub.deadlines.add(c.Tenant, engine.OpenAck{Offset: e.Offset, Attempt: 1, Due: engine.FirstDue(e, time.Now())})
 		case e.Type == roxy.UnackedType:
 			s.mourn(t, e)
 		}
@@ -190,8 +190,8 @@ func (s *shard) deliver(t *tenant, e *roxy.Event, cursor roxy.Cursor) {
 func (t *tenant) expect(e *roxy.Event) {
 	for _, streams := range t.devices {
 		for _, st := range streams {
-			if st.device != nil && st.class.matched == t.events && st.sub.takes(e) {
-				st.device.expect(e.Offset, false)
+			if st.class.matched == t.events && st.sub.takes(e) {
+				st.expect(e)
 			}
 		}
 	}
@@ -411,6 +411,7 @@ func (s *shard) leave(t *tenant, st *stream) {
 		return
 	}
 	st.class = nil
+	st.unwatch()
 	st.follow(nil)
 	if st.device != nil {
 		st.device.lost()

@@ -46,12 +46,14 @@ type stream struct {
 	epoch  string
 	views  *views     // what its roles see, for all of its life
 	device *attention // nil for a stream that names no device
+	visit  *visit     // by which its user is present; nil when it makes nobody present
 
 	// Owned by the stream's goroutine.
 	sent      uint64 // every event up to this offset that is for the stream was written
 	whole     bool   // it holds all up to sent: a snapshot, if one was asked for, was given to its end
 	lastWrite time.Time
 	gzip      *gzipStream // nil for a stream that is not compressed
+	watcher   *watcher    // nil while it does not hear who is present
 
 	awake *awake // nil while parked; set under mu
 
@@ -131,6 +133,7 @@ func (st *stream) share(c *class) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.sub.Patterns, st.sub.Types, st.sub.Identity.Roles = c.patterns, c.types, c.roles
+	st.hub.presence.share(st.visit, c.patterns)
 }
 
 // run gives the stream what it asked for until it ends, and returns why.
@@ -168,6 +171,9 @@ func (st *stream) cycle(ctx context.Context, live bool) error {
 			live = true
 			c := st.cursor(st.sent)
 			err = st.control(Control{Type: "roxy:live", Cursor: c, Data: Live{Cursor: c.String(), Replayed: replayed, Entities: entities}})
+		}
+		if err == nil {
+			err = st.watch(ctx)
 		}
 		if err == nil {
 			err = st.tail(ctx)

@@ -59,8 +59,10 @@ func (h *Hub) Subscribe(ctx context.Context, sub Subscription, sink Sink) error 
 		st.shard.close(st.tenant)
 		return err
 	}
+	st.visit = h.presence.arrive(&st.sub)
 
 	h.logger.LogAttrs(ctx, st.level(), "stream opened", st.names(slog.String("transport", sub.Transport))...)
+	st.noteConnect()
 	if err := st.run(ctx, from); !errors.Is(err, errParked) {
 		st.conclude(ctx, err)
 	}
@@ -105,12 +107,14 @@ func (st *stream) conclude(ctx context.Context, err error) {
 	st.finish()
 	reason := st.outcome(err)
 	st.hub.stats.ended.add(reason)
+	st.noteDisconnect(reason)
 	log := st.hub.logger
 	log.LogAttrs(ctx, st.level(), "stream closed", st.names(slog.String("reason", reason), slog.Duration("after", time.Since(st.since)))...)
 	if errors.Is(err, engine.ErrCorrupt) {
 		log.LogAttrs(ctx, slog.LevelError, "the log is corrupt; the stream was closed rather than given wrong events", st.names(slog.Any("error", err))...)
 	}
 	st.shard.close(st.tenant)
+	st.hub.presence.depart(st.visit)
 	st.hub.unregister(st)
 	if st.sub.Ended != nil {
 		st.sub.Ended()
@@ -194,8 +198,10 @@ func (st *stream) start(b engine.Bounds) start {
 	return start{offset: b.Head, reset: reset, snapshot: st.sub.Snapshot, asked: *after}
 }
 
-func (sub *Subscription) matches(t roxy.Topic) bool {
-	for _, p := range sub.Patterns {
+func (sub *Subscription) matches(t roxy.Topic) bool { return hears(sub.Patterns, t) }
+
+func hears(patterns []roxy.Pattern, t roxy.Topic) bool {
+	for _, p := range patterns {
 		if p.Matches(t) {
 			return true
 		}

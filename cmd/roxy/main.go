@@ -92,7 +92,7 @@ Exit status: 0 when all went well, 1 when not; what to do next is in the message
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newServe(), newCheck(), newGenerate(), newToken(), newPublish(), newTail(), newReceipts(), newDevices(), newGet(), newPut(), newPatch(), newDelete(), newDrain(), newExport(), newImport(), newBench())
+	root.AddCommand(newServe(), newCheck(), newGenerate(), newToken(), newPublish(), newTail(), newReceipts(), newDevices(), newGet(), newPut(), newPatch(), newDelete(), newDrain(), newExport(), newImport(), newAudit(), newBench())
 	return root
 }
 

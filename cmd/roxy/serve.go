@@ -92,6 +92,7 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 
 	store, err := disk.Open(string(c.Data), disk.Options{
 		Retention:    disk.Retention{Age: c.Retention.Age, Events: c.Retention.Events, Bytes: uint64(c.Retention.Bytes)}, //nolint:gosec // a size is never negative
+		Audit:        disk.Audit{Age: c.Audit.Age, Bytes: uint64(c.Audit.Bytes), Publishes: c.Audit.Publishes},           //nolint:gosec // as above
 		MaxOpenFiles: share.store, Logger: log,
 	})
 	if errors.Is(err, syscall.EAGAIN) {
@@ -105,7 +106,7 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 	h, err := hub.Start(ctx, store, hub.Options{
 		MaxEventBytes: int(c.Limits.Event), MaxBatch: c.Limits.Batch,
 		QueueBytes: int(c.Stream.Queue.Bytes), QueueEvents: c.Stream.Queue.Events,
-		Coalesce: coalesce(c), ReplayRate: c.Limits.Replay.Rate, ReplayBurst: c.Limits.Replay.Burst, DrainOver: c.Drain.Over, Fields: fieldRules(c), Schemas: c.Schemas, Describe: httpapi.Describe, Logger: log,
+		Coalesce: coalesce(c), ReplayRate: c.Limits.Replay.Rate, ReplayBurst: c.Limits.Replay.Burst, PresenceGrace: c.Presence.Grace, DrainOver: c.Drain.Over, Fields: fieldRules(c), Schemas: c.Schemas, Describe: httpapi.Describe, Logger: log,
 	})
 	if err != nil {
 		return err

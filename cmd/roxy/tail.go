@@ -41,6 +41,8 @@ says its version, and has the merge patch (RFC 7396) from the version before. Wh
 was missed, it begins anew, and what was printed of it is void: --json says so by {"snapshot":true}, and {"live":true}
 behind its end.
 
+The pattern roxy/presence, for who may read that, tells who is present, and from then on who joins and who leaves.
+
 With --device it is a durable subscriber: the hub keeps what waits for it, by default 1,000 events and 24 hours, and goes on
 where the device was, whatever machine it runs on now. Critical events (roxy publish --ack) come again until the device
 confirms them, which --ack does once each was printed. Whoever published hears of it: their roxy tail prints who confirmed,
@@ -48,6 +50,7 @@ and what nobody did.`,
 		Example: `  roxy tail 'orders/*' 'tables/**'
   roxy tail '**' --after earliest --json | jq .data
   roxy tail 'tables/*' --snapshot
+  roxy tail roxy/presence
   roxy tail 'orders/*' --cursor-file orders.cursor --json >> orders.ndjson
   roxy tail 'orders/*' --device kitchen-1 --ack`,
 		Args: cobra.MinimumNArgs(1),
@@ -159,6 +162,7 @@ type printed struct {
 	Problem     string          `json:"problem,omitempty"`
 	Ack         string          `json:"ack,omitempty"` // what confirms a critical event
 	Attempt     int             `json:"attempt,omitempty"`
+	Presence    *presentLine    `json:"presence,omitempty"`
 	Data        json.RawMessage `json:"data,omitempty"`
 }
 
@@ -180,6 +184,8 @@ func (p *printer) print(message client.Message) error {
 		return p.receipt(m)
 	case client.AckNews:
 		return p.news(m)
+	case client.Presence:
+		return p.presence(m)
 	case client.Reset:
 		return cmp.Or(p.reset(m), p.keep(m.Cursor))
 	case client.Live:

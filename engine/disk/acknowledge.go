@@ -14,6 +14,7 @@ const receiptGrowth = 128
 // Acknowledge takes what a device said, as engine.Acks says.
 func (e *Engine) Acknowledge(ctx context.Context, tenant string, said engine.Acknowledgement) (engine.Acknowledged, error) {
 	said.Confirmed, said.Written = slices.Clone(said.Confirmed), slices.Clone(said.Written)
+	said.Delivered, said.Skipped = copied(said.Delivered), copied(said.Skipped) // the caller may be gone before they are read
 	a := &acknowledging{said: said, found: make(map[uint64]*engine.Critical), changed: make(map[uint64]struct{})}
 	bytes := mutationOverhead + receiptGrowth*(len(said.Confirmed)+len(said.Written))
 	if err := e.perform(ctx, tenant, "an acknowledgement", bytes, a.run); err != nil {
@@ -22,10 +23,18 @@ func (e *Engine) Acknowledge(ctx context.Context, tenant string, said engine.Ack
 	return a.out, nil
 }
 
+func copied(c *roxy.Cursor) *roxy.Cursor {
+	if c == nil {
+		return nil
+	}
+	own := *c
+	return &own
+}
+
 // acknowledging is one Acknowledge on the committer.
 type acknowledging struct {
 	said    engine.Acknowledgement
-	device  *device
+	device  *engine.StoredDevice
 	found   map[uint64]*engine.Critical // that are looked at, nil for offsets where there is none
 	changed map[uint64]struct{}         // whose receipt of the device changed
 	out     engine.Acknowledged
@@ -39,7 +48,7 @@ func (a *acknowledging) run(g *group, t *tenant, all *acks) (err error) {
 	moves := a.moves(t)
 	var delivered []uint64
 	if moves {
-		delivered = all.between(a.device.unread(a.said.Delivered.Offset, t.meta.epoch), a.said.Delivered.Offset)
+		delivered = all.between(unread(a.device, a.said.Delivered.Offset, t.meta.epoch), a.said.Delivered.Offset)
 	}
 	for _, offset := range slices.Concat(a.written(), delivered, a.said.Confirmed) {
 		if a.found[offset], err = g.critical(t, offset); err != nil {
@@ -47,10 +56,10 @@ func (a *acknowledging) run(g *group, t *tenant, all *acks) (err error) {
 		}
 	}
 	for i := range a.said.Written {
-		a.write(&a.said.Written[i])
+		a.write(g, t, &a.said.Written[i])
 	}
 	for _, offset := range delivered {
-		a.deliver(g, offset)
+		a.deliver(g, t, offset)
 	}
 	if moves {
 		a.device.Cursor = *a.said.Delivered
@@ -58,8 +67,9 @@ func (a *acknowledging) run(g *group, t *tenant, all *acks) (err error) {
 			a.device.Skipped = 0
 		}
 	}
-	if s := a.said.Skipped; s != nil && s.Epoch == t.meta.epoch {
-		a.device.Skipped = max(a.device.Skipped, s.Offset)
+	if s := a.said.Skipped; s != nil && s.Epoch == t.meta.epoch && s.Offset > a.device.Skipped {
+		a.device.Skipped = s.Offset
+		g.note(t, &roxy.AuditRow{Kind: roxy.AuditDevice, User: a.device.User, Device: a.device.Name, Reason: "skipped", Event: s.String()})
 	}
 	a.out.Cursor = a.device.Cursor
 	for _, offset := range a.said.Confirmed {
@@ -93,33 +103,41 @@ func (a *acknowledging) written() []uint64 {
 	return offsets
 }
 
-// target returns the device's receipt of an event, nil when it is not for it.
+// target returns the device's receipt of an event, nil when it is not for it: a name that was forgotten and is another
+// user's by now does not stand for the device that it was.
 func (a *acknowledging) target(offset uint64) (*engine.Critical, *roxy.DeviceReceipt) {
 	c := a.found[offset]
 	if c == nil {
 		return nil, nil
 	}
-	return c, c.Target(a.device.Name)
+	if r := c.Target(a.device.Name); r != nil && r.User == a.device.User {
+		return c, r
+	}
+	return c, nil
 }
 
-func (a *acknowledging) write(w *engine.Write) {
-	_, r := a.target(w.Offset)
+func (a *acknowledging) write(g *group, t *tenant, w *engine.Write) {
+	c, r := a.target(w.Offset)
 	if r == nil {
 		return
 	}
 	r.Written, r.Transport = w.Time.UTC(), w.Transport
 	r.Attempts++
 	a.changed[w.Offset] = struct{}{}
+	g.noteAck(t, c, &roxy.AuditRow{
+		Kind: roxy.AuditDelivery, User: r.User, Device: r.Device, Reason: "written", Attempt: r.Attempts, Transport: r.Transport,
+	})
 }
 
 // deliver notes that the device has an event which it was given: one that it does not subscribe to any more it was not.
-func (a *acknowledging) deliver(g *group, offset uint64) {
+func (a *acknowledging) deliver(g *group, t *tenant, offset uint64) {
 	c, r := a.target(offset)
-	if r == nil || !r.Delivered.IsZero() || r.Attempts == 0 && !a.device.subscribes(c) {
+	if r == nil || !r.Delivered.IsZero() || r.Attempts == 0 && !subscribes(a.device, c) {
 		return
 	}
 	r.Delivered = g.now.UTC()
 	a.changed[offset] = struct{}{}
+	g.noteAck(t, c, &roxy.AuditRow{Kind: roxy.AuditDelivery, User: r.User, Device: r.Device, Reason: "delivered"})
 	a.news(c, r)
 }
 
@@ -135,7 +153,8 @@ func (a *acknowledging) confirm(g *group, t *tenant, offset uint64) error {
 		return nil
 	}
 	a.changed[offset] = struct{}{}
-	a.device.confirmed(offset)
+	t.acks.confirmed(receiverOf(r), offset)
+	g.noteAck(t, c, &roxy.AuditRow{Kind: roxy.AuditAck, User: r.User, Device: r.Device, Reason: string(status)})
 	a.news(c, r)
 	if status == roxy.AckLate || c.Settlement == "" {
 		return nil

@@ -19,19 +19,20 @@ const maxKnown = 100_000
 // acks is what the committer knows of one tenant's devices and critical events. All of it is durable, or will be with the
 // group that is being written.
 type acks struct {
-	devices map[string]*device
+	devices map[string]*engine.StoredDevice
 	owned   map[string]int              // devices, by user
+	waits   map[receiver][]uint64       // open critical events that each target has still to confirm, growing
 	kept    []uint64                    // offsets of all critical events that the log retains, growing
 	open    map[uint64]*engine.Critical // those that are not settled
 	known   map[uint64]*engine.Critical // some that are
 	settled int                         // receipts of known
 }
 
-// device is a device and the open critical events that it has still to confirm, growing.
-type device struct {
-	engine.StoredDevice
-	open []uint64
-}
+// receiver is a target of critical events. One whose device was forgotten stays one: it may come back, and is another when
+// its name comes back as another user's.
+type receiver struct{ device, user string }
+
+func receiverOf(r *roxy.DeviceReceipt) receiver { return receiver{r.Device, r.User} }
 
 // forget drops what is known of settled events when it is much. What is still asked for is read again.
 func (a *acks) forget() {
@@ -46,14 +47,14 @@ func (g *group) acksOf(t *tenant) (*acks, error) {
 		return t.acks, nil
 	}
 	a := &acks{
-		devices: make(map[string]*device), owned: make(map[string]int),
+		devices: make(map[string]*engine.StoredDevice), owned: make(map[string]int), waits: make(map[receiver][]uint64),
 		open: make(map[uint64]*engine.Critical), known: make(map[uint64]*engine.Critical),
 	}
 	prefix := deviceKey(t.name, "")
 	err := g.e.scanKeys(prefix, upper(prefix), func(key, value []byte) error {
 		d, err := engine.ReadDevice(string(key[len(prefix):]), value)
 		if err == nil {
-			a.devices[d.Name] = &device{StoredDevice: d}
+			a.devices[d.Name] = &d
 			a.owned[d.User]++
 		}
 		return err
@@ -62,7 +63,7 @@ func (g *group) acksOf(t *tenant) (*acks, error) {
 		return nil, fmt.Errorf("devices of %s: %w", t.name, err)
 	}
 	err = g.e.scanKeys(offsetKey(keyAck, t.name, 0), upper(append(append([]byte{keyAck}, t.name...), 0)), func(key, value []byte) error {
-		c, err := engine.ReadCritical(logOffset(key), value)
+		c, err := engine.ReadCritical(roxy.Cursor{Epoch: t.meta.epoch, Offset: logOffset(key)}, value)
 		if err != nil {
 			return err
 		}
@@ -75,11 +76,7 @@ func (g *group) acksOf(t *tenant) (*acks, error) {
 	for _, offset := range a.kept {
 		if c := a.open[offset]; c != nil && err == nil {
 			err = g.e.readReceipts(t.name, c)
-			for i := range c.Targets {
-				if d := a.devices[c.Targets[i].Device]; d != nil && c.Targets[i].Confirmed.IsZero() {
-					d.open = append(d.open, offset)
-				}
-			}
+			a.wait(c)
 		}
 	}
 	if err != nil {
@@ -136,7 +133,7 @@ func (g *group) critical(t *tenant, offset uint64) (*engine.Critical, error) {
 	if err != nil {
 		return nil, storeError(fmt.Errorf("acknowledgement of event %d: %w", offset, err))
 	}
-	c, err := engine.ReadCritical(offset, value)
+	c, err := engine.ReadCritical(roxy.Cursor{Epoch: t.meta.epoch, Offset: offset}, value)
 	if cerr := closer.Close(); err == nil {
 		err = storeError(cerr)
 	}
@@ -185,17 +182,17 @@ func (g *group) openAck(t *tenant, ev *roxy.Event) error {
 			targets = append(targets, d.Device)
 		}
 	}
-	c := engine.NewCritical(ev, t.meta.epoch, targets)
+	c := engine.NewCritical(ev, t.meta.epoch, targets, g.now)
+	if !g.e.opts.Audit.Publishes { // whose rows are there already
+		g.noteAck(t, c, &roxy.AuditRow{Kind: roxy.AuditPublish, User: c.By})
+	}
 	a.kept = append(a.kept, c.Offset)
 	if c.Settlement != "" {
 		a.know(c)
 		return g.settled(t, c)
 	}
 	a.open[c.Offset] = c
-	for i := range c.Targets {
-		d := a.devices[c.Targets[i].Device]
-		d.open = append(d.open, c.Offset)
-	}
+	a.wait(c)
 	return g.writeCritical(t, c)
 }
 
@@ -213,15 +210,18 @@ func (g *group) settle(t *tenant, c *engine.Critical) error {
 	delete(a.open, c.Offset)
 	a.know(c)
 	for i := range c.Targets {
-		if d := a.devices[c.Targets[i].Device]; d != nil {
-			d.confirmed(c.Offset)
-		}
+		a.confirmed(receiverOf(&c.Targets[i]), c.Offset)
 	}
 	return g.settled(t, c)
 }
 
 // settled writes a settlement, and the dead letter of an event that nobody confirmed.
 func (g *group) settled(t *tenant, c *engine.Critical) error {
+	reason := string(c.Settlement)
+	if c.Settlement == roxy.Unacked {
+		reason = string(c.Reason)
+	}
+	g.noteAck(t, c, &roxy.AuditRow{Kind: roxy.AuditSettled, User: c.By, Reason: reason, Attempt: c.Attempt})
 	if c.Settlement == roxy.Unacked {
 		letter := c.DeadLetter()
 		g.touch(t)
@@ -230,10 +230,32 @@ func (g *group) settled(t *tenant, c *engine.Critical) error {
 	return g.writeCritical(t, c)
 }
 
-// confirmed takes an event off the list of those that the device has to confirm.
-func (d *device) confirmed(offset uint64) {
-	if i, ok := slices.BinarySearch(d.open, offset); ok {
-		d.open = slices.Delete(d.open, i, i+1)
+// noteAck notes a row about a critical event.
+func (g *group) noteAck(t *tenant, c *engine.Critical, row *roxy.AuditRow) {
+	row.Event, row.Topic, row.Type, row.Correlation = c.Cursor().String(), c.Topic.String(), c.Type, c.Correlation
+	g.note(t, row)
+}
+
+// wait puts an open event, newer than those before, on the lists of those that have to confirm it.
+func (a *acks) wait(c *engine.Critical) {
+	for i := range c.Targets {
+		if c.Targets[i].Confirmed.IsZero() {
+			to := receiverOf(&c.Targets[i])
+			a.waits[to] = append(a.waits[to], c.Offset)
+		}
+	}
+}
+
+// confirmed takes an event off the list of those that a target has to confirm.
+func (a *acks) confirmed(by receiver, offset uint64) {
+	list := a.waits[by]
+	i, ok := slices.BinarySearch(list, offset)
+	switch {
+	case !ok:
+	case len(list) == 1:
+		delete(a.waits, by)
+	default:
+		a.waits[by] = slices.Delete(list, i, i+1)
 	}
 }
 
@@ -309,6 +331,8 @@ func (e *Engine) Advance(ctx context.Context, name string, due []engine.OpenAck)
 			write := g.writeCritical
 			if c.Settlement != "" {
 				write = g.settle
+			} else {
+				g.noteAck(t, c, &roxy.AuditRow{Kind: roxy.AuditRedelivery, Attempt: c.Attempt})
 			}
 			if err := write(t, c); err != nil {
 				return err
@@ -317,7 +341,10 @@ func (e *Engine) Advance(ctx context.Context, name string, due []engine.OpenAck)
 		}
 		return nil
 	})
-	return advanced, err
+	if err != nil {
+		return nil, err // the committer may still be at it
+	}
+	return advanced, nil
 }
 
 // Critical returns a critical event's acknowledgement, as engine.Acks says.
@@ -334,7 +361,10 @@ func (e *Engine) Critical(ctx context.Context, name string, offset uint64) (engi
 		found = copyOf(c)
 		return nil
 	})
-	return found, err
+	if err != nil {
+		return engine.Critical{}, err
+	}
+	return found, nil
 }
 
 // copyOf returns a copy that shares nothing that changes.
@@ -351,20 +381,25 @@ func (e *Engine) Open(ctx context.Context) (map[string][]engine.OpenAck, error) 
 		return nil, fmt.Errorf("open critical events: %w", err)
 	}
 	open := make(map[string][]engine.OpenAck)
+	var failed error
 	for _, name := range names {
+		var list []engine.OpenAck
 		err := e.perform(ctx, name, "open critical events", 0, func(_ *group, _ *tenant, a *acks) error {
 			for _, offset := range a.kept {
 				if c := a.open[offset]; c != nil {
-					open[name] = append(open[name], openAckOf(c))
+					list = append(list, openAckOf(c))
 				}
 			}
 			return nil
 		})
-		if err != nil {
-			return nil, err
+		switch {
+		case err != nil:
+			failed = errors.Join(failed, err)
+		case len(list) > 0:
+			open[name] = list
 		}
 	}
-	return open, nil
+	return open, failed
 }
 
 func openAckOf(c *engine.Critical) engine.OpenAck {

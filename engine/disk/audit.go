@@ -233,23 +233,31 @@ func (e *Engine) AuditBounds(_ context.Context, tenant string) (engine.AuditBoun
 	return t.trail.bounds, nil // of a system tenant: it never changes
 }
 
-// auditRests spells the rows of a publish, each without what the committer adds.
-func auditRests(events []roxy.Event) [][]byte {
-	rests := make([][]byte, len(events))
+// spellRows spells the rows of a publish, each without what the committer adds. Critical events have theirs always.
+func (e *Engine) spellRows(c *call) {
+	noted := func(ev *roxy.Event) bool { return e.opts.Audit.Publishes || ev.Ack != nil }
 	size := 0
-	for i := range events {
-		ev := &events[i]
-		size += auditOverhead + len(ev.By) + len(ev.Topic.String()) + len(ev.Type) + len(ev.Correlation)
+	for i := range c.events {
+		if ev := &c.events[i]; noted(ev) {
+			size += auditOverhead + len(ev.By) + len(ev.Topic.String()) + len(ev.Type) + len(ev.Correlation)
+		}
 	}
+	if size == 0 || engine.SystemTenant(c.tenant) {
+		return
+	}
+	c.audits = make([][]byte, len(c.events))
 	buf := make([]byte, 0, size) // what it must escape makes it grow
-	for i := range events {
-		ev := &events[i]
+	for i := range c.events {
+		ev := &c.events[i]
+		if !noted(ev) {
+			continue
+		}
 		start := len(buf)
 		row := roxy.AuditRow{Kind: roxy.AuditPublish, User: ev.By, Topic: ev.Topic.String(), Type: ev.Type, Correlation: ev.Correlation}
 		buf = row.AppendRest(buf)
-		rests[i] = buf[start:len(buf):len(buf)]
+		c.audits[i] = buf[start:len(buf):len(buf)]
 	}
-	return rests
+	c.bytes += len(buf) + auditOverhead*len(c.events)
 }
 
 // auditOverhead is a little more than the row of an event takes beside its names: in a caller's memory, and then in

@@ -50,10 +50,7 @@ func (e *Engine) Commit(ctx context.Context, tenant string, events []roxy.Event)
 		return engine.Receipt{}, fmt.Errorf("commit %d events: %w", len(events), err)
 	}
 	c := newCall(tenant, events)
-	if e.opts.Audit.Publishes && !engine.SystemTenant(tenant) {
-		c.audits = auditRests(c.events)
-		c.bytes += 2 * auditOverhead * len(c.events)
-	}
+	e.spellRows(c)
 	receipt, err := e.submit(ctx, c)
 	if err != nil {
 		e.stats.refused(err)

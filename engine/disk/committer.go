@@ -199,7 +199,7 @@ func (g *group) place(c *call, t *tenant, entries []engine.Entry) error {
 		}
 		ev := &c.events[i]
 		g.put(t, ev, c.records[i])
-		if c.audits != nil {
+		if c.audits != nil && c.audits[i] != nil {
 			g.noteEvent(t, ev.Offset, c.audits[i])
 		}
 		critical = critical || ev.Ack != nil

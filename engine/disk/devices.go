@@ -38,12 +38,13 @@ func (e *Engine) Register(ctx context.Context, name string, d roxy.Device, limit
 				t.meta.epoch = newEpoch()
 			}
 			g.touch(t)
-			known = &device{StoredDevice: engine.StoredDevice{Device: d}}
+			known = &engine.StoredDevice{Device: d}
 			known.Cursor = roxy.Cursor{Epoch: t.meta.epoch, Offset: t.meta.head}
 			known.Created = g.now.UTC()
 			a.devices[d.Name] = known
 			a.owned[d.User]++
 			out.New = true
+			g.note(t, &roxy.AuditRow{Kind: roxy.AuditDevice, User: d.User, Device: d.Name, Reason: "registered"})
 		} else if known.User != d.User {
 			return foreignDevice(d.Name)
 		}
@@ -54,8 +55,8 @@ func (e *Engine) Register(ctx context.Context, name string, d roxy.Device, limit
 			known.Seen = g.now.UTC()
 		}
 		out.Device = known.Device
-		for _, offset := range known.open {
-			if c := a.open[offset]; c != nil {
+		for _, offset := range a.waits[receiver{d.Name, d.User}] {
+			if c := a.open[offset]; c.Awaits(c.Target(d.Name)) {
 				out.Open = append(out.Open, openAckOf(c))
 			}
 		}
@@ -64,7 +65,10 @@ func (e *Engine) Register(ctx context.Context, name string, d roxy.Device, limit
 		}
 		return g.writeDevice(t, known)
 	})
-	return out, err
+	if err != nil {
+		return engine.Registration{}, err // the committer may still be at it
+	}
+	return out, nil
 }
 
 func foreignDevice(name string) error {
@@ -72,7 +76,7 @@ func foreignDevice(name string) error {
 }
 
 // of returns a device of the user's.
-func (a *acks) of(name, user string) (*device, error) {
+func (a *acks) of(name, user string) (*engine.StoredDevice, error) {
 	d := a.devices[name]
 	switch {
 	case d == nil:
@@ -83,13 +87,13 @@ func (a *acks) of(name, user string) (*device, error) {
 	return d, nil
 }
 
-func (g *group) writeDevice(t *tenant, d *device) error {
-	return g.batch.Set(deviceKey(t.name, d.Name), engine.AppendDevice(nil, &d.StoredDevice), nil)
+func (g *group) writeDevice(t *tenant, d *engine.StoredDevice) error {
+	return g.batch.Set(deviceKey(t.name, d.Name), engine.AppendDevice(nil, d), nil)
 }
 
 // unread returns where what the device has not acknowledged begins, for one that acknowledges up to an offset: behind its
 // cursor, and behind what it could not be given.
-func (d *device) unread(to uint64, epoch string) uint64 {
+func unread(d *engine.StoredDevice, to uint64, epoch string) uint64 {
 	var from uint64
 	if d.Cursor.Epoch == epoch {
 		from = d.Cursor.Offset
@@ -101,7 +105,7 @@ func (d *device) unread(to uint64, epoch string) uint64 {
 }
 
 // subscribes reports whether the device is given events like c by now.
-func (d *device) subscribes(c *engine.Critical) bool {
+func subscribes(d *engine.StoredDevice, c *engine.Critical) bool {
 	return (len(d.Types) == 0 || slices.Contains(d.Types, c.Type)) &&
 		slices.ContainsFunc(d.Patterns, func(p roxy.Pattern) bool { return p.Matches(c.Topic) })
 }
@@ -125,8 +129,11 @@ func (e *Engine) Devices(ctx context.Context, name string) ([]roxy.Device, error
 		}
 		return nil
 	})
+	if err != nil {
+		return nil, err // the committer may still be at it
+	}
 	slices.SortFunc(list, func(a, b roxy.Device) int { return strings.Compare(a.Name, b.Name) })
-	return list, err
+	return list, nil
 }
 
 // Forget removes a device, as engine.Devices says.
@@ -143,13 +150,14 @@ func (e *Engine) Forget(ctx context.Context, name, user, deviceName string) erro
 	})
 }
 
-// forget removes a device. Events that it was to confirm go on waiting until they are given up: whoever published them is
-// told.
-func (g *group) forget(t *tenant, a *acks, d *device) error {
+// forget removes a device. Events that it was to confirm go on waiting, for its owner may register it again, until they are
+// given up: whoever published them is told.
+func (g *group) forget(t *tenant, a *acks, d *engine.StoredDevice) error {
 	delete(a.devices, d.Name)
 	if a.owned[d.User]--; a.owned[d.User] == 0 {
 		delete(a.owned, d.User)
 	}
+	g.note(t, &roxy.AuditRow{Kind: roxy.AuditDevice, User: d.User, Device: d.Name, Reason: "forgotten"})
 	return g.batch.Delete(deviceKey(t.name, d.Name), nil)
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/goleak"
 
 	"github.com/roxyhub/roxy"
@@ -63,4 +64,10 @@ func TestContract(t *testing.T) {
 		t.Helper()
 		return open(t, Options{Audit: Audit{Publishes: true}})
 	})
+	attentive := func(t *testing.T) enginetest.Attentive {
+		t.Helper()
+		return open(t, Options{FS: vfs.NewMem()})
+	}
+	enginetest.Devices(t, attentive)
+	enginetest.Acks(t, attentive)
 }

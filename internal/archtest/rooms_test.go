@@ -53,6 +53,7 @@ func rooms() []room {
 		{"internal/archtest", nil, nil, "these rules"},
 		{"bench/classes", []string{"auth"}, nil, "measures from outside, as users of many tenants"},
 		{"bench/stuck", nil, nil, "measures from outside"},
+		{"bench/storm", nil, nil, "measures from outside"},
 		{"bench/replay", []string{"", "client"}, nil, "measures from outside"},
 		{"test/e2e", []string{"", "client"}, []string{"auth", "examples/bar", "internal/testkit"}, "proves the binary from outside"},
 	}

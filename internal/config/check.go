@@ -251,6 +251,9 @@ func (c *checker) ranges() {
 		c.fail("stream.heartbeat", "%s is not from 1s to 1m", h)
 	}
 	c.coalesce()
+	if g := l.Presence.Grace; g < time.Second || g > time.Hour {
+		c.fail("presence.grace", "%s is not from 1s to 1h", g)
+	}
 	if o := l.Drain.Over; o > time.Hour {
 		c.fail("drain.over", "%s is more than an hour", o)
 	}

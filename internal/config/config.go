@@ -21,7 +21,9 @@ type Config struct {
 	CORS           CORS       `yaml:"cors"`
 	Policy         Policy     `yaml:"policy"`
 	Retention      Retention  `yaml:"retention"`
+	Audit          Audit      `yaml:"audit"`
 	Stream         Stream     `yaml:"stream"`
+	Presence       Presence   `yaml:"presence"`
 	Drain          Drain      `yaml:"drain"`
 	Limits         Limits     `yaml:"limits"`
 	Schemas        Path       `yaml:"schemas" doc:"folder of JSON Schemas (*.json) that the data of events and entities is checked against; empty for none"`
@@ -99,6 +101,13 @@ type Retention struct {
 	Bytes  Size          `yaml:"bytes" doc:"how many bytes of a tenant's events are kept; 0 for all"`
 }
 
+// Audit bounds each tenant's audit trail and says what it tells of.
+type Audit struct {
+	Age       time.Duration `yaml:"age" doc:"how long a tenant's audit rows are kept; 0s for ever"`
+	Bytes     Size          `yaml:"bytes" doc:"how many bytes of a tenant's audit rows are kept; 0 for all"`
+	Publishes bool          `yaml:"publishes" doc:"whether every publish and mutation has an audit row; critical events always have"`
+}
+
 // Stream says how streams behave.
 type Stream struct {
 	Heartbeat   time.Duration            `yaml:"heartbeat" doc:"how often an idle stream beats when it does not say"`
@@ -113,6 +122,11 @@ type Queue struct {
 	Events int  `yaml:"events" doc:"the same in events"`
 }
 
+// Presence says who counts as present.
+type Presence struct {
+	Grace time.Duration `yaml:"grace" doc:"how long somebody whose last connection ended still counts as present, so that bad Wi-Fi is no coming and going"`
+}
+
 // Drain says how the hub leaves.
 type Drain struct {
 	Over time.Duration `yaml:"over" doc:"when the hub stops, its streams are told to go one after the other over this, sooner when they are fewer than 200 a second"`
@@ -123,7 +137,7 @@ type Limits struct {
 	Connections     Connections `yaml:"connections"`
 	Publish         Rate        `yaml:"publish" doc:"of one user"`
 	PublishTenant   Rate        `yaml:"publishTenant" doc:"of all users of one tenant"`
-	Replay          Rate        `yaml:"replay" doc:"events that are read for streams that catch up, and given to them, all together"`
+	Replay          Rate        `yaml:"replay" doc:"events that are read for streams that catch up, and given to them, all together; 2 KiB that others are given too count as one"`
 	Event           Size        `yaml:"event" doc:"bytes of one event"`
 	Batch           int         `yaml:"batch" doc:"events of one publish"`
 	TopicsPerStream int         `yaml:"topicsPerStream" doc:"patterns of one stream"`
@@ -159,7 +173,9 @@ func Default() *Config {
 		Auth:      Auth{Leeway: 5 * time.Second, Cookie: "roxy_token", Claims: Claims{Tenant: "tenant", Roles: "roles"}},
 		CORS:      CORS{Credentials: true},
 		Retention: Retention{Age: 168 * time.Hour, Events: 1_000_000, Bytes: 4 << 30},
+		Audit:     Audit{Age: 720 * time.Hour, Bytes: 1 << 30, Publishes: true},
 		Stream:    Stream{Heartbeat: 15 * time.Second, Queue: Queue{Bytes: 1 << 20, Events: 1000}, Compression: "gzip"},
+		Presence:  Presence{Grace: 20 * time.Second},
 		Drain:     Drain{Over: 30 * time.Second},
 		Limits: Limits{
 			Connections:   Connections{PerIP: 100, PerUser: 20, PerTenant: 10_000, AttemptsPerIP: 50},

@@ -120,6 +120,28 @@ func TestLaneBeyondTheLimitsCutsItsReader(t *testing.T) {
 	}
 }
 
+// A device that hears nothing of what it says itself costs nothing for it.
+func TestReaderThatSkipsWhatItHasKeptUpWithKeepsNothing(t *testing.T) {
+	l := NewLog(Limits{Bytes: 1 << 20, Frames: 10})
+	r, behind := l.Join(), l.Join()
+	for i := range 1000 {
+		l.Append([]byte("frame"), uint64(i+1), 0, r)
+	}
+	if len(r.lane) > 0 || r.Pending() > 0 {
+		t.Errorf("%d in the lane, %d bytes pending", len(r.lane), r.Pending())
+	}
+	l.Append([]byte("frame"), 1001, 0)
+	if b, ok := r.Next(); !ok || b.Frames != 1 || b.Offset != 1001 {
+		t.Errorf("got %+v, %t", b, ok)
+	}
+	for range 20 { // skips in a row are one
+		l.Append([]byte("frame"), 0, 0, behind)
+	}
+	if len(behind.lane) > 1 {
+		t.Errorf("%d in the lane of the one behind", len(behind.lane))
+	}
+}
+
 func TestIdleLogKeepsOneSmallBlock(t *testing.T) {
 	l := NewLog(Limits{Bytes: 1 << 20, Frames: 1000})
 	r := l.Join()

@@ -73,10 +73,10 @@ func (r *Reader) Next() (batch Batch, ok bool) {
 			continue
 		}
 		r.laneBytes -= len(first.frame)
-		r.since, r.skipped = r.pos, nil
+		r.since = r.pos
 		batch = Batch{Bytes: first.frame, Frames: 1, Offset: first.offset, Stamp: first.stamp, Lane: true, Sum: first.sum}
-		if first.own != (deflate.Sum{}) {
-			batch.Own = &first.own
+		if own := first.own; own != (deflate.Sum{}) {
+			batch.Own = &own
 		}
 		return batch, true
 	}
@@ -159,7 +159,6 @@ func (r *Reader) skip(from int64) {
 	l := r.log
 	last := len(r.lane) - 1
 	switch {
-	case r.cut:
 	case r.pos == from && last < 0:
 		r.jump(l.end, l.sum)
 	case last >= 0 && r.lane[last].skips() && r.lane[last].to == from:
@@ -172,8 +171,8 @@ func (r *Reader) skip(from int64) {
 // jump moves on over what the reader is not given: to a position, and the sum of the text up to there.
 func (r *Reader) jump(to int64, sum deflate.Sum) {
 	r.pos, r.since = to, to
-	if sum != (deflate.Sum{}) {
-		r.skipped = &sum
+	if packed := sum; packed != (deflate.Sum{}) {
+		r.skipped = &packed
 	}
 	if to == r.log.end {
 		r.log.forget()

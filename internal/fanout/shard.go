@@ -283,7 +283,7 @@ func (s *Shard) schedule(p *Parked, next time.Time) {
 		next = soon
 	}
 	slot := s.slotFor(next)
-	p.slot, p.place = int32(slot), int32(len(s.wheel[slot])) //nolint:gosec // fewer streams than that
+	p.slot, p.place = int16(slot), int32(len(s.wheel[slot])) //nolint:gosec // fewer slots and streams than that
 	s.wheel[slot] = append(s.wheel[slot], p)
 }
 

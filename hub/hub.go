@@ -80,11 +80,11 @@ type Hub struct {
 	closing bool
 	idle    chan struct{} // closed when closing and no stream is left
 
-	stop       context.CancelFunc
-	running    context.Context //nolint:containedctx // of the streams that outlive their request; Close ends it
-	dispatch   sync.WaitGroup
-	parking    parking
-	loose      sync.WaitGroup // goroutines of streams that were parked
+	stop     context.CancelFunc
+	running  context.Context //nolint:containedctx // of the streams that outlive their request; Close ends it
+	dispatch sync.WaitGroup
+	parking  parking
+	loose    sync.WaitGroup // goroutines of streams that were parked
 }
 
 // Start returns a running Hub over store. Close the Hub first, then the engine.

@@ -112,7 +112,7 @@ func (r *AuditRow) AppendRest(dst []byte) []byte {
 	for _, m := range [...]struct {
 		name  string
 		value uint64
-	}{{"version", r.Version}, {"attempt", uint64(max(r.Attempt, 0))}, {"count", r.Count}} { //nolint:gosec // not negative
+	}{{"version", r.Version}, {"attempt", uint64(max(r.Attempt, 0))}, {"count", r.Count}} {
 		if m.value != 0 {
 			dst = append(append(append(dst, `,"`...), m.name...), `":`...)
 			dst = strconv.AppendUint(dst, m.value, 10)

@@ -388,7 +388,7 @@ func TestCallsAboutDevicesAskForWhatTheySay(t *testing.T) {
 // What is known of critical events is bounded, and the oldest is forgotten first.
 func TestHandledForgetsTheOldest(t *testing.T) {
 	h := handled{confirmed: make(map[roxy.Cursor]bool)}
-	at := func(n int) roxy.Cursor { return roxy.Cursor{Epoch: "e", Offset: uint64(n)} } //nolint:gosec // small
+	at := func(n int) roxy.Cursor { return roxy.Cursor{Epoch: "e", Offset: uint64(n)} }
 	for n := range handledKept + 3 {
 		h.add(at(n))
 		h.add(at(n))
@@ -401,4 +401,53 @@ func TestHandledForgetsTheOldest(t *testing.T) {
 	if len(h.confirmed) != handledKept || len(h.order) != handledKept {
 		t.Errorf("%d and %d are kept", len(h.confirmed), len(h.order))
 	}
+}
+
+// FuzzTakeOfADevice: whatever a hub sends a device, no critical event is handled twice in one life of the log, and what is
+// acknowledged was given.
+func FuzzTakeOfADevice(f *testing.F) {
+	f.Add([]byte(hello("e.1") + offered(3, 2) + event(2) + critical(3) + critical(4) + offered(4, 2) + live("e.4", 3)))
+	f.Add([]byte(helloView("v1", "") + offered(3, 2) + entity("orders/1", 1, `{}`) + liveWith("e.5", 1) + reset("epoch", "e.2") + critical(3) + beat("e.9")))
+	f.Add([]byte("event: roxy:ack\ndata: {\"id\":\"e.7\",\"settled\":\"unacked\",\"reason\":\"ttl\"}\n\n" + bye("replaced", 0)))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		c := mustNew(t, Options{})
+		given := make(map[roxy.Cursor]bool)
+		var last roxy.Cursor
+		device := &follower{
+			client: c, sub: Subscription{Device: "bar-1", Confirm: true},
+			acks: &acknowledger{client: c, device: "bar-1", confirms: true, wake: make(chan struct{}, 1), handled: handled{confirmed: make(map[roxy.Cursor]bool)}},
+		}
+		device.yield = func(m Message, _ error) bool {
+			switch m := m.(type) {
+			case Event:
+				if m.Ack != nil && given[m.AckID] {
+					t.Fatalf("%s was given twice", m.AckID)
+				}
+				if m.Ack != nil {
+					given[m.AckID] = true
+				}
+			case Reset:
+				if m.Reason == "epoch" {
+					clear(given)
+				}
+			}
+			last = device.position
+			return true
+		}
+		blocks := newFrames(strings.NewReader(string(in)), 1<<16)
+		for {
+			block, err := blocks.next()
+			if err != nil || device.take(block, &watched{}) != nil {
+				break
+			}
+		}
+		for _, id := range device.acks.confirm {
+			if !given[id] {
+				t.Fatalf("%s is confirmed, and was not given", id)
+			}
+		}
+		if at := device.acks.delivered; beyond(at, device.position) && device.position.Epoch != "" || beyond(at, last) && device.position.Epoch == "" {
+			t.Fatalf("delivered up to %s at %s", at, device.position)
+		}
+	})
 }

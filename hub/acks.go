@@ -26,7 +26,8 @@ func (h *Hub) Acknowledge(ctx context.Context, by roxy.Identity, acks Acks) (rox
 	if n := len(acks.Confirmed); n > h.opts.MaxBatch {
 		return roxy.Cursor{}, nil, &roxy.Problem{Code: roxy.InvalidParameter, Member: "ids", Detail: fmt.Sprintf("%d ids, at most %d", n, h.opts.MaxBatch)}
 	}
-	ctx, cancel := context.WithTimeout(ctx, h.opts.CommitTimeout)
+	// Whoever does not wait for the answer has said it all the same, and publishers are to hear of it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.opts.CommitTimeout)
 	defer cancel()
 	bounds, err := h.store.Bounds(ctx, by.Tenant)
 	if err != nil {

@@ -36,7 +36,7 @@ type awaited struct {
 // registerDevice makes the engine know the device of a subscription, and takes a cursor with which it comes back for what it
 // is: an acknowledgement of all before.
 func (h *Hub) registerDevice(ctx context.Context, sub *Subscription) (*attention, error) {
-	ctx, cancel := context.WithTimeout(ctx, h.opts.CommitTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.opts.CommitTimeout) // publishers are to hear what it says
 	defer cancel()
 	who := sub.Identity
 	found, err := h.store.Register(ctx, who.Tenant, roxy.Device{

@@ -80,11 +80,11 @@ type Hub struct {
 	closing bool
 	idle    chan struct{} // closed when closing and no stream is left
 
-	stop       context.CancelFunc
-	running    context.Context //nolint:containedctx // of the streams that outlive their request; Close ends it
-	dispatch   sync.WaitGroup
-	parking    parking
-	loose      sync.WaitGroup // goroutines of streams that were parked
+	stop     context.CancelFunc
+	running  context.Context //nolint:containedctx // of the streams that outlive their request; Close ends it
+	dispatch sync.WaitGroup
+	parking  parking
+	loose    sync.WaitGroup // goroutines of streams that were parked
 }
 
 // Start returns a running Hub over store. Close the Hub first, then the engine.
@@ -128,7 +128,7 @@ func Start(ctx context.Context, store Store, opts Options) (*Hub, error) {
 		h.dispatch.Go(func() { h.follow(running, s) })
 	}
 	h.dispatch.Go(func() { h.deadlines.run(running) })
-	h.auditor = startAuditor(h)
+	h.auditor = startAuditor(h) //nolint:contextcheck // it outlives running, to note how streams ended
 	return h, nil
 }
 

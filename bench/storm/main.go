@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command storm has many streams miss the same thousand events and come back at once, as the tablets of a house do when its
 // network returns. It tells when all had caught up, what the hub took for it, and how late others heard of what was
 // published meanwhile. bench/run.sh starts it.

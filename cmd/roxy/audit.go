@@ -148,7 +148,7 @@ func auditLine(r *roxy.AuditRow) string {
 		{"mutation", r.Mutation},
 		{"version", number(r.Version)},
 		{"attempt", number(uint64(max(r.Attempt, 0)))},
-		{"count", number(r.Count)}, //nolint:gosec // not negative
+		{"count", number(r.Count)},
 		{"member", r.Member},
 		{"transport", r.Transport},
 		{"remote", r.Remote},

@@ -144,7 +144,10 @@ func TestPresenceAfterKillNineIsOfWhoCameBack(t *testing.T) {
 			name := user + "/" + device
 			here[name] = true
 			leave[name] = follow(func(ctx context.Context) {
-				for range c.Subscribe(ctx, client.Subscription{Patterns: []roxy.Pattern{orders}, Device: device}) { //nolint:revive // to be there is all
+				for _, err := range c.Subscribe(ctx, client.Subscription{Patterns: []roxy.Pattern{orders}, Device: device}) {
+					if err != nil && ctx.Err() == nil {
+						t.Errorf("%s: %v", name, err)
+					}
 				}
 			})
 			stops = append(stops, leave[name])

@@ -108,8 +108,7 @@ func unread(d *engine.StoredDevice, to uint64, epoch string) uint64 {
 
 // subscribes reports whether the device is given events like c by now.
 func subscribes(d *engine.StoredDevice, c *engine.Critical) bool {
-	return (len(d.Types) == 0 || slices.Contains(d.Types, c.Type)) &&
-		slices.ContainsFunc(d.Patterns, func(p roxy.Pattern) bool { return p.Matches(c.Topic) })
+	return d.Subscribes(c.Topic, c.Type)
 }
 
 // between returns the critical events behind an offset, up to another.

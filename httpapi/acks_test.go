@@ -156,9 +156,9 @@ func TestASocketAcknowledgesAsPostDoes(t *testing.T) {
 	}
 	for request, want := range map[string]string{
 		`{"op":"ack","ref":"2","device":"board","delivered":"` + event + `","ids":["` + event + `"]}`: `{"ref":"2","ok":true,"device":"board","cursor":"` + event + `","results":[{"id":"` + event + `","status":"confirmed"}]}`,
-		`{"op":"ack","ref":"3","device":"board","ids":["a.1","b"]}`:                                  `"member":"ids[1]"`,
-		`{"op":"ack","ref":"4","device":"board"}`:                                                    `"member":"ids"`,
-		`{"op":"ack","ref":"5","device":"nowhere","ids":["a.1"]}`:                                    `"code":"not-found","member":"device"`,
+		`{"op":"ack","ref":"3","device":"board","ids":["a.1","b"]}`:                                   `"member":"ids[1]"`,
+		`{"op":"ack","ref":"4","device":"board"}`:                                                     `"member":"ids"`,
+		`{"op":"ack","ref":"5","device":"nowhere","ids":["a.1"]}`:                                     `"code":"not-found","member":"device"`,
 	} {
 		if got := c.ask(t, request); !strings.Contains(got, want) {
 			t.Errorf("%s: %s, want %s", request, got, want)

@@ -242,7 +242,7 @@ func (h *Hub) note(ctx context.Context, known map[deviceKey]*engine.Acknowledgem
 	all.Wait()
 }
 
-// Devices returns the tenant's devices, sorted by name, and the live connection of those that have one, by name.
+// Devices returns the tenant's devices but for the hub's own, sorted by name, and the live connection of those that have one, by name.
 func (h *Hub) Devices(ctx context.Context, tenant string) ([]roxy.Device, map[string]Connection, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.opts.CommitTimeout)
 	defer cancel()
@@ -250,6 +250,7 @@ func (h *Hub) Devices(ctx context.Context, tenant string) ([]roxy.Device, map[st
 	if err != nil {
 		return nil, nil, h.failed(ctx, tenant, 1, err)
 	}
+	list = slices.DeleteFunc(list, func(d roxy.Device) bool { return engine.SystemDevice(d.Name) })
 	connected := make(map[string]Connection)
 	h.mu.Lock()
 	live := make([]*stream, 0, len(list))

@@ -39,7 +39,9 @@ func (e *Engine) Register(ctx context.Context, name string, d roxy.Device, limit
 			}
 			g.touch(t)
 			known = &engine.StoredDevice{Device: d}
-			known.Cursor = roxy.Cursor{Epoch: t.meta.epoch, Offset: t.meta.head}
+			if known.Cursor.Epoch == "" {
+				known.Cursor = roxy.Cursor{Epoch: t.meta.epoch, Offset: t.meta.head}
+			}
 			known.Created = g.now.UTC()
 			a.devices[d.Name] = known
 			a.owned[d.User]++
@@ -167,7 +169,7 @@ func (e *Engine) forgetDevices() error {
 	for _, name := range names {
 		err = errors.Join(err, e.perform(context.Background(), name, "forget devices", 0, func(g *group, t *tenant, a *acks) error {
 			for _, d := range a.devices {
-				if g.now.Sub(d.Seen) > deviceLife {
+				if g.now.Sub(d.Seen) > deviceLife && !engine.SystemDevice(d.Name) {
 					if err := g.forget(t, a, d); err != nil {
 						return err
 					}

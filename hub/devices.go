@@ -202,12 +202,12 @@ func (w *writes) add(st *stream, written []engine.Write) {
 	p.Written = append(p.Written, written...)
 }
 
-// take returns what was written to a device and not yet noted.
-func (w *writes) take(key deviceKey) []engine.Write {
+// take returns what was written to a device of the user's and not yet noted.
+func (w *writes) take(key deviceKey, user string) []engine.Write {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p := w.pending[key]
-	if p == nil {
+	if p == nil || p.User != user { // whoever else speaks for the device is about to be refused
 		return nil
 	}
 	delete(w.pending, key)

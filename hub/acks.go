@@ -59,7 +59,7 @@ func (h *Hub) Acknowledge(ctx context.Context, by roxy.Identity, acks Acks) (rox
 // acknowledge hands an acknowledgement to the engine with all that was written to the device before, and tells those who
 // published what came of it.
 func (h *Hub) acknowledge(ctx context.Context, tenant string, said engine.Acknowledgement) (engine.Acknowledged, error) {
-	said.Written = h.written.take(deviceKey{tenant, said.Device})
+	said.Written = h.written.take(deviceKey{tenant, said.Device}, said.User)
 	out, err := h.store.Acknowledge(ctx, tenant, said)
 	if err != nil {
 		return engine.Acknowledged{}, err

@@ -76,6 +76,7 @@ func (st *stream) skip(ctx context.Context, to roxy.Cursor) error {
 func (st *stream) offer(ctx context.Context) error {
 	hidden := st.views.hiddenFrom(st.sub.Identity.Roles)
 	var written []engine.Write
+	defer func() { st.hub.written.add(st, written) }()
 	for _, open := range st.device.Open {
 		if err := st.afford(ctx, 1); err != nil {
 			return err
@@ -97,7 +98,6 @@ func (st *stream) offer(ctx context.Context) error {
 		}
 	}
 	st.device.Open = nil
-	st.hub.written.add(st, written)
 	return nil
 }
 
@@ -160,12 +160,12 @@ func (a *attention) wrote(position uint64, private bool) (offsets []uint64) {
 	return offsets
 }
 
-// lost forgets the lane, whose frames the stream will not be given any more: they are delivered again when they are due.
-func (a *attention) lost() {
+// anew forgets what was on its way through a class that the stream has left: what lies in the log is replayed, and expected
+// again, unless it has expired meanwhile; what was delivered again is when it is due next.
+func (a *attention) anew() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.given, a.passed = 0, 0
-	a.due = slices.DeleteFunc(a.due, func(p awaited) bool { return p.lane != 0 })
+	a.given, a.passed, a.due = 0, 0, nil
 }
 
 // writes gathers what was written to devices. It is for the receipts alone, so it may be lost by a crash; what a device
@@ -202,12 +202,12 @@ func (w *writes) add(st *stream, written []engine.Write) {
 	p.Written = append(p.Written, written...)
 }
 
-// take returns what was written to a device and not yet noted.
-func (w *writes) take(key deviceKey) []engine.Write {
+// take returns what was written to a device of the user's and not yet noted.
+func (w *writes) take(key deviceKey, user string) []engine.Write {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p := w.pending[key]
-	if p == nil {
+	if p == nil || p.User != user { // whoever else speaks for the device is about to be refused
 		return nil
 	}
 	delete(w.pending, key)

@@ -25,6 +25,9 @@ const (
 // its class's log, and that is bounded.
 func (st *stream) catchUp(ctx context.Context) (replayed uint64, err error) {
 	defer func() { st.hub.stats.replayDepth.Observe(float64(replayed)) }()
+	if st.device != nil {
+		st.device.anew()
+	}
 	for {
 		// A cursor can be ahead of the dispatch for a moment: a publisher has it before the subscribers.
 		if err := st.shard.reached(ctx, st.tenant, st.sent, st.awake.ended); err != nil {

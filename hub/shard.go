@@ -413,9 +413,6 @@ func (s *shard) leave(t *tenant, st *stream) {
 	st.class = nil
 	st.unwatch()
 	st.follow(nil)
-	if st.device != nil {
-		st.device.lost()
-	}
 	user := st.sub.Identity.User
 	if streams := slices.DeleteFunc(t.users[user], func(o *stream) bool { return o == st }); len(streams) == 0 {
 		delete(t.users, user)

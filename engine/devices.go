@@ -51,8 +51,8 @@ type Acks interface {
 	// Errors: roxy.NotFound and roxy.Forbidden naming the member device (nothing was taken), and those of Log.Commit.
 	Acknowledge(ctx context.Context, tenant string, said Acknowledgement) (Acknowledged, error)
 	// Advance goes to the next delivery of critical events that stand where their OpenAck says, or gives them up, durably, and
-	// returns those that were advanced: still open at their new Attempt, or Unacked. What was settled or advanced by
-	// another hub meanwhile is left out.
+	// returns those that were advanced, in the order of due: still open at their new Attempt, or Unacked. What was settled or
+	// advanced by another hub meanwhile is left out.
 	Advance(ctx context.Context, tenant string, due []OpenAck) ([]Critical, error)
 	// Critical returns a critical event's acknowledgement with the receipts of all its targets. Error: roxy.NotFound.
 	Critical(ctx context.Context, tenant string, offset uint64) (Critical, error)

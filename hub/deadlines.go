@@ -4,7 +4,6 @@ import (
 	"container/heap"
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -88,9 +87,14 @@ func (d *deadlines) due(now time.Time) (due map[string][]engine.OpenAck, wait ti
 	return due, clockEvery
 }
 
-// resume takes up what was open when the hub stopped.
+// resume takes up what was open when the hub stopped. A tenant whose acknowledgements are damaged does not keep the others
+// from theirs.
 func (d *deadlines) resume(ctx context.Context) error {
 	open, err := d.hub.store.Open(ctx)
+	if errors.Is(err, engine.ErrCorrupt) {
+		d.hub.logger.Error("critical events of a tenant will neither be delivered again nor given up", "error", err)
+		err = nil
+	}
 	for tenant, list := range open {
 		for _, o := range list {
 			d.add(tenant, o)
@@ -131,12 +135,12 @@ func (d *deadlines) advance(ctx context.Context, tenant string, due []engine.Ope
 		d.hub.logger.Warn("critical events wait for their next delivery", "tenant", tenant, "events", len(due), "error", err)
 	}
 	for _, o := range due {
-		i := slices.IndexFunc(advanced, func(c engine.Critical) bool { return c.Offset == o.Offset })
-		if i < 0 {
+		if len(advanced) == 0 || advanced[0].Offset != o.Offset { // it is some of due, in that order
 			d.again(limited, tenant, o, err)
 			continue
 		}
-		c := &advanced[i]
+		c := &advanced[0]
+		advanced = advanced[1:]
 		if c.Settlement != "" {
 			continue // its dead letter tells
 		}

@@ -173,6 +173,8 @@ func (a *attention) anew() {
 type writes struct {
 	hub *Hub
 
+	flushing sync.Mutex // held until what was pending is noted: the last flush waits for one that a timer began
+
 	mu      sync.Mutex
 	pending map[deviceKey]*engine.Acknowledgement
 }
@@ -216,6 +218,8 @@ func (w *writes) take(key deviceKey, user string) []engine.Write {
 
 // flush notes everything.
 func (w *writes) flush() {
+	w.flushing.Lock()
+	defer w.flushing.Unlock()
 	w.mu.Lock()
 	pending := w.pending
 	w.pending = make(map[deviceKey]*engine.Acknowledgement)

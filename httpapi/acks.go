@@ -151,7 +151,7 @@ func (d *decoder) ack() (*roxy.Ack, error) {
 		case "attempts":
 			var n uint64
 			n, err = d.count()
-			ack.Attempts = int(min(n, roxy.MaxAckAttempts+1)) //nolint:gosec // beyond the bound one is as good as another
+			ack.Attempts = int(min(n, roxy.MaxAckAttempts+1)) // beyond the bound one is as good as another
 		default:
 			err = d.unknown("who must confirm is said by the members by, within and attempts")
 		}

@@ -34,7 +34,7 @@ func TestQueuesHoldWhatIsAddressedToTheDeviceBehindItsCursor(t *testing.T) {
 		want := make([]Queue, len(devices))
 		for offset := uint64(1); offset <= bounds.Head; offset++ {
 			e := event(t, rapid.SampledFrom([]string{"orders/1", "orders/2", "tables/1/2", "else"}).Draw(rt, "topic"), "1")
-			e.Offset, e.Time = offset, time.Unix(int64(offset), 0) //nolint:gosec // 40 at most
+			e.Offset, e.Time = offset, time.Unix(int64(offset), 0)
 			e.Type, e.Except = rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "type"), rapid.SampledFrom([]string{"", "", "d0", "d1"}).Draw(rt, "except")
 			e.To = roxy.Audience{Roles: few("to roles", "waiter", "kitchen"), Users: few("to users", "u1", "u2")}
 			for _, k := range kinds {
@@ -103,7 +103,7 @@ func BenchmarkQueuesOfAThousandDevices(b *testing.B) {
 	devices, bounds := make([]roxy.Device, 1000), engine.Bounds{Epoch: "now", First: 1, Head: queuesOver}
 	for i := range devices {
 		kind, _ := roxy.ParsePattern([]string{"orders/*", "tables/**", "orders/1", "menu/*", "calls/*"}[i%5])
-		devices[i] = roxy.Device{Name: fmt.Sprint("d", i), User: fmt.Sprint("u", i), Patterns: []roxy.Pattern{kind}, Cursor: roxy.Cursor{Epoch: "now", Offset: uint64(9 * i)}} //nolint:gosec // below 10,000
+		devices[i] = roxy.Device{Name: fmt.Sprint("d", i), User: fmt.Sprint("u", i), Patterns: []roxy.Pattern{kind}, Cursor: roxy.Cursor{Epoch: "now", Offset: uint64(9 * i)}}
 	}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -26,7 +26,7 @@ import (
 func main() {
 	var s storm
 	flag.StringVar(&s.hub, "hub", "127.0.0.1:9080", "the hub's address")
-	flag.IntVar(&s.streams, "streams", 10_000, "streams that come back")
+	flag.IntVar(&s.streams, "streams", 10_000, "devices that come back")
 	flag.IntVar(&s.classes, "classes", 5, "into so many classes they fall")
 	flag.IntVar(&s.behind, "behind", 1000, "events that each missed: half of them are for all classes")
 	flag.IntVar(&s.size, "size", 250, "bytes of an event's data")
@@ -43,6 +43,7 @@ func main() {
 		return
 	}
 
+	s.register()
 	s.publishMissed()
 	live := startOthers()
 	time.Sleep(3 * time.Second)
@@ -57,7 +58,7 @@ func main() {
 	slices.Sort(took)
 	at := func(q float64) time.Duration { return took[int(q*float64(len(took)-1))].Round(time.Millisecond) }
 	deliveries := float64(s.streams * s.behind)
-	fmt.Printf("%d streams of %d classes, each %d events of %d bytes behind (%s): all caught up after %v; p50 %v, p99 %v; %.2f M deliveries/s, %.0f MB/s; %d times sent away\n",
+	fmt.Printf("%d devices of %d classes, each %d events of %d bytes behind (%s): all caught up after %v; p50 %v, p99 %v; %.2f M deliveries/s, %.0f MB/s; %d times sent away\n",
 		s.streams, s.classes, s.behind, s.size, s.coding, all.Round(time.Millisecond), at(0.5), at(0.99), deliveries/all.Seconds()/1e6, float64(s.bytes.Load())/1e6/all.Seconds(), s.refused.Load())
 	fmt.Printf("memory of the hub: %d MB before, %d MB at most\n", before>>20, peak()>>20)
 	fmt.Printf("latency of %d events a second to %d others: alone %s; meanwhile %s\n", *rate, *others, alone, meanwhile)
@@ -68,13 +69,34 @@ type storm struct {
 	hub, token, coding                    string
 	streams, classes, behind, size, dials int
 	pid                                   int
-	after                                 string // the cursor behind which all are
 	refused, bytes                        atomic.Int64
+}
+
+// device is how a device subscribes: it says nothing of where it was.
+func (s *storm) device(i int) string {
+	return fmt.Sprintf("topic=storm/all&topic=storm/own%d/*&device=tablet-%d", i%s.classes, i)
+}
+
+// register makes the hub know the devices, which then go away.
+func (s *storm) register() {
+	dials := make(chan struct{}, s.dials)
+	var wg sync.WaitGroup
+	for i := range s.streams {
+		wg.Go(func() {
+			for live := false; !live; {
+				r := s.open(s.device(i), dials)
+				r.read(func(r *reader) bool { return r.live || r.bye })
+				live = r.live
+				_ = r.conn.Close()
+			}
+		})
+	}
+	wg.Wait()
+	s.bytes.Store(0)
 }
 
 // publishMissed publishes what is missed.
 func (s *storm) publishMissed() {
-	s.after = s.mustPublish([]map[string]any{{"topic": "storm/before"}})
 	note := strings.Repeat("x", max(0, s.size-len(`{"note":""}`)))
 	var batch []map[string]any
 	for i := range s.behind {
@@ -139,9 +161,8 @@ func (s *storm) comeBack() []time.Duration {
 	var wg sync.WaitGroup
 	for i := range s.streams {
 		wg.Go(func() {
-			topics := fmt.Sprintf("topic=storm/all&topic=storm/own%d/*&after=%s", i%s.classes, s.after)
 			for {
-				r := s.open(topics, dials)
+				r := s.open(s.device(i), dials)
 				r.read(func(r *reader) bool { return r.live || r.bye })
 				if r.live {
 					if r.events != s.behind {

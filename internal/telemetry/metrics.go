@@ -58,7 +58,7 @@ func metrics() []metric {
 		counter("roxy_presence_left_total", "Times that a device was present no more, its grace being over.", func(s *stats) uint64 { return s.hub.Left }),
 		counter("roxy_audit_lost_rows_total", "Audit rows that were not noted: too many waited, or the store did not take them. A gap row tells their number.", func(s *stats) uint64 { return s.hub.Unnoted }),
 		gauge("roxy_devices_connected", "Devices with a live stream.", func(s *stats) int64 { return s.hub.Devices }),
-		gauge("roxy_open_acks", "Critical events that wait for a delivery or their end; one that is confirmed meanwhile counts until then.", func(s *stats) int64 { return s.hub.OpenAcks }),
+		gauge("roxy_open_acks", "Critical events that are neither acknowledged nor given up.", func(s *stats) int64 { return s.hub.OpenAcks }),
 		counters("roxy_confirmations_total", "Confirmations of critical events, by what they did.", "status", confirmations, func(s *stats) map[string]uint64 { return s.hub.Acks }),
 		counters("roxy_settlements_total", "Critical events that were acknowledged or given up, by how they ended.", "end", settlements, func(s *stats) map[string]uint64 { return s.hub.Settled }),
 		counter("roxy_redeliveries_total", "Critical events that were given to a connected device again.", func(s *stats) uint64 { return s.hub.Redeliveries }),

@@ -13,6 +13,7 @@ import (
 
 // critical is an event that somebody has to confirm.
 func critical(t *testing.T, topic string, ack roxy.Ack) roxy.Event {
+	t.Helper()
 	p, ok := pattern(t, topic).Topic()
 	if !ok {
 		t.Fatal(topic)
@@ -35,9 +36,10 @@ func (r *recorder) awaitText(t *testing.T, text string) string {
 }
 
 // onDevice follows the orders on a device, in the place of whoever does so.
-func (f *fixture) onDevice(t *testing.T, who roxy.Identity, device string, after *roxy.Cursor) *recorder {
+func (f fixture) onDevice(t *testing.T, who roxy.Identity, device string) *recorder {
+	t.Helper()
 	sub := orders(t, who)
-	sub.Device, sub.After, sub.Snapshot = device, after, false
+	sub.Device, sub.Snapshot = device, false
 	r := newRecorder()
 	f.follow(t, sub, r)
 	r.awaitLine(t, "C roxy:live")
@@ -47,7 +49,7 @@ func (f *fixture) onDevice(t *testing.T, who roxy.Identity, device string, after
 func TestConfirmationByAllDevicesSettlesACriticalEvent(t *testing.T) {
 	f := startQuick(t, Options{})
 	ann, bob := all(t, "bar", "ann"), all(t, "bar", "bob")
-	kitchen, counter := f.onDevice(t, ann, "kitchen", nil), f.onDevice(t, bob, "counter", nil)
+	kitchen, counter := f.onDevice(t, ann, "kitchen"), f.onDevice(t, bob, "counter")
 	published, err := f.Publish(t.Context(), bob, []roxy.Event{critical(t, "orders/1", roxy.Ack{By: roxy.AckDevice, Within: time.Minute, Attempts: 3})})
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +91,7 @@ func TestUnconfirmedEventIsDeliveredAgainAndThenGivenUp(t *testing.T) {
 	f := startQuick(t, Options{})
 	ann, manager := all(t, "bar", "ann"), all(t, "bar", "max")
 	manager.Grant.Read = append(manager.Grant.Read, pattern(t, roxy.DeadLetters))
-	kitchen := f.onDevice(t, ann, "kitchen", nil)
+	kitchen := f.onDevice(t, ann, "kitchen")
 	letters := newRecorder()
 	f.follow(t, Subscription{Identity: manager, Patterns: []roxy.Pattern{pattern(t, roxy.DeadLetters)}}, letters)
 	letters.awaitLine(t, "C roxy:live")
@@ -98,7 +100,7 @@ func TestUnconfirmedEventIsDeliveredAgainAndThenGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	kitchen.awaitText(t, `"attempt":2`)
-	again := f.onDevice(t, ann, "kitchen", nil) // replaces it, and is offered the event first
+	again := f.onDevice(t, ann, "kitchen") // replaces it, and is offered the event first
 	lines := again.lines()
 	if len(lines) < 2 || !strings.Contains(lines[1], `"attempt":2`) {
 		t.Errorf("offered first: %q", lines)
@@ -134,20 +136,20 @@ func TestWipedDeviceResumesBehindWhatItAcknowledged(t *testing.T) {
 		}
 		last = p[0].Cursor
 	}
-	wiped := f.onDevice(t, ann, "tablet", nil)
+	wiped := f.onDevice(t, ann, "tablet")
 	wiped.awaitText(t, `"replayed":3`)
-	wiped = f.onDevice(t, ann, "tablet", nil) // it was written, and never acknowledged
+	wiped = f.onDevice(t, ann, "tablet") // it was written, and never acknowledged
 	wiped.awaitText(t, `"replayed":3`)
 	if at, _, err := f.Acknowledge(t.Context(), ann, Acks{Device: "tablet", Delivered: &last}); err != nil || at != last {
 		t.Fatal(at, err)
 	}
-	wiped = f.onDevice(t, ann, "tablet", nil)
+	wiped = f.onDevice(t, ann, "tablet")
 	wiped.awaitText(t, `"replayed":0`)
 	for range 4 {
 		if _, err := f.Publish(t.Context(), ann, []roxy.Event{event}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	wiped = f.onDevice(t, ann, "tablet", nil)
+	wiped = f.onDevice(t, ann, "tablet")
 	wiped.awaitText(t, `"reason":"overflow"`)
 }

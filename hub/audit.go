@@ -134,7 +134,7 @@ func (a *auditor) flush() bool {
 		}
 		if err := a.noteNow(context.WithoutCancel(a.hub.running), tenant, batch); err != nil {
 			whole = false
-			n := uint64(len(rows[tenant])) //nolint:gosec // a length
+			n := uint64(len(rows[tenant]))
 			a.hub.stats.unnoted.Add(n)
 			a.hub.logger.Warn("rows of the audit were lost", slog.String("tenant", tenant), slog.Uint64("rows", n), slog.Any("error", err))
 			a.mu.Lock()

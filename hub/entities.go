@@ -12,7 +12,7 @@ import (
 )
 
 // Store is what the hub asks of an engine.
-type Store interface {
+type Store interface { //nolint:interfacebloat // the union of roles; whoever needs one takes that
 	engine.Log
 	engine.Entities
 	engine.Mutations

@@ -34,6 +34,7 @@ type tablet struct {
 
 // work handles whatever comes and confirms what is critical, until ctx ends.
 func (tb *tablet) work(ctx context.Context, t *testing.T) {
+	t.Helper()
 	known := sync.OnceFunc(func() { close(tb.live) })
 	sub := client.Subscription{Patterns: []roxy.Pattern{mustPattern(t, "orders/*")}, Device: tb.name, Confirm: true}
 	for m, err := range tb.client.Subscribe(ctx, sub) {

@@ -14,7 +14,7 @@ func TestTheHubsOwnDevicesAreOutOfReach(t *testing.T) {
 	if _, err := f.engine.Register(t.Context(), "bar", own, 0); err != nil {
 		t.Fatal(err)
 	}
-	f.onDevice(t, ann, "tablet", nil)
+	f.onDevice(t, ann, "tablet")
 	list, _, err := f.Devices(t.Context(), "bar")
 	if err != nil || len(list) != 1 || list[0].Name != "tablet" {
 		t.Errorf("devices: %+v %v", list, err)

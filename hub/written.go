@@ -63,6 +63,16 @@ func (a *attention) wrote(position uint64, private bool) (offsets []uint64) {
 	return offsets
 }
 
+// wrote notes which critical events have been written to the device by now.
+func (st *stream) wrote(private bool) {
+	offsets := st.device.wrote(st.sent, private)
+	written := make([]engine.Write, len(offsets))
+	for i, offset := range offsets {
+		written[i] = engine.Write{Offset: offset, Time: st.lastWrite, Transport: st.sub.Transport}
+	}
+	st.hub.written.add(st, written)
+}
+
 // anew forgets what was on its way through a class that the stream has left: what lies in the log is replayed, and expected
 // again, unless it has expired meanwhile; what was delivered again is when it is due next.
 func (a *attention) anew() {

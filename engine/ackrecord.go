@@ -172,7 +172,7 @@ func appendTime(dst []byte, t time.Time) []byte {
 	if t.IsZero() {
 		return binary.AppendUvarint(dst, 0)
 	}
-	return binary.AppendUvarint(dst, uint64(t.UnixNano())) //nolint:gosec // time turns it back
+	return binary.AppendUvarint(dst, uint64(t.UnixNano()))
 }
 
 // appendSum appends the checksum of the record that begins at start.

@@ -13,9 +13,9 @@ import (
 type Devices interface {
 	// Register keeps what a device subscribes to from now on: every critical event that is committed later and addressed to
 	// it has it among its targets. A device that was not known begins with its cursor at the head of the log.
-	// Errors: roxy.Forbidden (the name is another user's), roxy.RateLimited (the user has max devices already; 0 is no
+	// Errors: roxy.Forbidden (the name is another user's), roxy.RateLimited (the user has limit devices already; 0 is no
 	// limit), both naming the member device, and those of Log.Commit.
-	Register(ctx context.Context, tenant string, d roxy.Device, max int) (Registration, error)
+	Register(ctx context.Context, tenant string, d roxy.Device, limit int) (Registration, error)
 	// Devices returns the tenant's devices, sorted by name.
 	Devices(ctx context.Context, tenant string) ([]roxy.Device, error)
 	// Forget removes a device: it is no target of what comes later. What it was a target of it is again when its user registers

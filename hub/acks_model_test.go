@@ -26,7 +26,7 @@ import (
 func TestEveryCriticalEventEndsOnceWhateverHappens(t *testing.T) {
 	for seed := range uint64(60) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { playEvening(t, rand.New(rand.NewPCG(seed, 5)), seed%4 != 0) }) //nolint:gosec // a test's dice
+			synctest.Test(t, func(t *testing.T) { playEvening(t, rand.New(rand.NewPCG(seed, 5)), seed%4 != 0) })
 		})
 	}
 }
@@ -151,7 +151,7 @@ func (m *modelTablet) hear(line string) {
 }
 
 func (e *evening) epoch() string {
-	b, err := e.store.Bounds(context.Background(), "bar")
+	b, err := e.store.Bounds(e.t.Context(), "bar")
 	if err != nil {
 		e.t.Error(err)
 	}
@@ -159,6 +159,7 @@ func (e *evening) epoch() string {
 }
 
 func playEvening(t *testing.T, dice *rand.Rand, crashes bool) {
+	t.Helper()
 	e := &evening{t: t, dice: dice, fs: vfs.NewCrashableMem(), settled: make(map[string]int), targets: make(map[string][]string)}
 	if crashes {
 		e.queue = 3 // so small that falling behind is usual, with which what publishers are told beside the log is lost
@@ -237,7 +238,7 @@ func (e *evening) crash() {
 	for range e.dice.IntN(3) {
 		m, seed := e.any(), e.dice.Uint64()
 		if m.online != nil {
-			under.Go(func() { m.say(ctx, life, rand.New(rand.NewPCG(seed, 1)), true) }) //nolint:gosec // a test's dice
+			under.Go(func() { m.say(ctx, life, rand.New(rand.NewPCG(seed, 1)), true) })
 		}
 	}
 	for range e.dice.IntN(40) {

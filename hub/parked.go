@@ -106,7 +106,7 @@ func (st *stream) park() (bool, error) {
 		return false, err
 	}
 	if err != nil {
-		st.hub.logger.LogAttrs(context.Background(), slog.LevelWarn, "a stream keeps its goroutine", st.names(slog.Any("error", err))...)
+		st.hub.logger.LogAttrs(st.hub.running, slog.LevelWarn, "a stream keeps its goroutine", st.names(slog.Any("error", err))...)
 		return false, nil
 	}
 	socket, ok, err := fanout.Detach(c)

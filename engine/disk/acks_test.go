@@ -38,7 +38,7 @@ func register(t testing.TB, e *Engine, name, user string) engine.Registration {
 	return r
 }
 
-// call commits a critical event that every device has to confirm, and returns its offset.
+// commitCall commits a critical event that every device has to confirm, and returns its offset.
 func commitCall(t testing.TB, e *Engine) uint64 {
 	t.Helper()
 	ev := event(t, "calls/1", "")
@@ -50,9 +50,9 @@ func commitCall(t testing.TB, e *Engine) uint64 {
 	return r.Entries[0].Offset
 }
 
-func confirm(t testing.TB, e *Engine, name, user string, offsets ...uint64) []roxy.AckStatus {
+func confirm(t testing.TB, e *Engine, name string, offsets ...uint64) []roxy.AckStatus {
 	t.Helper()
-	out, err := e.Acknowledge(t.Context(), "bar", engine.Acknowledgement{Device: name, User: user, Confirmed: offsets})
+	out, err := e.Acknowledge(t.Context(), "bar", engine.Acknowledgement{Device: name, User: "ann", Confirmed: offsets})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func TestOpenAcknowledgementsAreBounded(t *testing.T) {
 	if r, err := e.Commit(t.Context(), "bar", []roxy.Event{keyed}); err != nil || !r.Entries[0].Duplicate {
 		t.Errorf("a repetition opens nothing: %+v, %v", r, err)
 	}
-	if got := confirm(t, e, "ann-1", "ann", 1); got[0] != roxy.AckConfirmed {
+	if got := confirm(t, e, "ann-1", 1); got[0] != roxy.AckConfirmed {
 		t.Error(got)
 	}
 	if _, err := e.Commit(t.Context(), "bar", []roxy.Event{call}); err != nil {
@@ -249,7 +249,7 @@ func TestADeviceThatIsNotHeardOfIsNoTarget(t *testing.T) {
 				t.Errorf("after %d hours the targets are %q, want %q", hour, got, want)
 			}
 			time.Sleep(time.Hour)
-			confirm(t, e, "steady", "ann")
+			confirm(t, e, "steady")
 		}
 		if r := register(t, e, "silent", "ann"); r.New || r.Cursor.Offset != 0 {
 			t.Errorf("%+v does not stand where it was", r)
@@ -264,7 +264,7 @@ func TestADeviceThatIsNotHeardOfForLongIsForgotten(t *testing.T) {
 	register(t, e, "steady", "ann")
 	for _, want := range []int{2, 1} {
 		now = now.Add(deviceLife/2 + time.Hour)
-		confirm(t, e, "steady", "ann")
+		confirm(t, e, "steady")
 		if err := e.forgetDevices(); err != nil {
 			t.Fatal(err)
 		}
@@ -297,7 +297,7 @@ func TestANewLifeOfALogKeepsWhatIsToBeConfirmed(t *testing.T) {
 	if r := register(t, e, "ann-1", "ann"); r.Cursor.Epoch == b.Epoch || len(r.Open) != 1 {
 		t.Errorf("%+v, want a cursor of the life before and what is to be confirmed", r)
 	}
-	if got := confirm(t, e, "ann-1", "ann", offset); got[0] != roxy.AckConfirmed {
+	if got := confirm(t, e, "ann-1", offset); got[0] != roxy.AckConfirmed {
 		t.Error(got)
 	}
 }
@@ -403,7 +403,7 @@ func TestAnImportBesideDevicesLeavesThem(t *testing.T) {
 		t.Errorf("%+v stands in a log that it never read", r)
 	}
 	offset := commitCall(t, to)
-	if got := confirm(t, to, "ann-1", "ann", 1, offset); !slices.Equal(got, []roxy.AckStatus{roxy.AckUnknown, roxy.AckConfirmed}) {
+	if got := confirm(t, to, "ann-1", 1, offset); !slices.Equal(got, []roxy.AckStatus{roxy.AckUnknown, roxy.AckConfirmed}) {
 		t.Errorf("%q of what was imported and what is new", got)
 	}
 }
@@ -504,7 +504,7 @@ func ackUntil(ctx context.Context, t *testing.T, e *Engine, a *answered, round i
 	}
 	for i := range 4 {
 		name := fmt.Sprint("d-", i)
-		rng := rand.New(rand.NewPCG(uint64(round), uint64(i))) //nolint:gosec // a test's dice
+		rng := rand.New(rand.NewPCG(uint64(round), uint64(i)))
 		wg.Go(func() {
 			for ctx.Err() == nil {
 				r, err := e.Register(ctx, "bar", tablet(t, name, "ann", "calls/*"), 0)
@@ -642,7 +642,7 @@ func checkAnswered(t *testing.T, e *Engine, a *answered) {
 // As TestACrashTakesNothingBackThatWasPromised, of what is acknowledged.
 func TestACrashTakesBackNoAcknowledgement(t *testing.T) {
 	const rounds = 30
-	rng := rand.New(rand.NewPCG(20261124, 5)) //nolint:gosec // a test's dice
+	rng := rand.New(rand.NewPCG(20261124, 5))
 	fs := vfs.NewCrashableMem()
 	a := (&answered{}).clone()
 	for round := range rounds {

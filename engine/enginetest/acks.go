@@ -39,9 +39,9 @@ func ackLaws() []law[Attentive] {
 	}
 }
 
-func newCritical(t testing.TB, topic string, by roxy.AckBy) roxy.Event {
+func newCritical(t testing.TB, by roxy.AckBy) roxy.Event {
 	t.Helper()
-	e := newEvent(t, topic, "")
+	e := newEvent(t, "calls/1", "")
 	e.Type, e.Ack = "call", &roxy.Ack{By: by, Within: 10 * time.Second, Attempts: 3}
 	return e
 }
@@ -134,7 +134,7 @@ func targetsMatch(t *testing.T, e Attentive) {
 		"for all but the sender": {roxy.Audience{}, "calls", []string{"all", "cook", "waiter"}},
 		"for nobody":             {roxy.Audience{Users: []string{"dan"}}, "", []string{}},
 	} {
-		ev := newCritical(t, "calls/1", roxy.AckDevice)
+		ev := newCritical(t, roxy.AckDevice)
 		ev.To, ev.Except = tt.to, tt.except
 		c := critical(t, e, commitCritical(t, e, ev))
 		if got := names(c.Targets); !slices.Equal(got, tt.want) {
@@ -163,7 +163,7 @@ func targetsAtOnce(t *testing.T, e Attentive) {
 	}
 	for i := range events {
 		wg.Go(func() {
-			r, err := e.Commit(t.Context(), "bar", []roxy.Event{newCritical(t, "calls/1", roxy.AckAny)})
+			r, err := e.Commit(t.Context(), "bar", []roxy.Event{newCritical(t, roxy.AckAny)})
 			if err != nil {
 				t.Error(err)
 				return
@@ -185,7 +185,7 @@ func targetsAtOnce(t *testing.T, e Attentive) {
 
 func anyIsEnough(t *testing.T, e Attentive) {
 	team(t, e)
-	offset := commitCritical(t, e, newCritical(t, "calls/1", roxy.AckAny))
+	offset := commitCritical(t, e, newCritical(t, roxy.AckAny))
 	time.Sleep(time.Second)
 	out := acknowledge(t, e, "bar", engine.Acknowledgement{Device: "bob-1", User: "bob", Confirmed: []uint64{offset}})
 	wantStatuses(t, "the first", out.Confirmed, roxy.AckConfirmed)
@@ -208,7 +208,7 @@ func anyIsEnough(t *testing.T, e Attentive) {
 
 func oneOfEachUser(t *testing.T, e Attentive) {
 	team(t, e)
-	ev := newCritical(t, "calls/1", roxy.AckUser)
+	ev := newCritical(t, roxy.AckUser)
 	ev.To = roxy.Audience{Users: []string{"ann", "bob"}}
 	offset := commitCritical(t, e, ev)
 	if c := critical(t, e, offset); !slices.Equal(c.Users, []string{"ann", "bob"}) {
@@ -235,7 +235,7 @@ func oneOfEachUser(t *testing.T, e Attentive) {
 
 func everyDevice(t *testing.T, e Attentive) {
 	team(t, e)
-	offset := commitCritical(t, e, newCritical(t, "calls/1", roxy.AckDevice))
+	offset := commitCritical(t, e, newCritical(t, roxy.AckDevice))
 	for i, d := range [][2]string{{"cem-1", "cem"}, {"ann-2", "ann"}, {"bob-1", "bob"}, {"ann-1", "ann"}} {
 		c := critical(t, e, offset)
 		if c.Settlement != "" || len(c.Missing()) != 4-i {
@@ -252,9 +252,9 @@ func answeredExactly(t *testing.T, e Attentive) {
 	team(t, e)
 	register(t, e, "bar", newDevice(t, "deaf-1", "dan", "orders/*"))
 	register(t, e, "pub", newDevice(t, "ann-1", "ann", "calls/*"))
-	first := commitCritical(t, e, newCritical(t, "calls/1", roxy.AckDevice))
+	first := commitCritical(t, e, newCritical(t, roxy.AckDevice))
 	ordinary := commitCritical(t, e, newEvent(t, "calls/1", ""))
-	second := commitCritical(t, e, newCritical(t, "calls/1", roxy.AckAny))
+	second := commitCritical(t, e, newCritical(t, roxy.AckAny))
 	wantStatuses(t, "twice in one call, and others", confirm(t, e, "ann-1", "ann", first, second, first, ordinary, 1000, 0, second),
 		roxy.AckConfirmed, roxy.AckConfirmed, roxy.AckRepeated, roxy.AckUnknown, roxy.AckUnknown, roxy.AckUnknown, roxy.AckRepeated)
 	wantStatuses(t, "again", confirm(t, e, "ann-1", "ann", first, second), roxy.AckRepeated, roxy.AckRepeated)
@@ -268,7 +268,7 @@ func answeredExactly(t *testing.T, e Attentive) {
 
 func nextOwnerIsNobody(t *testing.T, e Attentive) {
 	team(t, e)
-	offset := commitCritical(t, e, newCritical(t, "calls/1", roxy.AckDevice))
+	offset := commitCritical(t, e, newCritical(t, roxy.AckDevice))
 	head := roxy.Cursor{Epoch: bounds(t, e, "bar").Epoch, Offset: offset}
 	for _, name := range []string{"ann-1", "ann-2"} {
 		if err := e.Forget(t.Context(), "bar", "ann", name); err != nil {
@@ -296,7 +296,7 @@ func deliveredNotSkipped(t *testing.T, e Attentive) {
 	team(t, e)
 	var offsets []uint64
 	for range 6 {
-		offsets = append(offsets, commitCritical(t, e, newCritical(t, "calls/1", roxy.AckDevice)))
+		offsets = append(offsets, commitCritical(t, e, newCritical(t, roxy.AckDevice)))
 		commit(t, e, "bar", newEvent(t, "calls/1", ""))
 	}
 	epoch := bounds(t, e, "bar").Epoch
@@ -340,7 +340,7 @@ func deliveredNotSkipped(t *testing.T, e Attentive) {
 
 func writtenIsCounted(t *testing.T, e Attentive) {
 	team(t, e)
-	offset := commitCritical(t, e, newCritical(t, "calls/1", roxy.AckDevice))
+	offset := commitCritical(t, e, newCritical(t, roxy.AckDevice))
 	at := time.Now().Add(time.Minute)
 	writes := []engine.Write{{Offset: offset, Time: at, Transport: "sse"}, {Offset: offset, Time: at.Add(time.Second), Transport: "ws"}, {Offset: 1000, Time: at}}
 	acknowledge(t, e, "bar", engine.Acknowledgement{Device: "bob-1", User: "bob", Written: writes})
@@ -370,9 +370,9 @@ func openAtRegistration(t *testing.T, e Attentive) {
 			t.Errorf("%s: %s is offered %v, want %v", what, device, got, want)
 		}
 	}
-	one := commitCritical(t, e, newCritical(t, "calls/1", roxy.AckAny))
-	each := commitCritical(t, e, newCritical(t, "calls/1", roxy.AckUser))
-	every := commitCritical(t, e, newCritical(t, "calls/1", roxy.AckDevice))
+	one := commitCritical(t, e, newCritical(t, roxy.AckAny))
+	each := commitCritical(t, e, newCritical(t, roxy.AckUser))
+	every := commitCritical(t, e, newCritical(t, roxy.AckDevice))
 	want("nothing is confirmed", "ann-1", "ann", one, each, every)
 	confirm(t, e, "ann-2", "ann", each)
 	want("another of her devices confirmed", "ann-1", "ann", one, every)
@@ -393,7 +393,7 @@ func openAtRegistration(t *testing.T, e Attentive) {
 
 func repeatedCritical(t *testing.T, e Attentive) {
 	team(t, e)
-	ev := newCritical(t, "calls/1", roxy.AckAny)
+	ev := newCritical(t, roxy.AckAny)
 	ev.ID = "key"
 	r := commit(t, e, "bar", ev, ev)
 	if want := []engine.Entry{{Offset: 1}, {Offset: 1, Duplicate: true}}; !reflect.DeepEqual(r.Entries, want) {
@@ -421,7 +421,7 @@ func ordinaryEvent(t *testing.T, e Attentive) {
 // A caller whose context ends looks at nothing that the engine still writes, and what it asked for happened or did not.
 func callsGivenUp(t *testing.T, e Attentive) {
 	team(t, e)
-	offset := commitCritical(t, e, newCritical(t, "calls/1", roxy.AckDevice))
+	offset := commitCritical(t, e, newCritical(t, roxy.AckDevice))
 	var wg sync.WaitGroup
 	for _, seed := range []uint64{1, 2, 3, 4} {
 		rng := rand.New(rand.NewPCG(seed, 5)) //nolint:gosec // a test's dice

@@ -59,7 +59,7 @@ func advance(t testing.TB, e Attentive) (advanced []engine.Critical) {
 
 func attemptsAreCounted(t *testing.T, e Attentive) {
 	team(t, e)
-	ev := newCritical(t, "calls/1", roxy.AckAny)
+	ev := newCritical(t, roxy.AckAny)
 	ev.Ack.Within, ev.Ack.Attempts = time.Minute, 8
 	offset := commitCritical(t, e, ev)
 	began := time.Now()
@@ -76,7 +76,7 @@ func attemptsAreCounted(t *testing.T, e Attentive) {
 		if early := advance(t, e); len(early) != 0 {
 			t.Fatalf("%+v before it was due", early)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		began = time.Now()
 		if got := advance(t, e); len(got) != 1 || got[0].Offset != offset || got[0].Attempt != attempt+1 || len(got[0].Missing()) != 4 {
 			t.Fatalf("%+v, want attempt %d for all", got, attempt+1)
@@ -99,14 +99,14 @@ func attemptsAreCounted(t *testing.T, e Attentive) {
 func advancedOnce(t *testing.T, e Attentive) {
 	team(t, e)
 	for range 20 {
-		commitCritical(t, e, newCritical(t, "calls/1", roxy.AckAny))
+		commitCritical(t, e, newCritical(t, roxy.AckAny))
 	}
 	confirm(t, e, "ann-1", "ann", 5)
 	due := make([]engine.OpenAck, 20)
 	for i := range due {
-		due[i] = engine.OpenAck{Offset: uint64(i) + 1, Attempt: 1} //nolint:gosec // small
+		due[i] = engine.OpenAck{Offset: uint64(i) + 1, Attempt: 1}
 	}
-	due = append(due, due...)
+	due = slices.Concat(due, due)
 	var mu sync.Mutex
 	times := make(map[uint64]int)
 	var wg sync.WaitGroup
@@ -137,7 +137,7 @@ func advancedOnce(t *testing.T, e Attentive) {
 
 func givenUpAtTTL(t *testing.T, e Attentive) {
 	team(t, e)
-	ev := newCritical(t, "calls/1", roxy.AckAny)
+	ev := newCritical(t, roxy.AckAny)
 	ev.Ack.Attempts, ev.TTL = 20, 25*time.Second
 	offset := commitCritical(t, e, ev)
 	began := time.Now()
@@ -155,14 +155,14 @@ func givenUpAtTTL(t *testing.T, e Attentive) {
 	}
 	// One whose first attempt would take longer than it lives.
 	ev.TTL = time.Second
-	if c := critical(t, e, commitCritical(t, e, ev)); c.Due.Sub(time.Now()) != time.Second { //nolint:revive // the bubble's clock stands
+	if c := critical(t, e, commitCritical(t, e, ev)); time.Until(c.Due) != time.Second {
 		t.Errorf("due at %s", c.Due)
 	}
 }
 
 func deadLetterNames(t *testing.T, e Attentive) {
 	team(t, e)
-	ev := newCritical(t, "calls/1", roxy.AckUser)
+	ev := newCritical(t, roxy.AckUser)
 	ev.Ack.Attempts, ev.To, ev.Correlation = 1, roxy.Audience{Users: []string{"ann", "dan"}}, "table-4"
 	offset := commitCritical(t, e, ev)
 	confirm(t, e, "ann-2", "ann", offset)
@@ -182,10 +182,10 @@ func deadLetterNames(t *testing.T, e Attentive) {
 }
 
 func deadLetterPlaces(t *testing.T, e Attentive) {
-	nobody := newCritical(t, "calls/1", roxy.AckAny)
+	nobody := newCritical(t, roxy.AckAny)
 	r := commit(t, e, "bar", newEvent(t, "orders/1", "a"), nobody, nobody, newEvent(t, "orders/1", "b"))
 	for i, entry := range r.Entries {
-		if entry.Offset != uint64(i)+1 { //nolint:gosec // small
+		if entry.Offset != uint64(i)+1 {
 			t.Errorf("entry %d stands at %d", i, entry.Offset)
 		}
 	}
@@ -235,10 +235,10 @@ func deadLetterPlaces(t *testing.T, e Attentive) {
 
 func retentionGivesUp(t *testing.T, e Attentive) {
 	team(t, e)
-	a := commitCritical(t, e, newCritical(t, "calls/1", roxy.AckAny))
-	b := commitCritical(t, e, newCritical(t, "calls/1", roxy.AckAny))
+	a := commitCritical(t, e, newCritical(t, roxy.AckAny))
+	b := commitCritical(t, e, newCritical(t, roxy.AckAny))
 	confirm(t, e, "ann-1", "ann", b)
-	c := commitCritical(t, e, newCritical(t, "calls/1", roxy.AckAny))
+	c := commitCritical(t, e, newCritical(t, roxy.AckAny))
 	commit(t, e, "bar", newEvents(t, "calls/1", 3)...)
 	trim(t, e, "bar", c-1)
 	for _, offset := range []uint64{a, b} {
@@ -268,7 +268,7 @@ func openOfAllTenants(t *testing.T, e Attentive) {
 	}
 	for _, tenant := range []string{"ba", "bar", "bar2"} {
 		register(t, e, tenant, newDevice(t, "ann-1", "ann", "calls/*"))
-		commit(t, e, tenant, newCritical(t, "calls/1", roxy.AckAny), newEvent(t, "calls/1", ""), newCritical(t, "calls/1", roxy.AckAny))
+		commit(t, e, tenant, newCritical(t, roxy.AckAny), newEvent(t, "calls/1", ""), newCritical(t, roxy.AckAny))
 	}
 	commit(t, e, "quiet", newEvent(t, "calls/1", ""))
 	confirm(t, e, "ann-1", "ann", 1, 3)
@@ -278,7 +278,7 @@ func openOfAllTenants(t *testing.T, e Attentive) {
 	}
 	for _, tenant := range []string{"ba", "bar2"} {
 		list := got[tenant]
-		if len(list) != 2 || list[0].Offset != 1 || list[1].Offset != 3 || list[0].Attempt != 1 || list[0].Due.Sub(time.Now()) != 10*time.Second { //nolint:revive // the bubble's clock stands
+		if len(list) != 2 || list[0].Offset != 1 || list[1].Offset != 3 || list[0].Attempt != 1 || time.Until(list[0].Due) != 10*time.Second {
 			t.Errorf("%s: %+v", tenant, list)
 		}
 	}
@@ -290,7 +290,7 @@ func endsOnce(t *testing.T, e Attentive) {
 	team(t, e)
 	const events = 120
 	for i := range events {
-		ev := newCritical(t, "calls/1", []roxy.AckBy{roxy.AckAny, roxy.AckUser, roxy.AckDevice}[i%3])
+		ev := newCritical(t, []roxy.AckBy{roxy.AckAny, roxy.AckUser, roxy.AckDevice}[i%3])
 		ev.Ack.Attempts = 1 + i%3
 		if i%5 == 0 {
 			ev.TTL = 15 * time.Second

@@ -93,9 +93,17 @@ func AppendAuditEvent(dst []byte, cursor string) []byte {
 func (r *AuditRow) AppendRest(dst []byte) []byte {
 	dst = appendMember(append(dst, ','), "kind", string(r.Kind))
 	for _, m := range [...]struct{ name, value string }{
-		{"user", r.User}, {"device", r.Device}, {"connection", r.Connection}, {"topic", r.Topic}, {"type", r.Type},
-		{"correlation", r.Correlation}, {"reason", r.Reason}, {"member", r.Member}, {"transport", r.Transport},
-		{"remote", r.Remote}, {"mutation", r.Mutation},
+		{"user", r.User},
+		{"device", r.Device},
+		{"connection", r.Connection},
+		{"topic", r.Topic},
+		{"type", r.Type},
+		{"correlation", r.Correlation},
+		{"reason", r.Reason},
+		{"member", r.Member},
+		{"transport", r.Transport},
+		{"remote", r.Remote},
+		{"mutation", r.Mutation},
 	} {
 		if m.value != "" {
 			dst = appendMember(append(dst, ','), m.name, m.value)
@@ -104,7 +112,7 @@ func (r *AuditRow) AppendRest(dst []byte) []byte {
 	for _, m := range [...]struct {
 		name  string
 		value uint64
-	}{{"version", r.Version}, {"attempt", uint64(max(r.Attempt, 0))}, {"count", r.Count}} { //nolint:gosec // not negative
+	}{{"version", r.Version}, {"attempt", uint64(max(r.Attempt, 0))}, {"count", r.Count}} {
 		if m.value != 0 {
 			dst = append(append(append(dst, `,"`...), m.name...), `":`...)
 			dst = strconv.AppendUint(dst, m.value, 10)

@@ -20,6 +20,10 @@ type Device struct {
 
 // Addressed reports whether e is for the device: by topic, type and audience, and not excepted.
 func (d *Device) Addressed(e *Event) bool {
-	return e.Except != d.Name && (len(d.Types) == 0 || slices.Contains(d.Types, e.Type)) && e.To.Includes(d.User, d.Roles) &&
-		slices.ContainsFunc(d.Patterns, func(p Pattern) bool { return p.Matches(e.Topic) })
+	return e.Except != d.Name && d.Subscribes(e.Topic, e.Type) && e.To.Includes(d.User, d.Roles)
+}
+
+// Subscribes reports whether the device subscribes to events of a type on a topic.
+func (d *Device) Subscribes(t Topic, eventType string) bool {
+	return (len(d.Types) == 0 || slices.Contains(d.Types, eventType)) && slices.ContainsFunc(d.Patterns, func(p Pattern) bool { return p.Matches(t) })
 }

@@ -24,6 +24,7 @@ func TestOnlyAdministratorsGetBeyondHealthAndMetrics(t *testing.T) {
 		{"GET", "/debug/pprof/symbol", false},
 		{"GET", "/v1/admin/stats", false},
 		{"GET", "/v1/admin/connections", false},
+		{"GET", "/v1/admin/devices", false},
 		{"POST", "/v1/admin/revocations", false},
 	} {
 		for bearer, want := range map[string]int{"": 401, "not.a.token": 401, waiter: 403, manager: 200} {

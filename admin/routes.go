@@ -29,6 +29,7 @@ func (a *api) routes() []route {
 		{http.MethodGet, "/debug/pprof/{profile...}", a.forAdministrators(a.profile)},
 		{http.MethodGet, "/v1/admin/stats", a.forAdministrators(a.stats)},
 		{http.MethodGet, "/v1/admin/connections", a.forAdministrators(a.connections)},
+		{http.MethodGet, "/v1/admin/devices", a.forAdministrators(a.devices)},
 		{http.MethodPost, "/v1/admin/revocations", a.forAdministrators(a.revoke)},
 		{http.MethodPost, "/v1/admin/drain", a.forAdministrators(a.drain)},
 		{http.MethodGet, "/v1/admin/audit", a.forAdministrators(a.audit)},

@@ -13,7 +13,7 @@ import (
 // stats is the answer to GET /v1/admin/stats.
 type stats struct {
 	Connections int     `json:"connections"` // live streams of the caller's tenant
-	Queues      []queue `json:"queues"`      // one for each device of the tenant
+	Queues      []queue `json:"queues"`      // one for each device of the tenant for which something waits
 	Health      health  `json:"health"`      // of this process
 }
 
@@ -43,11 +43,19 @@ type quantiles struct {
 }
 
 // stats answers GET /v1/admin/stats.
-func (a *api) stats(w http.ResponseWriter, _ *http.Request, who roxy.Identity) error {
+func (a *api) stats(w http.ResponseWriter, r *http.Request, who roxy.Identity) error {
+	waiting, err := a.Hub.Queues(r.Context(), who.Tenant)
+	if err != nil {
+		return err
+	}
+	queues := make([]queue, len(waiting))
+	for i, q := range waiting {
+		queues[i] = queue{q.Device, q.Size, q.Oldest.UTC()}
+	}
 	counted := a.Hub.Stats()
 	return answer(w, stats{
 		Connections: len(a.Hub.Connections(who.Tenant)),
-		Queues:      []queue{},
+		Queues:      queues,
 		Health: health{
 			Uptime: time.Since(a.began).Round(time.Second).String(),
 			Memory: memory(),

@@ -80,7 +80,7 @@ func (c *Client) once(ctx context.Context, do call) (answer []byte, again bool, 
 	}
 	defer func() { _ = resp.Body.Close() }() // it was read; closing only gives the connection back
 	switch resp.StatusCode {
-	case http.StatusOK:
+	case http.StatusOK, http.StatusNoContent:
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return nil, true, problemOf(resp)
 	default:

@@ -1,8 +1,9 @@
-// Package client publishes to a Roxy hub, changes and reads its entities and subscribes to it, over the wire of
-// docs/protocol.md §3, §4 and §6. It owns what every caller would otherwise get wrong: repeating a publish or a mutation
+// Package client publishes to a Roxy hub, changes and reads its entities, subscribes to it and acknowledges, over the wire of
+// docs/protocol.md §3, §4, §6 and §7. It owns what every caller would otherwise get wrong: repeating a publish or a mutation
 // without doubling it, a subscription that survives cut links, restarts of the hub and expired tokens without a hole, a
-// repeat or a storm of reconnections, and a copy of entities that such a subscription keeps right (Replica). It keeps
-// nothing on disk: whoever wants to go on in another process stores the Cursor of the last event it handled.
+// repeat or a storm of reconnections, telling the hub what a device has handled without handling it twice, and a copy of
+// entities that such a subscription keeps right (Replica). It keeps nothing on disk: whoever wants to go on in another
+// process stores the Cursor of the last event it handled, or subscribes as a Device, for which the hub does.
 package client
 
 import (

@@ -69,6 +69,43 @@ func ExampleClient_Subscribe() {
 	// caught up at k3x9.7
 }
 
+func ExampleClient_Confirm() {
+	url, stop := evening()
+	defer stop()
+	c, err := client.New(client.Options{URL: url})
+	if err != nil {
+		panic(err)
+	}
+	orders, err := roxy.ParsePattern("orders/*")
+	if err != nil {
+		panic(err)
+	}
+	ctx := context.Background()
+	kitchen := client.Subscription{Patterns: []roxy.Pattern{orders}, Device: "kitchen-1"} // goes on where kitchen-1 was
+	for message, err := range c.Subscribe(ctx, kitchen) {
+		if err != nil {
+			panic(err) // also client.ErrReplaced: somebody else is kitchen-1 now
+		}
+		switch m := message.(type) {
+		case client.Event:
+			fmt.Printf("%s %s\n", m.Topic, m.Data)
+			if m.Ack == nil {
+				continue
+			}
+			status, err := c.Confirm(ctx, m) // when somebody has pressed the button
+			if err != nil {
+				panic(err)
+			}
+			fmt.Printf("delivery %d: %s\n", m.Attempt, status)
+		case client.Live:
+			return
+		}
+	}
+	// Output:
+	// orders/42 {"allergy":"nuts"}
+	// delivery 2: confirmed
+}
+
 func ExampleClient_Mutate() {
 	url, stop := evening()
 	defer stop()
@@ -134,7 +171,7 @@ func ExampleReplica() {
 	// orders/42 is at version 4: {"status":"cancelled","table":7}
 }
 
-// evening is a hub of one event, and of two entities, so that the examples run anywhere.
+// evening is a hub of two events, and of two entities, so that the examples run anywhere.
 func evening() (url string, stop func()) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/events", func(w http.ResponseWriter, _ *http.Request) {
@@ -145,6 +182,9 @@ func evening() (url string, stop func()) {
 		w.WriteHeader(http.StatusConflict)
 		_, _ = io.WriteString(w, `{"code":"version-conflict","fields":["status"],"current":{"topic":"orders/42","version":4,"data":{"status":"cancelled","table":7},"time":"2026-11-23T20:00:00Z"}}`)
 	})
+	mux.HandleFunc("POST /v1/acks", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"device":"kitchen-1","cursor":"k3x9.7","results":[{"id":"k3x9.5","status":"confirmed"}]}`)
+	})
 	mux.HandleFunc("GET /v1/stream", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		if r.URL.Query().Has("snapshot") {
@@ -153,6 +193,12 @@ func evening() (url string, stop func()) {
 				"event: roxy:entity\ndata: {\"topic\":\"orders/42\",\"version\":3,\"time\":\"2026-11-23T20:00:00Z\",\"data\":{\"status\":\"new\",\"table\":7}}\n\n"+
 				"id: k3x9.7\nevent: roxy:live\ndata: {\"cursor\":\"k3x9.7\",\"replayed\":0,\"entities\":2}\n\n"+
 				"id: k3x9.8\nevent: entity:updated\ndata: {\"topic\":\"orders/42\",\"time\":\"2026-11-23T20:00:00Z\",\"by\":\"u7\",\"op\":\"patch\",\"version\":4,\"base\":3,\"patch\":{\"status\":\"cancelled\"}}\n\n")
+			return
+		}
+		if r.URL.Query().Has("device") {
+			_, _ = io.WriteString(w, "id: k3x9.7\nevent: roxy:hello\ndata: {\"connection\":\"c1\",\"cursor\":\"k3x9.7\",\"epoch\":\"k3x9\",\"heartbeat\":\"15s\"}\n\n"+
+				"event: order:allergy\ndata: {\"topic\":\"orders/42\",\"time\":\"2026-11-23T20:00:00Z\",\"by\":\"u7\",\"ack\":{\"id\":\"k3x9.5\",\"by\":\"any\"},\"attempt\":2,\"data\":{\"allergy\":\"nuts\"}}\n\n"+
+				"id: k3x9.7\nevent: roxy:live\ndata: {\"cursor\":\"k3x9.7\",\"replayed\":0}\n\n")
 			return
 		}
 		_, _ = io.WriteString(w, "id: k3x9.6\nevent: roxy:hello\ndata: {\"connection\":\"c1\",\"cursor\":\"k3x9.6\",\"epoch\":\"k3x9\",\"heartbeat\":\"15s\"}\n\n"+

@@ -23,9 +23,16 @@ type follower struct {
 	position roxy.Cursor   // everything up to here was yielded or is not for us; zero while nothing is known
 	base     time.Duration // bound of the first wait: Backoff.Base until a stream's retry: says otherwise
 	view     string        // what the last hello said that our roles see
+	acks     *acknowledger // nil without a device
+	high     roxy.Cursor   // the last event that was yielded, or need not be; a snapshot does not go back behind it
 	expired  bool          // the token was refused as expired and no stream has gone live since
+	roll     roll          // the list of who is present that is coming in
 	healthy  time.Duration // from the hello of the last connection to the last block it brought
 }
+
+// ErrReplaced ends a subscription with a Device of which another connection has taken the place, or that was removed from
+// the hub. To come back at once would take it from the other in turn.
+var ErrReplaced = errors.New("client: the device has another connection by now, or was removed")
 
 // Ends of a connection that run handles itself.
 var (

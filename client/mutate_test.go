@@ -239,6 +239,9 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(committed))
 	f.Add([]byte(`{"topic":"orders/7","version":3,"data":{"b":1,"a":2},"time":"2026-11-23T20:00:00Z","cursor":"e.9"}`))
 	f.Add([]byte(`{"entities":[{"topic":"orders/7","version":3,"data":{},"time":"2026-11-23T20:00:00Z"}],"cursor":"e.9","page":"x"}`))
+	f.Add([]byte(`{"device":"bar-1","cursor":"e.9","results":[{"id":"e.7","status":"confirmed"}]}`))
+	f.Add([]byte(`{"devices":[{"device":"bar-1","roles":["bar"],"patterns":["orders/*"],"cursor":"e.9","connected":true}]}`))
+	f.Add([]byte(`{"event":"e.7","topic":"orders/7","ack":{"by":"device","within":"30s","attempts":5},"due":"2026-11-23T20:00:00Z","receipts":[{"device":"bar-1","attempts":2}]}`))
 	f.Add([]byte(`{"code":"version-conflict","current":{"topic":"orders/7","version":3,"data":null},"fields":["a"]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if got, err := decodeResults(text, 1); (err == nil) != (len(got) == 1) {
@@ -249,6 +252,15 @@ func FuzzDecode(f *testing.F) {
 		}
 		if p, err := decodePage(text); err == nil && p.cursor.Epoch == "" {
 			t.Fatalf("a page at no cursor: %+v", p)
+		}
+		if at, statuses, err := decodeAcks(text, 1); err == nil && (at.Epoch == "" || len(statuses) != 1) {
+			t.Fatalf("an acknowledgement: %s, %v", at, statuses)
+		}
+		if devices, err := decodeDevices(text); err == nil && slices.ContainsFunc(devices, func(d Device) bool { return d.Cursor.Epoch == "" }) {
+			t.Fatalf("a device without a cursor: %+v", devices)
+		}
+		if c, err := decodeCritical(text); err == nil && (c.ID.Epoch == "" || c.Topic == (roxy.Topic{})) {
+			t.Fatalf("a critical event without a place: %+v", c)
 		}
 		if p := decodeProblem(text); p != nil && (p.Code == "" || (p.Code == roxy.VersionConflict) != (p.Conflict != nil)) {
 			t.Fatalf("a problem: %+v", p)

@@ -22,8 +22,8 @@ type Published struct {
 }
 
 // Publish sends events, all or none, in order, and returns when they are durable. It reads what a publisher sets on a
-// roxy.Event (Topic, Type, Data, To, ID, TTL, Correlation, Except, Ephemeral, Urgent; the TraceParent of the first
-// counts for all). An event without an ID gets one, so that no repetition can double it.
+// roxy.Event (Topic, Type, Data, To, ID, TTL, Correlation, Except, Ephemeral, Urgent, Ack; the TraceParent of the
+// first counts for all). Of an Ack, Within and Attempts may be zero: the hub's defaults apply. An event without an ID gets one, so that no repetition can double it.
 //
 // When the network fails or the hub answers 429, 502, 503 or 504, Publish tries again after a jittered wait, at least
 // as long as the hub asked for, until Options.PublishAttempts are used up or ctx ends. It does not try again once the
@@ -88,8 +88,16 @@ type outgoing struct {
 	TTL         string         `json:"ttl,omitzero"`
 	Correlation string         `json:"correlation,omitzero"`
 	Except      string         `json:"except,omitzero"`
+	Ack         *ack           `json:"ack,omitzero"`
 	Ephemeral   bool           `json:"ephemeral,omitzero"`
 	Urgent      bool           `json:"urgent,omitzero"`
+}
+
+// ack says who must confirm; the hub has defaults for the rest.
+type ack struct {
+	By       roxy.AckBy `json:"by"`
+	Within   string     `json:"within,omitzero"`
+	Attempts int        `json:"attempts,omitzero"`
 }
 
 type audience struct {
@@ -115,6 +123,12 @@ func encode(events []roxy.Event) (body []byte, fragile bool, err error) {
 		}
 		if e.TTL != 0 {
 			out[i].TTL = e.TTL.String()
+		}
+		if e.Ack != nil {
+			out[i].Ack = &ack{By: e.Ack.By, Attempts: e.Ack.Attempts}
+			if e.Ack.Within != 0 {
+				out[i].Ack.Within = e.Ack.Within.String()
+			}
 		}
 		if e.ID == "" && !e.Ephemeral {
 			out[i].ID = rand.Text()

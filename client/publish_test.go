@@ -56,6 +56,8 @@ func TestPublishSpellsAnEvent(t *testing.T) {
 	full := order(t)
 	full.To = roxy.Audience{Roles: []string{"kitchen"}, Users: []string{"anna"}}
 	full.ID, full.TTL, full.Correlation, full.Except, full.Urgent = "k", 90*time.Second, "v1", "bar-1", true
+	full.Ack = &roxy.Ack{By: roxy.AckUser, Within: 10 * time.Second, Attempts: 3}
+	critical := roxy.Event{Topic: full.Topic, ID: "k", Ack: &roxy.Ack{By: roxy.AckAny}}
 	full.TraceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	plain := order(t)
 	plain.ID, plain.Data, plain.Type = "k2", nil, ""
@@ -64,9 +66,10 @@ func TestPublishSpellsAnEvent(t *testing.T) {
 		want   string
 	}{
 		"whole": {[]roxy.Event{full}, `{"topic":"orders/7","type":"order:new","data":{"table":7},"to":{"roles":["kitchen"],"users":["anna"]},` +
-			`"id":"k","ttl":"1m30s","correlation":"v1","except":"bar-1","urgent":true}`},
-		"with no more than its topic": {[]roxy.Event{plain}, `{"topic":"orders/7","id":"k2"}`},
-		"among others":                {[]roxy.Event{plain, plain}, `[{"topic":"orders/7","id":"k2"},{"topic":"orders/7","id":"k2"}]`},
+			`"id":"k","ttl":"1m30s","correlation":"v1","except":"bar-1","ack":{"by":"user","within":"10s","attempts":3},"urgent":true}`},
+		"critical as the hub would have it": {[]roxy.Event{critical}, `{"topic":"orders/7","id":"k","ack":{"by":"any"}}`},
+		"with no more than its topic":       {[]roxy.Event{plain}, `{"topic":"orders/7","id":"k2"}`},
+		"among others":                      {[]roxy.Event{plain, plain}, `[{"topic":"orders/7","id":"k2"},{"topic":"orders/7","id":"k2"}]`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var bodies []string
@@ -251,6 +254,7 @@ func FuzzTake(f *testing.F) {
 	f.Add(hello("e.1") + beat("e.9") + event(3))
 	f.Add(helloView("v", "") + entity("orders/1", 1, `{"a":1}`) + liveWith("e.1", 1) + change(2, "orders/1", "patch", 2, `,"patch":{"a":null}`))
 	f.Add("event: roxy:receipt\ndata: {\"id\":\"m\",\"status\":\"refused\",\"problem\":{\"code\":\"version-conflict\",\"fields\":[\"a\"]}}\n\n")
+	f.Add(hello("e.1") + live("e.1", 0) + present(1, 2, "ann") + present(2, 2, "bob") + joined("cyd") + left("ann") + present(1, 1))
 	f.Fuzz(func(t *testing.T, in string) {
 		var last roxy.Cursor
 		fo := &follower{client: mustNew(t, Options{MaxEventBytes: 1 << 12}), yield: func(m Message, err error) bool {

@@ -50,7 +50,7 @@ func (r *Replica) Take(ctx context.Context, m Message) error {
 		if m.Change != nil {
 			return r.change(ctx, &m)
 		}
-	case Receipt: // says nothing that the event of the commit does not
+	case Receipt, AckNews, Presence: // say nothing of entities that the event of the commit does not
 	}
 	return nil
 }

@@ -131,6 +131,16 @@ func event(n int) string {
 	return fmt.Sprintf("id: e.%d\nevent: order:new\ndata: {\"topic\":\"orders/%d\",\"time\":\"2026-11-23T20:00:00Z\",\"by\":\"u7\",\"correlation\":\"c%d\",\"data\":{\"n\":%d}}\n\n", n, n, n, n)
 }
 
+// critical is a critical event in the order of the log.
+func critical(n int) string {
+	return fmt.Sprintf("id: e.%d\n", n) + offered(n, 1)
+}
+
+// offered is a critical event that was not confirmed, outside the order of the log.
+func offered(n, attempt int) string {
+	return fmt.Sprintf("event: order:new\ndata: {\"topic\":\"orders/%d\",\"time\":\"2026-11-23T20:00:00Z\",\"ack\":{\"id\":\"e.%d\",\"by\":\"device\"},\"attempt\":%d,\"data\":null}\n\n", n, n, attempt)
+}
+
 func reset(reason, cursor string) string {
 	return fmt.Sprintf("id: %s\nevent: roxy:reset\ndata: {\"reason\":%q,\"cursor\":%q}\n\n", cursor, reason, cursor)
 }
@@ -199,7 +209,12 @@ func word(m Message) string {
 		if m.Ephemeral {
 			return "~" + m.Type
 		}
+		if m.Ack != nil && m.Cursor.Epoch == "" {
+			return fmt.Sprintf("%s#%d", m.AckID, m.Attempt)
+		}
 		return m.Cursor.String()
+	case AckNews:
+		return fmt.Sprintf("news(%s %s%s by %s/%s %s)", m.ID, m.Status, m.Settled, m.User, m.Device, m.Reason)
 	case Reset:
 		return "reset(" + m.Reason + " " + m.Cursor.String() + ")"
 	case Snapshot:
@@ -208,6 +223,8 @@ func word(m Message) string {
 		return fmt.Sprintf("%s=%d%s", m.Topic, m.Version, m.Data)
 	case Receipt:
 		return fmt.Sprintf("receipt(%s %s)", m.ID, m.Outcome)
+	case Presence:
+		return presenceWord(m)
 	case Live:
 		if m.Entities > 0 {
 			return fmt.Sprintf("live(%s %d %d)", m.Cursor, m.Replayed, m.Entities)

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"time"
 
@@ -18,8 +19,14 @@ type Subscription struct {
 	// Snapshot begins with the present entities (messages Snapshot and Entity), unless what was missed since After can be
 	// given. It does not go with Earliest. Types leaves out changes, too: a copy of entities needs them all.
 	Snapshot bool
-	// Device is whose mutations' receipts are wanted.
+	// Device names the durable subscriber that this is, such as one tablet (docs/protocol.md §7): the hub keeps what waits for
+	// it and up to where it has everything, hears of that by itself as the iteration goes on, and brings again the critical
+	// events that it has not confirmed. When the hub knows the device and After is nil, that is where it resumes. It hears
+	// what became of its mutations, too. It has one connection: whoever connects as it later ends the one before, with
+	// ErrReplaced.
 	Device string
+	// Confirm confirms each critical event once it was handled. Without it, that is for Client.Confirm. It needs a Device.
+	Confirm bool
 	// Heartbeat is how often the hub shows that an idle stream lives, 1 s to 1 min. Zero leaves it to the hub. A
 	// stream that is silent for twice as long and 2 s is given up and opened again.
 	Heartbeat time.Duration
@@ -27,7 +34,8 @@ type Subscription struct {
 	OnState func(State)
 }
 
-// Message is what a subscription yields: an Event, a Snapshot, an Entity, a Receipt, a Reset or a Live.
+// Message is what a subscription yields: an Event, a Snapshot, an Entity, a Receipt, an AckNews, a Presence, a Reset or a
+// Live.
 //
 // A copy of the entities that match is kept right by three of them: a Snapshot empties it, an Entity goes in as it is, and
 // an Event with a Change is applied to what has the version before. Replica does so.
@@ -36,16 +44,24 @@ type Message interface{ message() }
 // Event is one event that matches. In roxy.Event are set Topic, Type, Data, Correlation, TraceParent, Time, By, Offset
 // and Ephemeral; the rest is between publisher and hub. That of an entity's commit has a Change instead of Data: its Op,
 // the Version that it made, the Patch from the version before (nil when nothing changed for who sees what the subscriber
-// sees, and for a deletion) and the Mutation, which is how its author knows it again.
+// sees, and for a deletion) and the Mutation, which is how its author knows it again. A critical event has an Ack, of which
+// the By is set.
 type Event struct {
 	roxy.Event
-	// Cursor is where to resume once the event is handled. Zero for an ephemeral event.
+	// Cursor is where to resume once the event is handled. Zero for an ephemeral event, and for a critical one that comes
+	// outside the order of the log because its device has not confirmed it.
 	Cursor roxy.Cursor
+	// AckID is what names a critical event in acknowledgements and receipts: its place in the log. Zero for any other.
+	AckID roxy.Cursor
+	// Attempt counts the deliveries of a critical event, from 1. Zero for any other.
+	Attempt int
+
+	to *acknowledger // of the device that it came to; nil for none
 }
 
 // Snapshot says that the matching entities follow, all of them as of one moment, and then what changes them. What was
-// kept of earlier ones is void: a Snapshot that was cut off in its middle begins again. It is whole with the next Event or
-// Live.
+// kept of earlier ones is void: a Snapshot that was cut off in its middle begins again. It is whole with the next Live, or
+// Event that has a Cursor.
 type Snapshot struct{}
 
 // Entity is one entity of a snapshot.
@@ -73,6 +89,7 @@ func (Event) message()    {}
 func (Snapshot) message() {}
 func (Entity) message()   {}
 func (Receipt) message()  {}
+func (Presence) message() {}
 func (Reset) message()    {}
 func (Live) message()     {}
 
@@ -106,15 +123,31 @@ type State struct {
 // The iteration ends without an error only when the hub answers that nobody is to come back (204). Otherwise the last
 // pair holds the error: the context's, that of Options.Token, or a *roxy.Problem for what no repetition cures, such as
 // a token that is not valid (a fresh one is asked for before the second refusal of an expired one) or a pattern
-// outside the grant. Each iteration of what Subscribe returns begins anew.
+// outside the grant, or ErrReplaced. Each iteration of what Subscribe returns begins anew.
+//
+// With a Device, a message counts as handled when the caller asks for the next one: that of which it leaves the iteration
+// comes again another time. A critical event that comes again although this iteration has handled it is not yielded twice.
+// The iteration ends when the hub has been told what was handled, or 2 s later.
 func (c *Client) Subscribe(ctx context.Context, sub Subscription) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
 		f := &follower{client: c, sub: sub, yield: yield, base: c.backoff.Base}
 		if sub.After != nil {
 			f.position = *sub.After
 		}
-		if err := f.run(ctx); err != nil {
+		if err := f.iterate(ctx); err != nil {
 			yield(nil, err)
 		}
 	}
+}
+
+// iterate is run with the acknowledgements of a device, of which the last are told before it returns.
+func (f *follower) iterate(ctx context.Context) error {
+	switch {
+	case f.sub.Device != "":
+		f.acks = startAcks(ctx, f.client, &f.sub)
+		defer f.acks.close()
+	case f.sub.Confirm:
+		return errors.New("client: Subscription.Confirm needs a Device: without one there is nobody who could confirm")
+	}
+	return f.run(ctx)
 }

@@ -32,12 +32,17 @@ func (f *follower) take(block frame, link *watched) error {
 		return f.entity(block)
 	case block.event == "roxy:receipt":
 		return f.receipt(block)
+	case block.event == "roxy:ack":
+		return f.ackNews(block)
+	case block.event == "roxy:presence":
+		return f.presence(block)
 	case block.event == "roxy:live":
 		return f.live(block, at)
 	case block.event == "roxy:bye":
 		return f.bye(block)
 	case block.data == nil, strings.HasPrefix(block.event, "roxy:"): // a heartbeat, an id alone, what a newer hub knows
 		_, err := f.advance(at)
+		f.passed(acksIdle)
 		return err
 	default:
 		return f.event(block, at)
@@ -73,9 +78,13 @@ func (f *follower) hello(block frame, at roxy.Cursor, link *watched) error {
 	if err != nil {
 		return fmt.Errorf("client: roxy:hello: heartbeat: %w", err)
 	}
+	f.roll = roll{} // a list that was cut is void
 	link.silence = 2*min(max(heartbeat, time.Second), time.Minute) + 2*time.Second
 	changed := f.view != "" && hello.View != "" && hello.View != f.view
 	f.view = cmp.Or(hello.View, f.view)
+	if from, err := roxy.ParseCursor(hello.Cursor); err == nil && f.acks != nil {
+		f.acks.begins(from)
+	}
 	if f.position.Epoch == "" {
 		f.position, changed = at, false
 	}
@@ -107,6 +116,9 @@ func (f *follower) reset(block frame) error {
 	cursor, err := roxy.ParseCursor(reset.Cursor)
 	if err != nil {
 		return fmt.Errorf("client: roxy:reset: %w", err)
+	}
+	if reset.Reason == "epoch" {
+		f.high = roxy.Cursor{}
 	}
 	if !f.sub.Snapshot {
 		f.position = cursor
@@ -162,6 +174,9 @@ func (f *follower) bye(block frame) error {
 	if err := decode(block, &bye); err != nil {
 		return err
 	}
+	if bye.Reason == "replaced" && f.sub.Device != "" {
+		return ErrReplaced
+	}
 	if bye.Reason == string(roxy.TokenExpired) {
 		if f.expired {
 			return &roxy.Problem{Code: roxy.TokenExpired, Detail: "the hub took the stream for expired twice in a row; Options.Token has to return a fresh token"}
@@ -178,6 +193,10 @@ func (f *follower) event(block frame, at roxy.Cursor) error {
 		if fresh, err := f.advance(at); err != nil || !fresh {
 			return err
 		}
+		if !beyond(at, f.high) {
+			return nil
+		}
+		f.high = at
 	}
 	var envelope struct {
 		Topic       string         `json:"topic"`
@@ -190,6 +209,11 @@ func (f *follower) event(block frame, at roxy.Cursor) error {
 		Version     uint64         `json:"version"`
 		Patch       jsontext.Value `json:"patch"`
 		Mutation    string         `json:"mutation"`
+		Ack         struct {
+			ID string     `json:"id"`
+			By roxy.AckBy `json:"by"`
+		} `json:"ack"`
+		Attempt int `json:"attempt"`
 	}
 	if err := decode(block, &envelope); err != nil {
 		return err
@@ -205,6 +229,16 @@ func (f *follower) event(block frame, at roxy.Cursor) error {
 		Topic: topic, Type: block.event, Data: envelope.Data, Correlation: envelope.Correlation, TraceParent: envelope.TraceParent,
 		Time: envelope.Time, By: envelope.By, Offset: at.Offset, Ephemeral: at.Epoch == "",
 	}}
+	if envelope.Ack.ID != "" {
+		if e.AckID, err = roxy.ParseCursor(envelope.Ack.ID); err != nil {
+			return fmt.Errorf("client: event %s: ack: %w", block.id, err)
+		}
+		e.Ack, e.Attempt, e.Offset, e.Ephemeral, e.to = &roxy.Ack{By: envelope.Ack.By}, envelope.Attempt, e.AckID.Offset, false, f.acks
+		if f.acks != nil && f.acks.has(e.AckID) {
+			f.passed(acksWait)
+			return nil
+		}
+	}
 	if envelope.Op != "" { // of an entity's commit
 		e.Change = &roxy.Change{Op: envelope.Op, Version: envelope.Version, Mutation: envelope.Mutation}
 		if e.Change.Patch, err = patchOf(envelope.Patch); err != nil {
@@ -233,7 +267,17 @@ func (f *follower) give(m Message) error {
 	if !f.yield(m, nil) {
 		return errStopped
 	}
+	if f.acks != nil {
+		f.acks.gave(m, f.position)
+	}
 	return nil
+}
+
+// passed takes note that there was nothing to yield up to the position.
+func (f *follower) passed(within time.Duration) {
+	if f.acks != nil {
+		f.acks.passed(f.position, within)
+	}
 }
 
 // decode reads a block's data. What cannot be read ends the subscription: it would come again after every reconnection,

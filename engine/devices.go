@@ -12,7 +12,8 @@ import (
 // behind its cursor. Implementations are safe for concurrent use and pass enginetest.Devices.
 type Devices interface {
 	// Register keeps what a device subscribes to from now on: every critical event that is committed later and addressed to
-	// it has it among its targets. A device that was not known begins with its cursor at the head of the log.
+	// it has it among its targets. A device that was not known begins with its cursor at the head of the log, or at the one
+	// that it is given.
 	// Errors: roxy.Forbidden (the name is another user's), roxy.RateLimited (the user has limit devices already; 0 is no
 	// limit), both naming the member device, and those of Log.Commit.
 	Register(ctx context.Context, tenant string, d roxy.Device, limit int) (Registration, error)
@@ -23,6 +24,10 @@ type Devices interface {
 	// user's; an empty user may forget any.
 	Forget(ctx context.Context, tenant, user, device string) error
 }
+
+// SystemDevice reports whether a device is one of the hub's own, whose names no client can choose: they begin with $. It is
+// not forgotten for its silence.
+func SystemDevice(name string) bool { return name != "" && name[0] == '$' }
 
 // Registration is what Register found.
 type Registration struct {

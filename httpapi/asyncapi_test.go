@@ -130,6 +130,15 @@ func TestEveryMessageOfAStreamIsAsItsDocumentSays(t *testing.T) {
 	h.until(t, watcher, "hello", "live", "presence")
 	h.until(t, s.stream(t, call{path: "/v1/stream?topic=orders/*&device=phone"}), "live")
 	h.until(t, watcher, "presence")
+	token := map[string]string{"Authorization": "Bearer " + sign(t, func(c *auth.Claims) { c.Grant.Read = append(c.Grant.Read, pattern(t, "roxy/dead-letters")) })}
+	dead := s.stream(t, call{path: "/v1/stream?topic=roxy/dead-letters", header: token})
+	h.until(t, dead, "hello", "live")
+	event := s.publishCritical(t, `{"topic":"orders/1","correlation":"c","ack":{"by":"any"}}`)
+	h.until(t, st, "event")
+	s.ask(t, call{http.MethodPost, "/v1/acks", nil, `{"device":"tablet","ids":["` + event + `"]}`})
+	h.until(t, st, "ack", "ack")
+	s.publishCritical(t, `{"topic":"orders/1","ack":{"by":"any"},"to":{"roles":["nobody"]},"correlation":"c"}`)
+	h.until(t, dead, "unacked")
 
 	h.until(t, s.stream(t, call{path: "/v1/stream?topic=orders/*&after=elsewhere.5"}), "hello", "reset", "live")
 	h.until(t, s.stream(t, call{path: "/v1/stream?topic=orders/*&snapshot=1&after=elsewhere.5"}), "hello", "reset", "entity", "live")
@@ -201,6 +210,9 @@ func TestEveryMessageOfASocketIsAsItsDocumentSays(t *testing.T) {
 	h.events(t, c, "roxy:heartbeat")
 	h.exchange(t, c, "mutate", `{"op":"mutate","ref":"5","mutations":[{"id":"m-1","op":"patch","topic":"orders/1","patch":{"a":1},"device":"tablet","seq":1},{"op":"delete","topic":"orders/1"}]}`, "mutated")
 	h.exchange(t, c, "mutate", `{"op":"mutate","ref":"6","mutations":{"id":"m-2","op":"patch","topic":"orders/1","patch":{"a":1},"device":"tablet"}}`, "refused")
+	event := s.publishCritical(t, `{"topic":"orders/1","ack":{"by":"any"}}`)
+	h.exchange(t, c, "acknowledge", fmt.Sprintf(`{"op":"ack","ref":"12","device":"tablet","delivered":%q,"ids":[%q,"elsewhere.1"]}`, event, event), "acknowledged")
+	h.exchange(t, c, "acknowledge", `{"op":"ack","ref":"13","device":"elsewhere","ids":["a.1"]}`, "refused")
 	h.exchange(t, c, "refresh", fmt.Sprintf(`{"op":"refresh","ref":"7","token":%q}`, sign(t, func(c *auth.Claims) { c.Expires = time.Now().Add(2 * time.Hour) })), "refreshed")
 	h.exchange(t, c, "unsubscribe", `{"op":"unsubscribe","ref":"8"}`, "unsubscribed")
 	h.exchange(t, c, "unsubscribe", `{"op":"unsubscribe","ref":"9"}`, "refused")
@@ -234,6 +246,7 @@ func TestASocketRefusesWhatItsDocumentDoesNotTake(t *testing.T) {
 		"unsubscribe": `{"op":"unsubscribe","ref":"1","topic":["orders/*"]}`,
 		"publish":     `{"op":"publish","ref":"1","events":[]}`,
 		"mutate":      `{"op":"mutate","ref":"1","mutations":{"op":"put"}}`,
+		"acknowledge": `{"op":"ack","ref":"1","device":"tablet"}`,
 		"refresh":     `{"op":"refresh","ref":"1","token":1}`,
 		"ping":        `{"op":"ping"}`,
 	} {

@@ -191,8 +191,8 @@ func (d *decoder) attribute(attributes map[string]string, name string) error {
 }
 
 // fill makes the event that ce stands for. Of the attributes it keeps subject (topic), type, source and id (the
-// idempotency key), correlationid, traceparent, roxyroles and roxyusers (audience) and roxyttl. time, dataschema and
-// the extensions of others are checked for form and left out: every event has the hub's own time.
+// idempotency key), correlationid, traceparent, roxyroles and roxyusers (audience), roxyttl and roxyack. time, dataschema
+// and the extensions of others are checked for form and left out: every event has the hub's own time.
 func (c *cloudEvent) fill(e *roxy.Event) (err error) {
 	if err := c.check(); err != nil {
 		return err
@@ -212,6 +212,11 @@ func (c *cloudEvent) fill(e *roxy.Event) (err error) {
 	if ttl, ok := c.attributes["roxyttl"]; ok {
 		if e.TTL, err = parseTTL(ttl); err != nil {
 			return c.fault("roxyttl", err.Error())
+		}
+	}
+	if ack, ok := c.attributes["roxyack"]; ok {
+		if e.Ack, err = parseAck(ack); err != nil {
+			return c.fault("roxyack", err.Error())
 		}
 	}
 	roles, err := c.list("roxyroles")
@@ -235,9 +240,9 @@ func (c *cloudEvent) check() error {
 		if name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
 			return c.fault(name, "the name of an attribute is made of a-z and 0-9")
 		}
-		known := name == "roxyroles" || name == "roxyusers" || name == "roxyttl"
+		known := name == "roxyroles" || name == "roxyusers" || name == "roxyttl" || name == "roxyack"
 		if strings.HasPrefix(name, "roxy") && !known {
-			return c.fault(name, "unknown extension; of those that begin with roxy there are roxyroles, roxyusers and roxyttl")
+			return c.fault(name, "unknown extension; of those that begin with roxy there are roxyroles, roxyusers, roxyttl and roxyack")
 		}
 	}
 	if v := c.attributes["specversion"]; v != event.CloudEventsVersionV1 {

@@ -19,10 +19,11 @@ func TestCloudEventsOfEveryModeMeanTheSame(t *testing.T) {
 	want := roxy.Event{
 		Topic: topic, Type: "bar.order.new", Data: []byte(`{"n":1e400}`), ID: "5:/tills:A 1", TTL: time.Minute, Correlation: "c ö",
 		To: roxy.Audience{Roles: []string{"kitchen", "waiter"}, Users: []string{"u7"}}, TraceParent: trace,
+		Ack: &roxy.Ack{By: roxy.AckDevice, Within: time.Minute, Attempts: roxy.DefaultAckAttempts},
 	}
 	object := `{"specversion":"1.0","id":"A 1","source":"/till","type":"bar.order.new","subject":"orders/42","time":"2026-11-23T20:00:00Z",
 		"datacontenttype":"application/json","dataschema":"https://bar.example/order","correlationid":"c ö","roxyroles":"waiter, kitchen",
-		"roxyusers":"u7","roxyttl":"1m","traceparent":"` + trace + `","sampledrate":5,"flag":true,"nothing":null,"data":{"n": 1e400}}`
+		"roxyusers":"u7","roxyttl":"1m","roxyack":"device;within=1m","traceparent":"` + trace + `","sampledrate":5,"flag":true,"nothing":null,"data":{"n": 1e400}}`
 	want.ID = "5:/till:A 1"
 	structured, err := decodeCloudEvents([]byte(object), false, maxBatch)
 	if err != nil || !reflect.DeepEqual(structured, []roxy.Event{want}) {
@@ -36,7 +37,7 @@ func TestCloudEventsOfEveryModeMeanTheSame(t *testing.T) {
 	for name, value := range map[string]string{
 		"Content-Type": "application/json; charset=UTF-8", "ce-specversion": "1.0", "ce-id": "A%201", "ce-source": "/till", "ce-type": "bar.order.new",
 		"ce-subject": "orders/42", "ce-time": "2026-11-23T20:00:00Z", "ce-dataschema": "https://bar.example/order", "ce-correlationid": "c%20%C3%B6",
-		"ce-roxyroles": "waiter,kitchen", "ce-roxyusers": "u7", "ce-roxyttl": `"1m"`, "ce-traceparent": trace, "ce-sampledrate": "5",
+		"ce-roxyroles": "waiter,kitchen", "ce-roxyusers": "u7", "ce-roxyttl": `"1m"`, "ce-roxyack": "device%3Bwithin=1m", "ce-traceparent": trace, "ce-sampledrate": "5",
 	} {
 		h.Set(name, value)
 	}
@@ -144,6 +145,12 @@ func TestStructuredCloudEventsNameTheMemberAtFault(t *testing.T) {
 		"a hole in the audience":     {structuredWith(`"roxyusers":"a,,b"`), roxy.InvalidEvent, "roxyusers"},
 		"an audience too large":      {structuredWith(`"roxyusers":"a` + strings.Repeat(",a", 300) + `"`), roxy.InvalidEvent, "roxyroles"},
 		"a ttl of nothing":           {structuredWith(`"roxyttl":"0s"`), roxy.InvalidEvent, "roxyttl"},
+		"nobody who must confirm":    {structuredWith(`"roxyack":""`), roxy.InvalidEvent, "roxyack"},
+		"everybody must confirm":     {structuredWith(`"roxyack":"everybody"`), roxy.InvalidEvent, "roxyack"},
+		"too little time to confirm": {structuredWith(`"roxyack":"any;within=1ms"`), roxy.InvalidEvent, "roxyack"},
+		"too many attempts":          {structuredWith(`"roxyack":"any;attempts=21"`), roxy.InvalidEvent, "roxyack"},
+		"attempts given twice":       {structuredWith(`"roxyack":"any;attempts=2;attempts=3"`), roxy.InvalidEvent, "roxyack"},
+		"an open end":                {structuredWith(`"roxyack":"any;"`), roxy.InvalidEvent, "roxyack"},
 		"an empty correlation":       {structuredWith(`"correlationid":""`), roxy.InvalidEvent, "correlationid"},
 		"something after it":         {structuredWith(`"x":"y"`) + "x", roxy.InvalidEvent, ""},
 	} {
@@ -210,6 +217,7 @@ func FuzzDecodeCloudEvents(f *testing.F) {
 	f.Add([]byte("["+structuredWith(`"data":"\ud800"`)+"]"), "a%20b", "application/json")
 	f.Add([]byte(structuredWith(`"time":"2026-11-23T20:00:00Z","dataschema":"http://x"`)), `"a\"`, "application/x+json; charset=\"utf-8\"")
 	f.Add([]byte("\xff"), "%ff", "")
+	f.Add([]byte(structuredWith(`"roxyack":"user;attempts=2;within=1h"`)), "any;within=;attempts=-1;x", "text/plain")
 	f.Fuzz(func(t *testing.T, body []byte, attribute, contentType string) {
 		for _, batch := range []bool{false, true} {
 			events, err := decodeCloudEvents(body, batch, maxBatch)
@@ -219,6 +227,7 @@ func FuzzDecodeCloudEvents(f *testing.F) {
 		h.Set("Content-Type", contentType)
 		h.Set("ce-subject", attribute)
 		h.Set("ce-roxyusers", attribute)
+		h.Set("ce-roxyack", attribute)
 		e, err := decodeBinaryCloudEvent(h, body)
 		checkDecoded(t, body, []roxy.Event{e}, err)
 	})

@@ -54,7 +54,7 @@ func (c CORS) wrap(next http.Handler) http.Handler {
 			"Roxy-Base", "Roxy-Client", "Roxy-Correlation", "Roxy-Device", "Roxy-Seq", "Roxy-Type",
 			"traceparent", "tracestate",
 			"ce-specversion", "ce-id", "ce-source", "ce-type", "ce-subject", "ce-time", "ce-dataschema",
-			"ce-traceparent", "ce-correlationid", "ce-roxyroles", "ce-roxyusers", "ce-roxyttl",
+			"ce-traceparent", "ce-correlationid", "ce-roxyroles", "ce-roxyusers", "ce-roxyttl", "ce-roxyack",
 		},
 		ExposedHeaders: []string{"Allow", "ETag", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate"},
 		MaxAge:         int(preflightAge.Seconds()),

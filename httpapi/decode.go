@@ -71,7 +71,7 @@ func arrayOf[T any](d *decoder, limit int, what string, read func(*decoder, *T) 
 		return nil, d.syntax(err)
 	}
 	if len(all) == 0 {
-		return nil, &roxy.Problem{Code: d.code, Detail: "the array holds no " + what}
+		return nil, &roxy.Problem{Code: d.code, Member: d.member(), Detail: "the array holds no " + what}
 	}
 	return all, nil
 }
@@ -102,9 +102,9 @@ func (d *decoder) event(e *roxy.Event) error {
 		case "urgent":
 			e.Urgent, err = d.bool()
 		case "ack":
-			err = d.fault("acknowledgements are not built yet; publish without ack")
+			e.Ack, err = d.ack()
 		default:
-			err = d.unknown("an event has the members topic, type, data, to, id, ttl, correlation, except, ephemeral and urgent")
+			err = d.unknown("an event has the members topic, type, data, to, id, ttl, ack, correlation, except, ephemeral and urgent")
 		}
 		return err
 	})

@@ -21,7 +21,7 @@ func TestDecodeKeepsEveryMember(t *testing.T) {
 	events, array, err := decodeEvents([]byte(`{
 		"topic": "orders/42", "type": "order:new", "data": {"n": 1e400, "big": 12345678901234567890, "s": "a b\n"},
 		"to": {"roles": ["waiter", "kitchen", "waiter"], "users": ["u7"]}, "id": "k1", "ttl": "1h30m", "correlation": "c1",
-		"except": "tablet-1", "ephemeral": false, "urgent": true}`), maxBatch)
+		"ack": {"by": "user", "within": "1m", "attempts": 3}, "except": "tablet-1", "ephemeral": false, "urgent": true}`), maxBatch)
 	if err != nil || array {
 		t.Fatalf("array %v, error %v", array, err)
 	}
@@ -29,7 +29,7 @@ func TestDecodeKeepsEveryMember(t *testing.T) {
 	want := []roxy.Event{{
 		Topic: topic, Type: "order:new", Data: []byte(`{"n":1e400,"big":12345678901234567890,"s":"a b\n"}`),
 		To: roxy.Audience{Roles: []string{"kitchen", "waiter"}, Users: []string{"u7"}}, ID: "k1", TTL: 90 * time.Minute,
-		Correlation: "c1", Except: "tablet-1", Urgent: true,
+		Correlation: "c1", Except: "tablet-1", Urgent: true, Ack: &roxy.Ack{By: roxy.AckUser, Within: time.Minute, Attempts: 3},
 	}}
 	if !reflect.DeepEqual(events, want) {
 		t.Errorf("got  %+v\nwant %+v", events, want)
@@ -94,7 +94,11 @@ func TestDecodeNamesTheMemberAtFault(t *testing.T) {
 		"a ttl below nothing":           {`{"topic":"a","ttl":"-1s"}`, roxy.InvalidEvent, "ttl", "above 0"},
 		"a ttl without unit":            {`{"topic":"a","ttl":"30"}`, roxy.InvalidEvent, "ttl", "above 0"},
 		"ephemeral as a string":         {`{"topic":"a","ephemeral":"true"}`, roxy.InvalidEvent, "ephemeral", "true or false"},
-		"acknowledgements":              {`{"topic":"a","ack":{"by":"any"}}`, roxy.InvalidEvent, "ack", "not built yet"},
+		"who must confirm, as a string": {`{"topic":"a","ack":"any"}`, roxy.InvalidEvent, "ack", "an object"},
+		"nobody who must confirm":       {`[{"topic":"a","ack":{"within":"30s"}}]`, roxy.InvalidEvent, "[0].ack.by", "required"},
+		"an unknown member of ack":      {`{"topic":"a","ack":{"by":"any","attempt":1}}`, roxy.InvalidEvent, "ack.attempt", "unknown"},
+		"a time to confirm in seconds":  {`{"topic":"a","ack":{"by":"any","within":30}}`, roxy.InvalidEvent, "ack.within", "a number"},
+		"half an attempt":               {`{"topic":"a","ack":{"by":"any","attempts":1.5}}`, roxy.InvalidEvent, "ack.attempts", "whole"},
 		"data too deep":                 {`{"topic":"a","data":` + nested(65) + `}`, roxy.InvalidEvent, "data", "65 deep"},
 		"a lone surrogate":              {`{"topic":"a","data":"\ud800"}`, roxy.InvalidEvent, "data", "surrogate"},
 		"a surrogate's half turned":     {`{"topic":"a","data":["\udc00\ud800"]}`, roxy.InvalidEvent, "data[0]", "surrogate"},
@@ -151,7 +155,7 @@ func TestDecodedEventsDoNotShareTheBody(t *testing.T) {
 
 func FuzzDecodeEvents(f *testing.F) {
 	for _, seed := range []string{
-		string(benchmarkEvent(1)), `[{"topic":"a"},{"topic":"b","data":[1,{"x":"\ud83d\ude00 \\\" "}],"ttl":"1s"}]`,
+		string(benchmarkEvent(1)), `{"topic":"a","ack":{"by":"user","within":"1m","attempts":9007199254740991}}`, `[{"topic":"a"},{"topic":"b","data":[1,{"x":"\ud83d\ude00 \\\" "}],"ttl":"1s"}]`,
 		`{"topic":"a","data":{"a":1,"a":2}}`, `{"topic":"a","data":"\ud800"}`, "{\"topic\":\"a\",\"data\":\"\xff\"}", `[`, `{"to":{"roles":[`,
 		`{"topic":"a","data":1e400} `, `{"topic":"a","data":[` + strings.Repeat("[", 70), `{"topic":"a","data":"[{\"[\\"}`, `{"a":{"1":{"1":1,"1":2}}}`,
 	} {

@@ -18,7 +18,9 @@ import (
 )
 
 // unbounded are limits that no test of entities runs into.
-func unbounded() limit.Options { return limit.Options{PublishRate: -1, PublishTenantRate: -1} }
+func unbounded() limit.Options {
+	return limit.Options{PublishRate: -1, PublishTenantRate: -1, AckRate: -1}
+}
 
 // put, patch and drop write one entity; header alternates names and values.
 func put(path, body string, header ...string) call {

@@ -49,8 +49,9 @@ func handshake() map[string]string {
 	}
 }
 
-// dialogues has one for every operation, and for every form of what it takes. connection is a live one.
-func dialogues(connection string) []dialogue {
+// dialogues has one for every operation, and for every form of what it takes. connection is a live one, event the cursor
+// of a critical event that the device board is to confirm.
+func dialogues(connection, event string) []dialogue {
 	post := func(path, body string, header ...string) call {
 		c := call{method: http.MethodPost, path: path, body: body, header: make(map[string]string)}
 		for i := 0; i < len(header); i += 2 {
@@ -75,6 +76,7 @@ func dialogues(connection string) []dialogue {
 		{"an event with a key", "POST /v1/events", post("/v1/events", `{"topic":"orders/1"}`, "Idempotency-Key", `"k"`), 200},
 		{"the event again", "POST /v1/events", post("/v1/events", `{"topic":"orders/1"}`, "Idempotency-Key", "k"), 200},
 		{"events", "POST /v1/events", post("/v1/events", `[{"topic":"orders/1","id":"a"},{"topic":"orders/2","ephemeral":true},{"topic":"orders/2","ephemeral":true,"id":"e"}]`), 200},
+		{"a critical event", "POST /v1/events", post("/v1/events", `{"topic":"orders/1","ack":{"by":"user","within":"1h","attempts":1},"to":{"users":["u7"]}}`), 200},
 		{"an ephemeral event", "POST /v1/events", post("/v1/events", `{"topic":"orders/1","ephemeral":true}`), 200},
 		{"a structured CloudEvent", "POST /v1/events", post("/v1/events", structured, "Content-Type", "application/cloudevents+json"), 200},
 		{"a batch of CloudEvents", "POST /v1/events", post("/v1/events", "["+structured+"]", "Content-Type", "application/cloudevents-batch+json"), 200},
@@ -103,6 +105,14 @@ func dialogues(connection string) []dialogue {
 		{"who is present", "GET /v1/presence", call{path: "/v1/presence"}, 200},
 		{"who is present at a topic", "GET /v1/presence", call{path: "/v1/presence?topic=orders/1&limit=1"}, 200},
 		{"nobody", "GET /v1/presence", call{path: "/v1/presence?topic=orders/1/2"}, 200},
+		{"receipts of an open event", "GET /v1/events/{cursor}/receipts", call{path: "/v1/events/" + event + "/receipts"}, 200},
+		{"confirmations", "POST /v1/acks", post("/v1/acks", `{"device":"board","ids":["`+event+`","elsewhere.1"]}`), 200},
+		{"an acknowledgement", "POST /v1/acks", post("/v1/acks", `{"device":"board","delivered":"`+event+`"}`), 200},
+		{"both, again", "POST /v1/acks", post("/v1/acks", `{"device":"board","delivered":"`+event+`","ids":["`+event+`"]}`), 200},
+		{"receipts", "GET /v1/events/{cursor}/receipts", call{path: "/v1/events/" + event + "/receipts"}, 200},
+		{"devices", "GET /v1/devices", call{path: "/v1/devices"}, 200},
+		{"a device forgotten", "DELETE /v1/devices/{device}", write(http.MethodDelete, "/v1/devices/board", "", ""), 204},
+		{"fewer devices", "GET /v1/devices", call{path: "/v1/devices"}, 200},
 		{"a stream", "GET /v1/stream", call{path: "/v1/stream?topic=orders/*&type=message&after=earliest&device=d&heartbeat=1s"}, 200},
 		{"a stream with a snapshot", "GET /v1/stream", call{path: "/v1/stream?topic=orders/*&snapshot=1"}, 200},
 		{"a socket", "GET /v1/ws", call{path: "/v1/ws", header: handshake()}, 101},
@@ -137,7 +147,7 @@ func TestEveryOperationTakesAndAnswersWhatItsDocumentSays(t *testing.T) {
 			}
 		}
 	}
-	for _, d := range dialogues(s.connect(t)) {
+	for _, d := range dialogues(s.connect(t), s.critical(t, "board")) {
 		if err := c.takes(t, d.operation, d.call); err != nil {
 			t.Errorf("%s: %v", d.name, err)
 		}
@@ -182,7 +192,7 @@ func TestEveryRefusalIsListedByItsOperation(t *testing.T) {
 	s := open(t, noLimits(), func(o *Options) { o.MaxBatch = 3 })
 	r := &refusals{s.openapi(t), make(map[string]bool)}
 	expired := "Bearer " + sign(t, func(c *auth.Claims) { c.Expires = time.Now().Add(-time.Hour) })
-	for _, d := range dialogues("nobody") {
+	for _, d := range dialogues("nobody", "elsewhere.1") {
 		if list, _ := r.look(d.operation.place() + "/security"); list != nil && len(asList(list)) == 0 {
 			continue
 		}
@@ -208,6 +218,8 @@ func TestEveryRefusalIsListedByItsOperation(t *testing.T) {
 		t.Fatal(got)
 	}
 	s.publish(t, nil, `{"topic":"orders/1","id":"used"}`)
+	event := s.critical(t, "board")
+	another := map[string]string{"Authorization": "Bearer " + sign(t, func(c *auth.Claims) { c.User = "u8" })}
 	for _, id := range []string{"gone", "gone-put", "gone-patch", "gone-delete"} {
 		s.ask(t, call{method: http.MethodDelete, path: "/v1/mutations/" + id})
 	}
@@ -283,6 +295,16 @@ func TestEveryRefusalIsListedByItsOperation(t *testing.T) {
 		{"GET /v1/presence", roxy.Forbidden, call{path: "/v1/presence?topic=tables/1"}},
 		{"GET /v1/presence", roxy.InvalidTopic, call{path: "/v1/presence?topic=orders/*"}},
 		{"GET /v1/presence", roxy.InvalidParameter, call{path: "/v1/presence?page=1"}},
+		{"GET /v1/events/{cursor}/receipts", roxy.NotFound, call{path: "/v1/events/" + event + "/receipts", header: another}},
+		{"GET /v1/events/{cursor}/receipts", roxy.InvalidParameter, call{path: "/v1/events/1/receipts"}},
+		{"POST /v1/acks", roxy.Forbidden, call{http.MethodPost, "/v1/acks", another, `{"device":"board","ids":["` + event + `"]}`}},
+		{"POST /v1/acks", roxy.NotFound, call{http.MethodPost, "/v1/acks", nil, `{"device":"nobody","ids":["` + event + `"]}`}},
+		{"POST /v1/acks", roxy.InvalidParameter, call{http.MethodPost, "/v1/acks", nil, `{"device":"board"}`}},
+		{"POST /v1/acks", roxy.TooLarge, call{http.MethodPost, "/v1/acks", nil, `{"device":"board","ids":["a.1","a.2","a.3","a.4"]}`}},
+		{"POST /v1/acks", roxy.UnsupportedMedia, call{http.MethodPost, "/v1/acks", form, `{}`}},
+		{"DELETE /v1/devices/{device}", roxy.Forbidden, call{method: http.MethodDelete, path: "/v1/devices/board", header: another}},
+		{"DELETE /v1/devices/{device}", roxy.NotFound, call{method: http.MethodDelete, path: "/v1/devices/nobody"}},
+		{"DELETE /v1/devices/{device}", roxy.InvalidParameter, call{method: http.MethodDelete, path: "/v1/devices/a.b"}},
 		{"GET /v1/stream", roxy.Forbidden, call{path: "/v1/stream?topic=tables/*"}},
 		{"GET /v1/stream", roxy.InvalidTopic, call{path: "/v1/stream?topic=**/a"}},
 		{"GET /v1/stream", roxy.InvalidParameter, call{path: "/v1/stream"}},
@@ -320,7 +342,8 @@ func TestEveryRefusalIsListedByItsOperation(t *testing.T) {
 // hearOfLoad asks a hub that lets through one of everything.
 func (r *refusals) hearOfLoad(t *testing.T) {
 	t.Helper()
-	s := open(t, limit.Options{PublishRate: 0.001, PublishBurst: 1, ConnectionsPerUser: 1}, nil)
+	s := open(t, limit.Options{PublishRate: 0.001, PublishBurst: 1, ConnectionsPerUser: 1, AckRate: 0.001, AckBurst: 1}, nil)
+	s.ask(t, call{http.MethodPost, "/v1/acks", nil, `{"device":"nobody","ids":["a.1"]}`})
 	s.publish(t, nil, `{"topic":"orders/1"}`)
 	s.connect(t)
 	media := func(m string) map[string]string { return map[string]string{"Content-Type": m, "Roxy-Client": "test"} }
@@ -333,6 +356,8 @@ func (r *refusals) hearOfLoad(t *testing.T) {
 		"POST /v1/mutations/status":   {http.MethodPost, "/v1/mutations/status", nil, `{"ids":["m-1"]}`},
 		"DELETE /v1/mutations/status": {method: http.MethodDelete, path: "/v1/mutations/status"},
 		"DELETE /v1/mutations/{id}":   {method: http.MethodDelete, path: "/v1/mutations/m-1"},
+		"POST /v1/acks":               {http.MethodPost, "/v1/acks", nil, `{"device":"nobody","ids":["a.1"]}`},
+		"DELETE /v1/devices/{device}": {method: http.MethodDelete, path: "/v1/devices/nobody"},
 		"GET /v1/stream":              {path: "/v1/stream?topic=orders/*", header: media("")},
 		"GET /v1/ws":                  {path: "/v1/ws", header: handshake()},
 	} {
@@ -351,7 +376,7 @@ func (r *refusals) hearOfLoad(t *testing.T) {
 func (r *refusals) hearOfTheEnd(t *testing.T, s *site) {
 	t.Helper()
 	ask := func() {
-		for _, d := range dialogues("nobody") {
+		for _, d := range dialogues("nobody", "elsewhere.1") {
 			d.call.header = with(d.call.header, "Roxy-Client", "test")
 			if got := s.ask(t, d.call); got.status >= 400 {
 				r.hear(t, "at the end: "+d.name, d.operation, "", got)

@@ -17,7 +17,7 @@ func TestPresenceTellsUsersAndTheirDevicesPageByPage(t *testing.T) {
 		return map[string]string{"Authorization": "Bearer " + sign(t, func(c *auth.Claims) { c.User, c.Tenant = user, tenant })}
 	}
 	for _, user := range []string{"cyd", "ann", "bob"} {
-		for _, device := range []string{"&device=tablet", ""} {
+		for _, device := range []string{"&device=tablet-" + user, ""} {
 			s.stream(t, call{path: "/v1/stream?topic=orders/*" + device, header: as(user, "bar")}).until(t, "roxy:live")
 		}
 	}
@@ -32,7 +32,7 @@ func TestPresenceTellsUsersAndTheirDevicesPageByPage(t *testing.T) {
 		}
 		for _, u := range body.Users {
 			users = append(users, u.User)
-			if d := u.Devices; len(d) != 2 || d[0].Device != "" || d[1].Device != "tablet" || !d[1].Connected || d[1].Transport != "sse" || d[1].Since.IsZero() {
+			if d := u.Devices; len(d) != 2 || d[0].Device != "" || d[1].Device != "tablet-"+u.User || !d[1].Connected || d[1].Transport != "sse" || d[1].Since.IsZero() {
 				t.Errorf("%s has %+v", u.User, d)
 			}
 		}

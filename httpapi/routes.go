@@ -21,6 +21,7 @@ func (a *api) routes() []route {
 		{http.MethodPost, "/v1/tickets", a.ticket},
 		{http.MethodPost, "/v1/sessions/{connection}/refresh", a.refresh},
 		{http.MethodPost, "/v1/events", a.publish},
+		{http.MethodGet, "/v1/events/{cursor}/receipts", a.receipts},
 		{http.MethodGet, "/v1/entities", a.entities},
 		{http.MethodGet, "/v1/entities/{topic...}", a.entity},
 		{http.MethodPut, "/v1/entities/{topic...}", a.write},
@@ -31,6 +32,9 @@ func (a *api) routes() []route {
 		{http.MethodDelete, "/v1/mutations/{id}", a.cancel},
 		{http.MethodDelete, "/v1/mutations/status", a.cancel}, // a mutation may have this id, too
 		{http.MethodGet, "/v1/presence", a.presence},
+		{http.MethodPost, "/v1/acks", a.acknowledge},
+		{http.MethodGet, "/v1/devices", a.devices},
+		{http.MethodDelete, "/v1/devices/{device}", a.forget},
 		{http.MethodGet, "/v1/stream", a.stream},
 		{http.MethodGet, "/v1/ws", a.socket},
 		{http.MethodGet, "/v1/ping", a.ping},

@@ -180,7 +180,7 @@ func (s *site) answer(t *testing.T, c call) string {
 func settled(s string) string {
 	for _, r := range []struct{ pattern, with string }{
 		{`"epoch":"[a-z0-9]+"`, `"epoch":"EPOCH"`},
-		{`"(cursor|id)":"[a-z0-9]+\.(\d+)"`, `"$1":"EPOCH.$2"`},
+		{`"(cursor|id|event)":"[a-z0-9]+\.(\d+)"`, `"$1":"EPOCH.$2"`},
 		{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`, `TIME`},
 		{`"ticket":"[^"]+"`, `"ticket":"TICKET"`},
 		{`"page":"[^"]+"`, `"page":"PAGE"`},

@@ -70,8 +70,12 @@ func (h *host) Verify(ctx context.Context, token string) (roxy.Identity, error) 
 	return h.a.Auth.Verify(ctx, token)
 }
 
-// Commit implements ws.Host: what POST /v1/events and POST /v1/mutations do with a body of JSON.
+// Commit implements ws.Host: what POST /v1/events, POST /v1/mutations and POST /v1/acks do with a body of JSON.
 func (h *host) Commit(ctx context.Context, who roxy.Identity, op string, value []byte) ([]byte, error) {
+	if op == "ack" {
+		answer, _, err := h.a.commitAcks(ctx, who, value)
+		return answer, err
+	}
 	if err := h.a.Limits.Memory(); err != nil {
 		return nil, err
 	}

@@ -105,6 +105,7 @@ func (h *Hub) tell(tenant string, n *engine.AckNews) {
 		news.Settled, news.Time = n.Settlement, n.Settled
 		h.stats.settled.add(string(n.Settlement))
 		h.stats.ackLatency.Observe(n.Settled.Sub(n.Time).Seconds())
+		h.deadlines.settled(tenant, n.Offset)
 	case r.Late:
 		news.Status, news.Time = string(roxy.AckLate), r.Confirmed
 	case !r.Confirmed.IsZero():

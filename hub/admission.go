@@ -21,7 +21,7 @@ const (
 )
 
 // LimitReplays bounds how many events a second are read for streams that catch up, and given to them, all together, and
-// how many at once, from now on.
+// how many at once, from now on. What is given as it was spelled for others counts by its bytes: see replayBytes.
 func (h *Hub) LimitReplays(perSecond float64, burst int) {
 	h.replays.SetLimit(rate.Limit(perSecond))
 	h.replays.SetBurst(max(burst, replayStep))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -191,8 +192,7 @@ func (st *stream) auditRow(kind roxy.AuditKind) roxy.AuditRow {
 // NoteRefusal has it noted that something was refused: by's user and tenant are known, so a token was good. What was
 // refused for load is not noted, which would add to it; metrics tell.
 func (h *Hub) NoteRefusal(by roxy.Identity, remote, route, correlation string, p *roxy.Problem) {
-	switch p.Code {
-	case roxy.RateLimited, roxy.Overloaded, roxy.NotReady, roxy.Internal:
+	if slices.Contains([]roxy.Code{roxy.RateLimited, roxy.Overloaded, roxy.NotReady, roxy.Internal}, p.Code) {
 		return
 	}
 	row := roxy.AuditRow{

@@ -87,7 +87,10 @@ func TestRefusalsAreNotedWithoutWhatWasSent(t *testing.T) {
 	for _, p := range []*roxy.Problem{
 		{Code: roxy.Forbidden, Member: "topic", Detail: `topic "tables/7" lies outside what "u1" may publish`},
 		{Code: roxy.InvalidEvent, Member: "type", Detail: `type: "a secret" is not good`},
-		{Code: roxy.RateLimited}, {Code: roxy.Overloaded}, {Code: roxy.NotReady}, {Code: roxy.Internal},
+		{Code: roxy.RateLimited},
+		{Code: roxy.Overloaded},
+		{Code: roxy.NotReady},
+		{Code: roxy.Internal},
 	} {
 		f.NoteRefusal(me, "10.0.0.1", "POST /v1/events", "c1", p)
 	}

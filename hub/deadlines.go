@@ -18,8 +18,8 @@ type deadlines struct {
 
 	mu      sync.Mutex
 	waiting deadlineHeap
-	known   map[eventKey]int // what waits for which attempt, so that it waits once
-	sooner  chan struct{}    // readable when something was added
+	known   map[eventKey]*deadline // those that wait, so that each waits once
+	sooner  chan struct{}          // readable when something was added
 }
 
 // eventKey names an event.
@@ -32,6 +32,7 @@ type eventKey struct {
 type deadline struct {
 	tenant string
 	engine.OpenAck
+	index int // in the heap
 }
 
 const (
@@ -42,7 +43,7 @@ const (
 )
 
 func newDeadlines(h *Hub) *deadlines {
-	return &deadlines{hub: h, known: make(map[eventKey]int), sooner: make(chan struct{}, 1)}
+	return &deadlines{hub: h, known: make(map[eventKey]*deadline), sooner: make(chan struct{}, 1)}
 }
 
 // add has an event looked at when it is due.
@@ -50,14 +51,28 @@ func (d *deadlines) add(tenant string, o engine.OpenAck) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	key := eventKey{tenant, o.Offset}
-	if d.known[key] == o.Attempt {
-		return
+	if before := d.known[key]; before != nil {
+		if before.Attempt >= o.Attempt {
+			return
+		}
+		heap.Remove(&d.waiting, before.index)
 	}
-	d.known[key] = o.Attempt
-	heap.Push(&d.waiting, deadline{tenant, o})
+	d.known[key] = &deadline{tenant: tenant, OpenAck: o}
+	heap.Push(&d.waiting, d.known[key])
 	select {
 	case d.sooner <- struct{}{}:
 	default: // it is already
+	}
+}
+
+// settled forgets an event that needs no delivery any more.
+func (d *deadlines) settled(tenant string, offset uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	key := eventKey{tenant, offset}
+	if known := d.known[key]; known != nil {
+		heap.Remove(&d.waiting, known.index)
+		delete(d.known, key)
 	}
 }
 
@@ -79,9 +94,7 @@ func (d *deadlines) due(now time.Time) (due map[string][]engine.OpenAck, wait ti
 			return due, min(first.Due.Sub(now), clockEvery)
 		}
 		heap.Pop(&d.waiting)
-		if key := (eventKey{first.tenant, first.Offset}); d.known[key] == first.Attempt {
-			delete(d.known, key)
-		}
+		delete(d.known, eventKey{first.tenant, first.Offset})
 		due[first.tenant] = append(due[first.tenant], first.OpenAck)
 	}
 	return due, clockEvery
@@ -209,18 +222,33 @@ func (s *shard) deliverAgain(tenantName string, e *roxy.Event, c *engine.Critica
 }
 
 // deadlineHeap has the soonest first.
-type deadlineHeap []deadline
+type deadlineHeap []*deadline
 
-func (h deadlineHeap) Len() int           { return len(h) }
-func (h deadlineHeap) Less(i, j int) bool { return h[i].Due.Before(h[j].Due) }
-func (h deadlineHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+// Len is container/heap's, as the others are.
+func (h *deadlineHeap) Len() int { return len(*h) }
 
-// Push is container/heap's.
-func (h *deadlineHeap) Push(x any) { *h = append(*h, x.(deadline)) } //nolint:forcetypeassert // heap.Push is called with nothing else
+// Less tells what is due sooner.
+func (h *deadlineHeap) Less(i, j int) bool { return (*h)[i].Due.Before((*h)[j].Due) }
 
-// Pop is container/heap's.
+// Swap keeps the indices right.
+func (h *deadlineHeap) Swap(i, j int) {
+	s := *h
+	s[i], s[j] = s[j], s[i]
+	s[i].index, s[j].index = i, j
+}
+
+// Push appends.
+func (h *deadlineHeap) Push(x any) {
+	d := x.(*deadline) //nolint:forcetypeassert // heap.Push is called with nothing else
+	d.index = len(*h)
+	*h = append(*h, d)
+}
+
+// Pop takes the last.
 func (h *deadlineHeap) Pop() any {
-	last := (*h)[len(*h)-1]
-	*h = (*h)[:len(*h)-1]
+	s := *h
+	last := s[len(s)-1]
+	s[len(s)-1] = nil
+	*h = s[:len(s)-1]
 	return last
 }

@@ -18,19 +18,11 @@ type deviceKey struct{ tenant, device string }
 // to the device.
 type attention struct {
 	engine.Registration
-	cursor roxy.Cursor // where the device's mailbox begins
 
 	mu     sync.Mutex
 	due    []awaited
 	given  uint64 // frames of the stream's lane since it joined its class
 	passed uint64 // and those of them that were written
-}
-
-// awaited is a critical event on its way: written once the stream's position reaches its offset or, delivered again, its
-// lane has come to its frame.
-type awaited struct {
-	offset uint64
-	lane   uint64 // 0 for one at its place in the log
 }
 
 // registerDevice makes the engine know the device of a subscription, and takes a cursor with which it comes back for what it
@@ -45,15 +37,24 @@ func (h *Hub) registerDevice(ctx context.Context, sub *Subscription) (*attention
 	if err != nil {
 		return nil, h.failed(ctx, who.Tenant, 1, err)
 	}
-	a := &attention{Registration: found, cursor: found.Cursor}
 	if sub.After != nil && *sub.After != found.Cursor {
-		said, err := h.acknowledge(ctx, who.Tenant, engine.Acknowledgement{Device: sub.Device, User: who.User, Delivered: sub.After})
-		if err != nil {
+		said := engine.Acknowledgement{Device: sub.Device, User: who.User, Delivered: sub.After}
+		if _, err := h.acknowledge(ctx, who.Tenant, said); err != nil {
 			return nil, h.failed(ctx, who.Tenant, 1, err)
 		}
-		a.cursor = said.Cursor
 	}
-	return a, nil
+	return &attention{Registration: found}, nil
+}
+
+// mailbox holds what waits for the device against what a mailbox holds.
+func (st *stream) mailbox(ctx context.Context, from start, b engine.Bounds) (start, error) {
+	st.sent = from.offset
+	over, err := st.overflows(ctx, b.Head)
+	if err != nil || !over {
+		return from, err
+	}
+	from.reset, from.offset, from.snapshot = "overflow", b.Head, st.sub.Snapshot
+	return from, nil
 }
 
 // overflows reports whether more waits for a device than a mailbox holds.
@@ -115,138 +116,7 @@ func (h *Hub) eventAt(ctx context.Context, tenant string, offset uint64) (roxy.E
 	return roxy.Event{}, false, nil
 }
 
-// expect notes that e is about to be written to the stream, at its place in the log.
-func (st *stream) expect(e *roxy.Event) {
-	if e.Ack != nil && st.device != nil {
-		st.device.expect(e.Offset, false)
-	}
-}
-
-// expect notes that a critical event is on its way to the device: at its place in the log, or by the next frame of its lane.
-func (a *attention) expect(offset uint64, lane bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	p := awaited{offset: offset}
-	if lane {
-		p.lane = a.given + 1
-	}
-	a.due = append(a.due, p)
-}
-
-// queued counts a frame of the stream's lane.
-func (a *attention) queued() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.given++
-}
-
-// wrote takes what has been written by now: everything up to a position of the log, and one more frame of the lane.
-func (a *attention) wrote(position uint64, private bool) (offsets []uint64) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if private && a.passed < a.given {
-		a.passed++
-	}
-	if len(a.due) == 0 {
-		return nil
-	}
-	a.due = slices.DeleteFunc(a.due, func(p awaited) bool {
-		there := p.lane == 0 && p.offset <= position || p.lane != 0 && p.lane <= a.passed
-		if there {
-			offsets = append(offsets, p.offset)
-		}
-		return there
-	})
-	return offsets
-}
-
-// anew forgets what was on its way through a class that the stream has left: what lies in the log is replayed, and expected
-// again, unless it has expired meanwhile; what was delivered again is when it is due next.
-func (a *attention) anew() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.given, a.passed, a.due = 0, 0, nil
-}
-
-// writes gathers what was written to devices. It is for the receipts alone, so it may be lost by a crash; what a device
-// says itself is not.
-type writes struct {
-	hub *Hub
-
-	flushing sync.Mutex // held until what was pending is noted: the last flush waits for one that a timer began
-
-	mu      sync.Mutex
-	pending map[deviceKey]*engine.Acknowledgement
-}
-
-const (
-	// writesEvery is how long writes wait for others: one commit for many.
-	writesEvery = 100 * time.Millisecond
-	// writers is how many devices' writes are committed at once: they share a sync.
-	writers = 64
-)
-
-func (w *writes) add(st *stream, written []engine.Write) {
-	if len(written) == 0 {
-		return
-	}
-	key := deviceKey{st.sub.Identity.Tenant, st.sub.Device}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.pending) == 0 {
-		time.AfterFunc(writesEvery, w.flush)
-	}
-	p := w.pending[key]
-	if p == nil {
-		p = &engine.Acknowledgement{Device: st.sub.Device, User: st.sub.Identity.User}
-		w.pending[key] = p
-	}
-	p.Written = append(p.Written, written...)
-}
-
-// take returns what was written to a device of the user's and not yet noted.
-func (w *writes) take(key deviceKey, user string) []engine.Write {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	p := w.pending[key]
-	if p == nil || p.User != user { // whoever else speaks for the device is about to be refused
-		return nil
-	}
-	delete(w.pending, key)
-	return p.Written
-}
-
-// flush notes everything.
-func (w *writes) flush() {
-	w.flushing.Lock()
-	defer w.flushing.Unlock()
-	w.mu.Lock()
-	pending := w.pending
-	w.pending = make(map[deviceKey]*engine.Acknowledgement)
-	w.mu.Unlock()
-	w.hub.note(w.hub.running, pending)
-}
-
-// note takes what is known of many devices, and waits until it is durable.
-func (h *Hub) note(ctx context.Context, known map[deviceKey]*engine.Acknowledgement) {
-	var all sync.WaitGroup
-	turns := make(chan struct{}, writers)
-	for key, a := range known {
-		turns <- struct{}{}
-		all.Go(func() {
-			defer func() { <-turns }()
-			ctx, cancel := context.WithTimeout(ctx, h.opts.CommitTimeout)
-			defer cancel()
-			_, err := h.store.Acknowledge(ctx, key.tenant, *a)
-			if err != nil && ctx.Err() == nil && !errors.Is(err, roxy.ErrNotFound) { // forgotten meanwhile
-				h.logger.Warn("what is known of a device could not be noted", "tenant", key.tenant, "device", key.device, "error", err)
-			}
-		})
-	}
-	all.Wait()
-}
-
-// Devices returns the tenant's devices, sorted by name, and the live connection of those that have one, by name.
+// Devices returns the tenant's devices but for the hub's own, sorted by name, and the live connection of those that have one, by name.
 func (h *Hub) Devices(ctx context.Context, tenant string) ([]roxy.Device, map[string]Connection, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.opts.CommitTimeout)
 	defer cancel()
@@ -254,6 +124,7 @@ func (h *Hub) Devices(ctx context.Context, tenant string) ([]roxy.Device, map[st
 	if err != nil {
 		return nil, nil, h.failed(ctx, tenant, 1, err)
 	}
+	list = slices.DeleteFunc(list, func(d roxy.Device) bool { return engine.SystemDevice(d.Name) })
 	connected := make(map[string]Connection)
 	h.mu.Lock()
 	live := make([]*stream, 0, len(list))
@@ -313,40 +184,4 @@ func (h *Hub) touch(ctx context.Context) {
 	}
 	h.mu.Unlock()
 	h.note(ctx, live)
-}
-
-// mailbox holds what waits for the device against what a mailbox holds.
-func (st *stream) mailbox(ctx context.Context, from start, b engine.Bounds) (start, error) {
-	st.sent = from.offset
-	over, err := st.overflows(ctx, b.Head)
-	if err != nil || !over {
-		return from, err
-	}
-	from.reset, from.offset, from.snapshot = "overflow", b.Head, st.sub.Snapshot
-	return from, nil
-}
-
-// waiting returns how many events between where the stream is and an offset are for it, and when the oldest of them was
-// committed. It stops counting beyond limit.
-func (st *stream) waiting(ctx context.Context, until, limit uint64) (n uint64, oldest time.Time, err error) {
-	if until <= st.sent {
-		return 0, time.Time{}, nil
-	}
-	read := 0
-	for s, err := range st.stretches(ctx, until, &read) {
-		if err != nil {
-			return 0, time.Time{}, err
-		}
-		for i := range s.events {
-			if e := &s.events[i]; st.sub.takes(e) {
-				if n++; n == 1 {
-					oldest = e.Time
-				}
-			}
-		}
-		if n > limit {
-			break
-		}
-	}
-	return n, oldest, nil
 }

@@ -3,9 +3,11 @@ package hub
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -98,6 +100,26 @@ func TestGzipStreamIsWholeWhateverHappensToIt(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A stream that the hub ends before a write of its own, even before the first, says goodbye in bytes that can be read: what
+// was not sent leaves no trace in the member.
+func TestAStreamThatWasEndedSaysGoodbyeInAWholeMember(t *testing.T) {
+	sink := newRecorder()
+	st := &stream{sink: sink, sub: Subscription{Encoding: lineEncoding{}}, gzip: &gzipStream{}}
+	st.wake()
+	st.end(Replaced)
+	if err := st.control(Control{Type: "roxy:hello"}); !errors.Is(err, errEnded) {
+		t.Fatalf("hello: %v", err)
+	}
+	st.bye()
+	r, err := gzip.NewReader(&sink.text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := io.ReadAll(r); err != nil || !strings.Contains(string(text), "roxy:bye") || strings.Contains(string(text), "roxy:hello") {
+		t.Errorf("it said %q, %v", text, err)
+	}
 }
 
 // What a class has in common comes once compressed and refers to what came before: the point of it all.

@@ -128,7 +128,7 @@ func Start(ctx context.Context, store Store, opts Options) (*Hub, error) {
 		h.dispatch.Go(func() { h.follow(running, s) })
 	}
 	h.dispatch.Go(func() { h.deadlines.run(running) })
-	h.auditor = startAuditor(h)
+	h.auditor = startAuditor(h) //nolint:contextcheck // it outlives running, to note how streams ended
 	return h, nil
 }
 

@@ -122,7 +122,7 @@ func (p *presence) step(now time.Time) (due time.Time) {
 		if oldest == nil {
 			break
 		}
-		v := oldest.Value.(*visit) //nolint:errcheck,forcetypeassert // nothing else is in the list
+		v := oldest.Value.(*visit) //nolint:forcetypeassert // nothing else is in the list
 		if due = v.gone.Add(p.grace); due.After(now) {
 			break
 		}

@@ -15,8 +15,9 @@ const (
 	replayWrite = 32 << 10
 	// replayDirect is how many bytes of a transcript are worth a write of their own, rather than being copied to others.
 	replayDirect = 8 << 10
-	// replayBytes of text that was spelled for others count as one event that was not.
-	replayBytes = 4 << 10
+	// replayBytes of text that was spelled for others count as one event that was not: 10 M events of 360 bytes took 2 s of
+	// CPU to write, 0.5 µs for each KiB, where spelling and writing one event takes 1.2 µs.
+	replayBytes = 2 << 10
 )
 
 // catchUp gives the stream what lies between its position and the live log, joins it, and returns how many events it
@@ -87,14 +88,17 @@ type retelling struct {
 }
 
 // stretch gives what a stretch holds for the stream.
-func (r *retelling) stretch(s *stretch) error {
+func (r *retelling) stretch(s *stretch) (err error) {
 	p, spelled, shared := r.st.passage(r.key, r.reached, s)
 	r.cost += spelled
-	give := r.spell
 	if shared {
-		give = func(*stretch) error { return r.recite(&p) }
+		r.st.hub.transcripts.shared.Add(1)
+		err = r.recite(&p)
+	} else {
+		r.st.hub.transcripts.alone.Add(1)
+		err = r.spell(s)
 	}
-	if err := give(s); err != nil {
+	if err != nil {
 		return err
 	}
 	r.reached = s.until
@@ -134,7 +138,7 @@ func (r *retelling) recite(p *passage) error {
 	var last uint64
 	for i := range p.lines {
 		l := &p.lines[i]
-		if l.some && (!r.st.sub.takes(l.event) || l.event.Expired(r.now)) {
+		if !l.isFor(r.st, r.now) {
 			begins := p.from
 			if i > 0 {
 				begins = p.lines[i-1].end
@@ -210,7 +214,7 @@ func (r *retelling) flush() error {
 		if err := st.write(r.pending, r.events); err != nil {
 			return err
 		}
-		r.given += uint64(r.events) //nolint:gosec // never negative
+		r.given += uint64(r.events)
 		r.pending, r.events = r.pending[:0], 0
 	}
 	st.advance(r.reached)

@@ -36,7 +36,14 @@ type Stats struct {
 	Redeliveries   uint64            // critical events given to a device again
 	OpenAcks       int64             // critical events that wait for their confirmation or next delivery
 	Unnoted        uint64            // audit rows that were not noted
+	PresentUsers   int64             // of all tenants, those within the grace included
+	PresentDevices int64             // and their devices; the streams of a user that name none count as one
+	Joined         uint64            // times that a device, or a user without, became present
+	Left           uint64            // and was not any more
 	Tenants        int64             // with live streams
+	SpelledAlone   uint64            // stretches that a stream spelled for itself
+	SpelledShared  uint64            // and those that it was given as spelled for its class
+	Transcripts    int64             // bytes of what is spelled for classes that catch up
 	Classes        int64
 	Queued         int64            // bytes that classes keep for their streams
 	CommitLatency  measure.Snapshot // seconds
@@ -98,7 +105,10 @@ func (h *Hub) Stats() Stats {
 		ChunksRead: h.chunks.read.Load(), ChunksShared: h.chunks.shared.Load(),
 		Acks: c.acks.copy(), Settled: c.settled.copy(), Redeliveries: c.redeliveries.Load(), OpenAcks: int64(h.deadlines.open()),
 		AckLatency: c.ackLatency.Snapshot(), CommitLatency: c.commitLatency.Snapshot(), DeliveryLatency: c.deliveryLatency.Snapshot(), ReplayDepth: c.replayDepth.Snapshot(),
+		SpelledAlone: h.transcripts.alone.Load(), SpelledShared: h.transcripts.shared.Load(), Transcripts: h.transcripts.held(),
 	}
+	p := h.presence.stats()
+	s.PresentUsers, s.PresentDevices, s.Joined, s.Left = int64(p.users), int64(p.devices), p.joined, p.left
 	h.mu.Lock()
 	s.Devices = int64(len(h.devices))
 	h.mu.Unlock()

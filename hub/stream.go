@@ -373,20 +373,27 @@ func (st *stream) control(c Control) error {
 // write sends p, text of the stream's own, which holds that many events.
 func (st *stream) write(p []byte, events int) error {
 	if st.gzip != nil {
+		if !st.mayWrite() { // what is packed has to be sent: the goodbye counts on it
+			return errEnded
+		}
 		st.awake.packed = st.pack(st.awake.packed[:0], p)
 		p = st.awake.packed
 	}
 	return st.send(p, events)
 }
 
+// mayWrite sees to it that the sink's deadline is far enough, unless the hub has ended the stream.
+func (st *stream) mayWrite() bool {
+	now := time.Now()
+	return !now.After(st.awake.deadlineAt.Add(-stallLimit*9/10)) || st.extend(now.Add(stallLimit))
+}
+
 // send sends p as it is.
 func (st *stream) send(p []byte, events int) error {
-	now := time.Now()
-	if now.After(st.awake.deadlineAt.Add(-stallLimit * 9 / 10)) {
-		if !st.extend(now.Add(stallLimit)) {
-			return errEnded
-		}
+	if !st.mayWrite() {
+		return errEnded
 	}
+	now := time.Now()
 	if err := st.sink.Write(p); err != nil {
 		if time.Since(now) > stuckWrite {
 			st.end(Slow)

@@ -23,7 +23,7 @@ const (
 // transcripts are those in use.
 type transcripts struct {
 	alone  atomic.Uint64 // stretches that a stream spelled for itself
-	shared atomic.Uint64 // and those that it had as text
+	shared atomic.Uint64 // and those that it was given as spelled for its class
 
 	mu    sync.Mutex
 	known map[transcriptKey]*transcript
@@ -59,6 +59,11 @@ type line struct {
 	some  bool // not every stream of the class gets it, or not for ever
 }
 
+// isFor reports whether a stream of the class gets the event at now.
+func (l *line) isFor(st *stream, now time.Time) bool {
+	return !l.some || st.sub.takes(l.event) && !l.event.Expired(now)
+}
+
 // piece is a part of a transcript's text.
 type piece struct{ from, end int }
 
@@ -77,7 +82,7 @@ func (ts *transcripts) of(st *stream, key transcriptKey) *transcript {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	t := ts.known[key]
-	if t == nil && ts.bytes < transcriptsKept {
+	if t == nil {
 		t = ts.begin(&transcript{key: key, first: st})
 	}
 	if t == nil || t.first == st {
@@ -86,7 +91,7 @@ func (ts *transcripts) of(st *stream, key transcriptKey) *transcript {
 	return t
 }
 
-// again returns a transcript that begins where the stretch does, in place of t: somebody wants what lies before it.
+// again returns a transcript that begins where the stretch does, in place of t: somebody wants what lies before it. Nil as of.
 func (ts *transcripts) again(t *transcript) *transcript {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -98,8 +103,11 @@ func (ts *transcripts) again(t *transcript) *transcript {
 	return ts.begin(&transcript{key: t.key, begun: true, from: start, until: start})
 }
 
-// begin has t known for a while. It is called with mu held.
+// begin has t known for a while, or returns nil when there is no room. It is called with mu held.
 func (ts *transcripts) begin(t *transcript) *transcript {
+	if ts.bytes+transcriptBytes > transcriptsKept {
+		return nil
+	}
 	t.size, t.pieces = transcriptBytes, make(map[piece]packedPiece)
 	ts.known[t.key] = t
 	ts.bytes += t.size
@@ -163,18 +171,12 @@ func (st *stream) passage(key transcriptKey, after uint64, s *stretch) (p passag
 	}
 	ts := st.hub.transcripts
 	key.chunk.index = after / chunkEvents
-	t := ts.of(st, key)
-	for t != nil && !ok {
+	for t := ts.of(st, key); t != nil; t = ts.again(t) {
 		var grown int
-		if p, spelled, grown, ok = t.passage(st, after, s); !ok {
-			t = ts.again(t)
+		if p, spelled, grown, ok = t.passage(st, after, s); ok {
+			ts.grew(t, grown)
+			break
 		}
-		ts.grew(t, grown)
-	}
-	if ok {
-		ts.shared.Add(1)
-	} else {
-		ts.alone.Add(1)
 	}
 	return p, spelled, ok
 }

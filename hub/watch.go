@@ -12,9 +12,9 @@ import (
 // presenceType is the type of the events that tell who is present.
 const presenceType = "roxy:presence"
 
-// presencePart is how many devices one roxy:presence names at most, so that its size is bounded whoever is there: names
-// have up to 128 bytes.
-const presencePart = 500
+// presencePart is how many devices one roxy:presence names at most: with names of 128 and 64 bytes it is no larger than the
+// largest event, which clients and proxies are ready for anyway.
+const presencePart = 200
 
 // watcher is a stream that hears who is present.
 type watcher struct {

@@ -12,22 +12,20 @@ import (
 	"github.com/roxyhub/roxy/internal/fanout"
 )
 
-// watching subscribes who to presence besides more, and returns the way out once the list is there.
-func (f fixture) watching(t *testing.T, who roxy.Identity, device string, gzip bool) (r *recorder, stop func() error) {
+// watching subscribes who to presence and orders, and returns the way out once the list is there.
+func (f fixture) watching(t *testing.T, who roxy.Identity, gzip bool) *recorder {
 	t.Helper()
-	r = newRecorder()
+	r := newRecorder()
 	r.gzip = gzip
-	stop = f.follow(t, Subscription{
-		Identity: who, Patterns: []roxy.Pattern{pattern(t, "roxy/presence"), pattern(t, "orders/*")}, Device: device, Gzip: gzip,
-	}, r)
+	f.follow(t, Subscription{Identity: who, Patterns: []roxy.Pattern{pattern(t, "roxy/presence"), pattern(t, "orders/*")}, Gzip: gzip}, r)
 	r.awaitLine(t, "C "+presenceType)
-	return r, stop
+	return r
 }
 
-// watcher is an identity that may read everything, and who is present.
-func watcherIdentity(t *testing.T, tenant, user string) roxy.Identity {
+// boss is an identity of the bar that may read everything, and who is present.
+func boss(t *testing.T) roxy.Identity {
 	t.Helper()
-	who := all(t, tenant, user)
+	who := all(t, "bar", "boss")
 	who.Grant.Read = append(who.Grant.Read, pattern(t, "roxy/presence"))
 	return who
 }
@@ -61,7 +59,7 @@ func TestWatcherHearsWhoIsThereAndThenWhoComesAndGoes(t *testing.T) {
 			}
 			subscribe("bar", "ann", "tablet")
 			subscribe("pub", "stranger", "")
-			r, _ := f.watching(t, watcherIdentity(t, "bar", "boss"), "", gzip)
+			r := f.watching(t, boss(t), gzip)
 			r.awaitHeld(t, key("ann", "tablet"), key("boss", ""))
 			stop := subscribe("bar", "bob", "")
 			r.awaitHeld(t, key("ann", "tablet"), key("boss", ""), key("bob", ""))
@@ -85,7 +83,7 @@ func TestPresenceIsForWhoMayReadItAndAsksForIt(t *testing.T) {
 	problem(t, f.Subscribe(t.Context(), sub, newRecorder()), roxy.Forbidden, "topic")
 	_, err := f.Presence(t.Context(), all(t, "bar", "ann"), roxy.Topic{}, "", 10)
 	problem(t, err, roxy.Forbidden, "topic")
-	watcher := watcherIdentity(t, "bar", "boss")
+	watcher := boss(t)
 	watcher.Grant.Read = watcher.Grant.Read[1:]
 	_, err = f.Presence(t.Context(), watcher, topic(t, "orders/1"), "", 10)
 	problem(t, err, roxy.Forbidden, "topic")
@@ -95,7 +93,7 @@ func TestPresenceIsForWhoMayReadItAndAsksForIt(t *testing.T) {
 		"other types":                      func(s *Subscription) { s.Types = []string{"order:new"} },
 	} {
 		sub := sub
-		sub.Identity = watcherIdentity(t, "bar", "boss")
+		sub.Identity = boss(t)
 		change(&sub)
 		r, stop := f.subscribe(t, sub)
 		r.awaitLine(t, "C roxy:live")
@@ -106,7 +104,7 @@ func TestPresenceIsForWhoMayReadItAndAsksForIt(t *testing.T) {
 			t.Errorf("%s: %v", name, r.lines())
 		}
 	}
-	sub.Identity, sub.Types = watcherIdentity(t, "bar", "boss"), []string{presenceType}
+	sub.Identity, sub.Types = boss(t), []string{presenceType}
 	r, _ := f.subscribe(t, sub)
 	r.awaitHeld(t, key("boss", ""))
 }
@@ -119,8 +117,8 @@ func TestListGoesInPartsThatNoQueueBounds(t *testing.T) {
 			Identity: roxy.Identity{Tenant: "bar", User: fmt.Sprintf("%0100d", i)}, Patterns: []roxy.Pattern{pattern(t, "orders/*")},
 		})
 	}
-	r, _ := f.watching(t, watcherIdentity(t, "bar", "boss"), "", false)
-	lines := r.await(t, "the last part", func(lines []string) bool { return strings.Contains(lines[len(lines)-1], `"part":3,"parts":3`) })
+	r := f.watching(t, boss(t), false)
+	lines := r.await(t, "the last part", func(lines []string) bool { return strings.Contains(lines[len(lines)-1], `"part":7,"parts":7`) })
 	h := held{}
 	for _, l := range lines {
 		h.take(t, l)
@@ -133,7 +131,7 @@ func TestListGoesInPartsThatNoQueueBounds(t *testing.T) {
 func TestWatcherThatFellBehindIsGivenTheWholeListAnew(t *testing.T) {
 	f := startQuick(t, Options{QueueBytes: 2 << 10, QueueEvents: 10, PresenceGrace: time.Millisecond})
 	ann := all(t, "bar", "ann")
-	r, _ := f.watching(t, watcherIdentity(t, "bar", "boss"), "", false)
+	r := f.watching(t, boss(t), false)
 	letGo := r.hold()
 	f.publish(t, ann, event(t, "orders/1", "1"))
 	<-r.waiting // in the write of that event
@@ -171,7 +169,7 @@ func awaitTrue(t *testing.T, what func() bool) {
 
 func TestAttendanceIsPagedByUser(t *testing.T) {
 	f := startQuick(t, Options{})
-	boss := watcherIdentity(t, "bar", "boss")
+	me := boss(t)
 	for i := range 25 {
 		for _, device := range []string{"b", "a"} {
 			f.presence.arrive(&Subscription{
@@ -183,7 +181,7 @@ func TestAttendanceIsPagedByUser(t *testing.T) {
 		var names []string
 		after := ""
 		for {
-			page, err := f.Presence(t.Context(), boss, at, after, 6)
+			page, err := f.Presence(t.Context(), me, at, after, 6)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,5 +1,5 @@
 // Package limit says how much somebody may: connection attempts and connections by address, connections by user and by
-// tenant, publishes by user and by tenant, and what this process can hold of all together. It counts on this node only and
+// tenant, publishes by user and by tenant, acknowledgements by user, and what this process can hold of all together. It counts on this node only and
 // in memory; who asks is auth's business.
 package limit
 
@@ -18,6 +18,7 @@ const (
 	ConnectionsPerTenant = "connections-per-tenant"
 	PublishPerUser       = "publish"
 	PublishPerTenant     = "publish-per-tenant"
+	AcksPerUser          = "acks"
 	Descriptors          = "descriptors"
 	Memory               = "memory"
 )
@@ -32,6 +33,8 @@ const (
 	DefaultPublishBurst         = 200
 	DefaultPublishTenantRate    = 10_000
 	DefaultPublishTenantBurst   = 20_000
+	DefaultAckRate              = 100 // calls per second: a tablet acknowledges once a second, and whatever is confirmed on it
+	DefaultAckBurst             = 200
 )
 
 // Options are the limits. In each field zero means the default and a negative number no limit.
@@ -46,6 +49,9 @@ type Options struct {
 	PublishBurst       int
 	PublishTenantRate  float64 // events per second of all users of one tenant
 	PublishTenantBurst int
+
+	AckRate  float64 // calls per second that acknowledge, of one user of one tenant
+	AckBurst int
 
 	Logger *slog.Logger // is told when the process can hold no more; nil discards. Set does not change it
 }
@@ -62,6 +68,7 @@ func (o Options) withDefaults() Options {
 		{&o.AttemptsPerIP, DefaultAttemptsPerIP},
 		{&o.PublishBurst, DefaultPublishBurst},
 		{&o.PublishTenantBurst, DefaultPublishTenantBurst},
+		{&o.AckBurst, DefaultAckBurst},
 	} {
 		if *f.field == 0 {
 			*f.field = f.standard
@@ -73,15 +80,19 @@ func (o Options) withDefaults() Options {
 	if o.PublishTenantRate == 0 {
 		o.PublishTenantRate = DefaultPublishTenantRate
 	}
+	if o.AckRate == 0 {
+		o.AckRate = DefaultAckRate
+	}
 	return o
 }
 
 // Limits counts and refuses. Its methods are safe for concurrent use. Refusals are *roxy.Problem.
 type Limits struct {
-	attempts    attempts
-	connections connections
-	publishes   publishes
-	capacity    capacity
+	attempts         attempts
+	connections      connections
+	publishes        publishes
+	acknowledgements acknowledgements
+	capacity         capacity
 }
 
 // New returns Limits that hold to opts.
@@ -93,6 +104,7 @@ func New(opts Options) *Limits {
 			users:   newBuckets[userKey](maxBuckets),
 			tenants: newBuckets[string](maxBuckets),
 		},
+		acknowledgements: acknowledgements{users: newBuckets[userKey](maxBuckets)},
 	}
 	l.capacity.init(opts.Logger)
 	l.Set(opts)
@@ -107,6 +119,7 @@ func (l *Limits) Set(opts Options) {
 	l.attempts.set(now, quota{rate.Limit(opts.AttemptsPerIP), opts.AttemptsPerIP})
 	l.connections.set(opts)
 	l.publishes.set(now, quota{rate.Limit(opts.PublishRate), opts.PublishBurst}, quota{rate.Limit(opts.PublishTenantRate), opts.PublishTenantBurst})
+	l.acknowledgements.set(now, quota{rate.Limit(opts.AckRate), opts.AckBurst})
 }
 
 // Stats is what the limits count.
@@ -130,6 +143,7 @@ func (l *Limits) Stats() Stats {
 	l.connections.stats(&s)
 	l.attempts.stats(&s)
 	l.publishes.stats(&s)
+	l.acknowledgements.stats(&s)
 	l.capacity.stats(&s)
 	s.Refused = map[string]uint64{
 		Attempts:             l.attempts.refused.Load(),
@@ -138,6 +152,7 @@ func (l *Limits) Stats() Stats {
 		ConnectionsPerTenant: l.connections.refused.tenant.Load(),
 		PublishPerUser:       l.publishes.refused.user.Load(),
 		PublishPerTenant:     l.publishes.refused.tenant.Load(),
+		AcksPerUser:          l.acknowledgements.refused.Load(),
 		Descriptors:          l.capacity.refused.descriptors.Load(),
 		Memory:               l.capacity.refused.memory.Load(),
 	}

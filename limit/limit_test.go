@@ -134,7 +134,9 @@ func TestNobodyExceedsTheRateOverTime(t *testing.T) {
 }
 
 func TestNegativeMeansNoLimit(t *testing.T) {
-	l := New(Options{-1, -1, -1, -1, -1, 0, 0, -1, nil})
+	l := New(Options{
+		ConnectionsPerIP: -1, ConnectionsPerUser: -1, ConnectionsPerTenant: -1, AttemptsPerIP: -1, PublishRate: -1, PublishTenantBurst: -1, AckRate: -1,
+	})
 	ip := netip.MustParseAddr("192.0.2.1")
 	for range 300 {
 		if err := l.Attempt(ip); err != nil {
@@ -147,6 +149,11 @@ func TestNegativeMeansNoLimit(t *testing.T) {
 	state, err := l.Publish("bar", "u7", 1_000_000)
 	if err != nil || state != (roxy.LimitState{}) {
 		t.Fatalf("%+v, %v", state, err)
+	}
+	for range 300 {
+		if state, err := l.Acknowledge("bar", "u7"); err != nil || state != (roxy.LimitState{}) {
+			t.Fatalf("%+v, %v", state, err)
+		}
 	}
 }
 

@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command storm has many streams miss the same thousand events and come back at once, as the tablets of a house do when its
 // network returns. It tells when all had caught up, what the hub took for it, and how late others heard of what was
 // published meanwhile. bench/run.sh starts it.
@@ -24,7 +26,7 @@ import (
 func main() {
 	var s storm
 	flag.StringVar(&s.hub, "hub", "127.0.0.1:9080", "the hub's address")
-	flag.IntVar(&s.streams, "streams", 10_000, "streams that come back")
+	flag.IntVar(&s.streams, "streams", 10_000, "devices that come back")
 	flag.IntVar(&s.classes, "classes", 5, "into so many classes they fall")
 	flag.IntVar(&s.behind, "behind", 1000, "events that each missed: half of them are for all classes")
 	flag.IntVar(&s.size, "size", 250, "bytes of an event's data")
@@ -41,6 +43,7 @@ func main() {
 		return
 	}
 
+	s.register()
 	s.publishMissed()
 	live := startOthers()
 	time.Sleep(3 * time.Second)
@@ -55,7 +58,7 @@ func main() {
 	slices.Sort(took)
 	at := func(q float64) time.Duration { return took[int(q*float64(len(took)-1))].Round(time.Millisecond) }
 	deliveries := float64(s.streams * s.behind)
-	fmt.Printf("%d streams of %d classes, each %d events of %d bytes behind (%s): all caught up after %v; p50 %v, p99 %v; %.2f M deliveries/s, %.0f MB/s; %d times sent away\n",
+	fmt.Printf("%d devices of %d classes, each %d events of %d bytes behind (%s): all caught up after %v; p50 %v, p99 %v; %.2f M deliveries/s, %.0f MB/s; %d times sent away\n",
 		s.streams, s.classes, s.behind, s.size, s.coding, all.Round(time.Millisecond), at(0.5), at(0.99), deliveries/all.Seconds()/1e6, float64(s.bytes.Load())/1e6/all.Seconds(), s.refused.Load())
 	fmt.Printf("memory of the hub: %d MB before, %d MB at most\n", before>>20, peak()>>20)
 	fmt.Printf("latency of %d events a second to %d others: alone %s; meanwhile %s\n", *rate, *others, alone, meanwhile)
@@ -66,13 +69,34 @@ type storm struct {
 	hub, token, coding                    string
 	streams, classes, behind, size, dials int
 	pid                                   int
-	after                                 string // the cursor behind which all are
 	refused, bytes                        atomic.Int64
+}
+
+// device is how a device subscribes: it says nothing of where it was.
+func (s *storm) device(i int) string {
+	return fmt.Sprintf("topic=storm/all&topic=storm/own%d/*&device=tablet-%d", i%s.classes, i)
+}
+
+// register makes the hub know the devices, which then go away.
+func (s *storm) register() {
+	dials := make(chan struct{}, s.dials)
+	var wg sync.WaitGroup
+	for i := range s.streams {
+		wg.Go(func() {
+			for live := false; !live; {
+				r := s.open(s.device(i), dials)
+				r.read(func(r *reader) bool { return r.live || r.bye })
+				live = r.live
+				_ = r.conn.Close()
+			}
+		})
+	}
+	wg.Wait()
+	s.bytes.Store(0)
 }
 
 // publishMissed publishes what is missed.
 func (s *storm) publishMissed() {
-	s.after = s.publish([]map[string]any{{"topic": "storm/before"}})
 	note := strings.Repeat("x", max(0, s.size-len(`{"note":""}`)))
 	var batch []map[string]any
 	for i := range s.behind {
@@ -84,38 +108,49 @@ func (s *storm) publishMissed() {
 			}
 		}
 		if len(batch) >= 100 || i == s.behind-1 {
-			s.publish(batch)
+			s.mustPublish(batch)
 			batch = batch[:0]
 		}
 	}
 }
 
 // publish returns the cursor of the last event.
-func (s *storm) publish(events []map[string]any) string {
+func (s *storm) publish(events []map[string]any) (string, error) {
 	body, err := json.Marshal(events)
 	if err != nil {
-		log.Fatal(err)
+		return "", err
 	}
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, "http://"+s.hub+"/v1/events", bytes.NewReader(body))
 	if err != nil {
-		log.Fatal(err)
+		return "", err
 	}
 	req.Header.Set("Authorization", "Bearer "+s.token)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		log.Fatal(err)
+		return "", err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		log.Fatalf("%s: %s %v", resp.Status, text, err)
+	if err != nil {
+		return "", err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("%s: %s", resp.Status, text)
 	}
 	var answer struct{ Events []struct{ Cursor string } }
 	if err := json.Unmarshal(text, &answer); err != nil || len(answer.Events) == 0 {
-		log.Fatalf("an answer without events: %s", text)
+		return "", fmt.Errorf("an answer without events: %s", text)
 	}
-	return answer.Events[len(answer.Events)-1].Cursor
+	return answer.Events[len(answer.Events)-1].Cursor, nil
+}
+
+func (s *storm) mustPublish(events []map[string]any) string {
+	cursor, err := s.publish(events)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return cursor
 }
 
 // comeBack opens all streams and returns how long each took until it was live, counted from now.
@@ -126,9 +161,8 @@ func (s *storm) comeBack() []time.Duration {
 	var wg sync.WaitGroup
 	for i := range s.streams {
 		wg.Go(func() {
-			topics := fmt.Sprintf("topic=storm/all&topic=storm/own%d/*&after=%s", i%s.classes, s.after)
 			for {
-				r := s.open(topics, dials)
+				r := s.open(s.device(i), dials)
 				r.read(func(r *reader) bool { return r.live || r.bye })
 				if r.live {
 					if r.events != s.behind {

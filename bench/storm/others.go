@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -85,7 +87,11 @@ func (s *storm) listen(n, rate int) {
 	go func() {
 		for range time.Tick(time.Second / time.Duration(rate)) {
 			at := time.Since(began)
-			go s.publish([]map[string]any{{"topic": "storm/live", "data": int64(at)}})
+			go func() {
+				if _, err := s.publish([]map[string]any{{"topic": "storm/live", "data": int64(at)}}); err != nil {
+					log.Print(err) // a hub that is overloaded says so
+				}
+			}()
 		}
 	}()
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {

@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -32,7 +34,7 @@ type reader struct {
 	retry   time.Duration
 }
 
-var buffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
+var buffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }} //nolint:gochecknoglobals // a pool is one for all by its nature
 
 // read reads until enough says that it is.
 func (r *reader) read(enough func(*reader) bool) {

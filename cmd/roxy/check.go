@@ -14,26 +14,43 @@ import (
 )
 
 func newCheck() *cobra.Command {
-	var data bool
+	var data, audit bool
+	var head string
 	cmd := &cobra.Command{
-		Use:   "check FILE [--data [EXPORT]]",
+		Use:   "check FILE [--data [EXPORT]] [--audit]",
 		Short: "Say what is wrong with a configuration, or what it sets up",
 		Long: `check reads FILE as serve would, environment included, and prints every error with its line, or what a hub with
 it would do. What serve only warns of, such as a secret that every user of the machine can read, is an error here. It
 reads the files of the keys, fetches nothing and starts nothing.
 
 With --data it also holds every stored entity against the schemas, those of all tenants in the data folder, which no hub may
-have open, or those in EXPORT, a file that roxy export wrote. Do it before a stricter schema takes effect.`,
+have open, or those in EXPORT, a file that roxy export wrote. Do it before a stricter schema takes effect.
+
+With --audit it verifies that the audit trails in the data folder, which no hub may have open, are what was written, row by
+row. FILE may also be what roxy audit --json wrote. Whoever can write the whole store could have made another trail from
+some row on: --head, noted elsewhere before, proves that this one is still the trail up to there.`,
 		Example: `  roxy check roxy.yaml
   roxy check roxy.yaml --data
-  roxy check roxy.yaml --data bar.ndjson`,
+  roxy check roxy.yaml --data bar.ndjson
+  roxy check roxy.yaml --audit
+  roxy check audit.ndjson --audit --head 1203:5f0c…`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if n := len(args); n == 0 || n > 2 || n == 2 && !data {
 				return errors.New("name one file; an export may follow --data")
 			}
+			if head != "" && !audit {
+				return errors.New("--head goes with --audit")
+			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if audit {
+				if exported, err := isAudit(args[0]); err != nil {
+					return err
+				} else if exported {
+					return checkAuditFile(cmd.OutOrStdout(), args[0], head)
+				}
+			}
 			c, err := config.Load(config.Sources{File: args[0], Env: os.LookupEnv})
 			if err != nil {
 				return err
@@ -55,6 +72,11 @@ have open, or those in EXPORT, a file that roxy export wrote. Do it before a str
 			if events, entities := purposes(c.Schemas); c.Config.Schemas != "" {
 				line("  checks      schemas of %d events and %d entities", events, entities)
 			}
+			if audit {
+				if err := checkAudit(cmd.Context(), out, string(c.Data), head); err != nil {
+					return err
+				}
+			}
 			if !data {
 				return nil
 			}
@@ -66,5 +88,7 @@ have open, or those in EXPORT, a file that roxy export wrote. Do it before a str
 		},
 	}
 	cmd.Flags().BoolVar(&data, "data", false, "hold the stored entities, or those of an export, against the schemas, too")
+	cmd.Flags().BoolVar(&audit, "audit", false, "verify the audit trails, or an export of one")
+	cmd.Flags().StringVar(&head, "head", "", "with --audit: the row `SEQ:HASH` that must be there")
 	return cmd
 }

@@ -80,8 +80,8 @@ func TestTailWithASnapshotPrintsWhatThereIsThenWhatChanges(t *testing.T) {
 	mustRoxy(t, env, "", "put", "tables/1", `{"guests":2}`)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	start := func(args ...string) *bufio.Scanner {
-		cmd := exec.CommandContext(ctx, testkit.Binary(t), append([]string{"tail", "tables/*", "--snapshot", "--device", "bar-1"}, args...)...)
+	start := func(device string, args ...string) *bufio.Scanner {
+		cmd := exec.CommandContext(ctx, testkit.Binary(t), append([]string{"tail", "tables/*", "--snapshot", "--device", device}, args...)...)
 		cmd.Env = append(os.Environ(), env...)
 		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 		out, err := cmd.StdoutPipe()
@@ -97,7 +97,7 @@ func TestTailWithASnapshotPrintsWhatThereIsThenWhatChanges(t *testing.T) {
 		t.Cleanup(func() { cancel(); _ = cmd.Wait() })
 		return bufio.NewScanner(out)
 	}
-	lines, people := start("--json"), start()
+	lines, people := start("bar-1", "--json"), start("bar-2")
 	next := func() (p printed) {
 		if !lines.Scan() {
 			t.Fatal(lines.Err())
@@ -134,17 +134,17 @@ func TestTailWithASnapshotPrintsWhatThereIsThenWhatChanges(t *testing.T) {
 	if p := got[1]; p.Receipt != "committed" || p.Mutation != "m-1" || p.Version != 2 {
 		t.Errorf("the receipt is %+v", p)
 	}
+	said("tables/1", "table:joined", `version 2 patch {"guests":3}`)
+	mustRoxy(t, env, "", "delete", "tables/1", "--id", "m-2", "--device", "bar-2")
 	read := []string{}
 	for range 2 {
 		people.Scan()
 		read = append(read, people.Text())
 	}
-	if all := strings.Join(read, "\n"); !strings.Contains(all, `version 2 patch {"guests":3}`) || !strings.Contains(all, "mutation m-1 of tables/1: committed") {
+	if all := strings.Join(read, "\n"); !strings.Contains(all, "version 3 delete") || !strings.Contains(all, "mutation m-2 of tables/1: committed") {
 		t.Errorf("people read %q", read)
 	}
-	mustRoxy(t, env, "", "delete", "tables/1")
 	if p := next(); p.Op != "delete" || p.Version != 3 || p.Patch != nil {
 		t.Errorf("deleted by %+v", p)
 	}
-	said("tables/1", "entity:deleted", "version 3 delete")
 }

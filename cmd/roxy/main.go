@@ -80,12 +80,19 @@ What is rather than what happened is an entity, a JSON object with a version; it
   roxy get 'tables/*'                           read all tables
   roxy tail --snapshot 'tables/*'               all tables as they are, then as they change
 
+What somebody must take notice of is a critical event: it waits for devices, and comes again until one confirms:
+
+  roxy tail --device kitchen-1 --ack 'orders/*'           a device that confirms what it is given
+  roxy publish orders/7 '{"allergy":"nuts"}' --ack any    one device must confirm
+  roxy receipts CURSOR                                    who has it, and who confirmed
+  roxy devices                                            your devices
+
 Exit status: 0 when all went well, 1 when not; what to do next is in the message.`,
 		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newServe(), newCheck(), newGenerate(), newToken(), newPublish(), newTail(), newGet(), newPut(), newPatch(), newDelete(), newDrain(), newExport(), newImport(), newBench())
+	root.AddCommand(newServe(), newCheck(), newGenerate(), newToken(), newPublish(), newTail(), newReceipts(), newDevices(), newGet(), newPut(), newPatch(), newDelete(), newDrain(), newExport(), newImport(), newAudit(), newBench())
 	return root
 }
 

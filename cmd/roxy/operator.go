@@ -16,7 +16,10 @@ import (
 )
 
 // operator asks a hub's operator's listener.
-type operator struct{ clientFlags }
+type operator struct {
+	clientFlags
+	accept string // the media type to ask for; "" for whatever comes
+}
 
 func (o *operator) add(cmd *cobra.Command, flag string) {
 	o.url = "http://127.0.0.1:8081"
@@ -40,6 +43,9 @@ func (o *operator) open(ctx context.Context, method, path, contentType string, b
 	req.Header.Set("Authorization", "Bearer "+token)
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
+	}
+	if o.accept != "" {
+		req.Header.Set("Accept", o.accept)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil || resp.StatusCode == http.StatusOK {

@@ -33,9 +33,14 @@ func newPublish() *cobra.Command {
 		Short: "Publish an event, or many from standard input",
 		Long: `publish posts one event and prints its cursor once it is on the hub's disk. DATA is JSON; - reads it from standard
 input; without it the event has none. With --ndjson each line of standard input is an event as POST /v1/events takes it,
-and they are published in order. Publishing is repeated with the same idempotency key until the hub has answered.`,
+and they are published in order. Publishing is repeated with the same idempotency key until the hub has answered.
+
+With --ack the event is critical: any one device that it is for, one of each user, or every device has to confirm it within
+--within. Those that have not are given it again, each time after twice as long, and when --attempts deliveries did not
+help the hub says so on roxy/dead-letters. roxy receipts CURSOR tells who has it, and who confirmed.`,
 		Example: `  roxy publish orders/7 '{"table":7}' --type order:new
   roxy publish calls/3 --role waiter --urgent
+  roxy publish orders/7 '{"allergy":"nuts"}' --role kitchen --ack any --within 10s
   roxy publish --ndjson < evening.ndjson`,
 		Args: cobra.MaximumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -75,7 +80,9 @@ and they are published in order. Publishing is repeated with the same idempotenc
 type eventFlags struct {
 	kind, id, correlation string
 	roles, users          []string
-	ttl                   time.Duration
+	ttl, within           time.Duration
+	ack                   string
+	attempts              int
 	ephemeral, urgent     bool
 }
 
@@ -89,6 +96,9 @@ func (f *eventFlags) add(cmd *cobra.Command) {
 	flags.DurationVar(&f.ttl, "ttl", 0, "not delivered after this")
 	flags.BoolVar(&f.ephemeral, "ephemeral", false, "not logged: for who listens now")
 	flags.BoolVar(&f.urgent, "urgent", false, "flushed first")
+	flags.StringVar(&f.ack, "ack", "", "critical: `WHO` must confirm, any, user or device")
+	flags.DurationVar(&f.within, "within", 0, "with --ack, how long until it is delivered again (default "+roxy.DefaultAckWithin.String()+")")
+	flags.IntVar(&f.attempts, "attempts", 0, fmt.Sprintf("with --ack, deliveries in all (default %d)", roxy.DefaultAckAttempts))
 }
 
 func (f *eventFlags) event(stdin io.Reader, args []string) (roxy.Event, error) {
@@ -102,6 +112,12 @@ func (f *eventFlags) event(stdin io.Reader, args []string) (roxy.Event, error) {
 	}
 	e := roxy.Event{
 		Topic: topic, Type: f.kind, ID: f.id, Correlation: f.correlation, TTL: f.ttl, To: to, Ephemeral: f.ephemeral, Urgent: f.urgent,
+	}
+	switch {
+	case f.ack != "":
+		e.Ack = &roxy.Ack{By: roxy.AckBy(f.ack), Within: f.within, Attempts: f.attempts}
+	case f.within != 0, f.attempts != 0:
+		return e, errors.New("--within and --attempts say how a critical event is delivered: add --ack any, user or device")
 	}
 	if len(args) == 2 {
 		e.Data = []byte(args[1])
@@ -129,6 +145,11 @@ type line struct {
 	Except      string `json:"except"`
 	Ephemeral   bool   `json:"ephemeral"`
 	Urgent      bool   `json:"urgent"`
+	Ack         *struct {
+		By       roxy.AckBy `json:"by"`
+		Within   string     `json:"within"`
+		Attempts int        `json:"attempts"`
+	} `json:"ack"`
 }
 
 // parseLine reads a line, which holds one event and nothing behind it: what is there would be lost without a word.
@@ -155,6 +176,14 @@ func (l line) event() (e roxy.Event, err error) {
 	if l.TTL != "" {
 		if e.TTL, err = time.ParseDuration(l.TTL); err != nil {
 			return e, fmt.Errorf("ttl: %w", err)
+		}
+	}
+	if l.Ack != nil {
+		e.Ack = &roxy.Ack{By: l.Ack.By, Attempts: l.Ack.Attempts}
+		if l.Ack.Within != "" {
+			if e.Ack.Within, err = time.ParseDuration(l.Ack.Within); err != nil {
+				return e, fmt.Errorf("ack.within: %w", err)
+			}
 		}
 	}
 	e.To, err = roxy.NewAudience(l.To.Roles, l.To.Users)

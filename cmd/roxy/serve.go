@@ -91,8 +91,9 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 	limitMemory(ctx, log)
 
 	store, err := disk.Open(string(c.Data), disk.Options{
-		Retention:    disk.Retention{Age: c.Retention.Age, Events: c.Retention.Events, Bytes: uint64(c.Retention.Bytes)}, //nolint:gosec // a size is never negative
-		Audit:        disk.Audit{Age: c.Audit.Age, Bytes: uint64(c.Audit.Bytes), Publishes: c.Audit.Publishes},           //nolint:gosec // as above
+		Retention: disk.Retention{Age: c.Retention.Age, Events: c.Retention.Events, Bytes: uint64(c.Retention.Bytes)}, //nolint:gosec // a size is never negative
+		Audit:     disk.Audit{Age: c.Audit.Age, Bytes: uint64(c.Audit.Bytes), Publishes: c.Audit.Publishes},           //nolint:gosec // as above
+		DeviceAge: c.Mailbox.Age, MaxOpenAcks: c.Limits.OpenAcks,
 		MaxOpenFiles: share.store, Logger: log,
 	})
 	if errors.Is(err, syscall.EAGAIN) {
@@ -106,12 +107,19 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 	h, err := hub.Start(ctx, store, hub.Options{
 		MaxEventBytes: int(c.Limits.Event), MaxBatch: c.Limits.Batch,
 		QueueBytes: int(c.Stream.Queue.Bytes), QueueEvents: c.Stream.Queue.Events,
-		Coalesce: coalesce(c), ReplayRate: c.Limits.Replay.Rate, ReplayBurst: c.Limits.Replay.Burst, DrainOver: c.Drain.Over, Fields: fieldRules(c), Schemas: c.Schemas, Describe: httpapi.Describe, Logger: log,
+		MailboxEvents: c.Mailbox.Events, MailboxAge: c.Mailbox.Age, DevicesPerUser: c.Limits.DevicesPerUser,
+		Coalesce: coalesce(c), ReplayRate: c.Limits.Replay.Rate, ReplayBurst: c.Limits.Replay.Burst, PresenceGrace: c.Presence.Grace, DrainOver: c.Drain.Over, Fields: fieldRules(c), Schemas: c.Schemas, Describe: httpapi.Describe, Logger: log,
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeHub(context.WithoutCancel(ctx), h)) }()
+
+	hook, err := webhookOf(ctx, c, store, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeWebhook(context.WithoutCancel(ctx), hook)) }()
 
 	verifier, err := auth.New(ctx, auth.Options{
 		Keys: c.Keys, Issuer: c.Auth.Issuer, Audience: c.Auth.Audience, Leeway: c.Auth.Leeway, Cookie: c.Auth.Cookie,
@@ -142,7 +150,7 @@ func serve(ctx context.Context, c *config.Loaded, from config.Sources, again *re
 			}
 		},
 		DrainOver: c.Drain.Over,
-		Hub:       h, Auth: verifier, Metrics: telemetry.Handler(h, store, limits, verifier, gate), Logger: log,
+		Hub:       h, Auth: verifier, Metrics: telemetry.Handler(h, store, limits, verifier, gate, hook), Logger: log,
 	})
 
 	certificates, err := certificatesOf(c, log)
@@ -230,6 +238,7 @@ func limitOptions(c *config.Loaded, log *slog.Logger) limit.Options {
 		ConnectionsPerTenant: c.Limits.Connections.PerTenant, AttemptsPerIP: c.Limits.Connections.AttemptsPerIP,
 		PublishRate: c.Limits.Publish.Rate, PublishBurst: c.Limits.Publish.Burst,
 		PublishTenantRate: c.Limits.PublishTenant.Rate, PublishTenantBurst: c.Limits.PublishTenant.Burst,
+		AckRate: c.Limits.Acks.Rate, AckBurst: c.Limits.Acks.Burst,
 		Logger: log,
 	}
 }

@@ -25,6 +25,7 @@ func newTail() *cobra.Command {
 		types        []string
 		after, state string
 		device       string
+		confirm      bool
 		snapshot     bool
 		asJSON       bool
 	)
@@ -38,18 +39,33 @@ written after each event was printed.
 With --snapshot the entities that match come first, as they are at one moment, and then what changes them: each change
 says its version, and has the merge patch (RFC 7396) from the version before. When a snapshot cannot be finished, or much
 was missed, it begins anew, and what was printed of it is void: --json says so by {"snapshot":true}, and {"live":true}
-behind its end.`,
+behind its end.
+
+The pattern roxy/presence, for who may read that, tells who is present, and from then on who joins and who leaves.
+
+With --device it is a durable subscriber: the hub keeps what waits for it, by default 1,000 events and 24 hours, and goes on
+where the device was, whatever machine it runs on now. Critical events (roxy publish --ack) come again until the device
+confirms them, which --ack does once each was printed. Whoever published hears of it: their roxy tail prints who confirmed,
+and what nobody did.`,
 		Example: `  roxy tail 'orders/*' 'tables/**'
   roxy tail '**' --after earliest --json | jq .data
   roxy tail 'tables/*' --snapshot
-  roxy tail 'orders/*' --cursor-file orders.cursor --json >> orders.ndjson`,
+  roxy tail roxy/presence
+  roxy tail 'orders/*' --cursor-file orders.cursor --json >> orders.ndjson
+  roxy tail 'orders/*' --device kitchen-1 --ack`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := hub.open()
 			if err != nil {
 				return err
 			}
-			sub := client.Subscription{Types: types, Snapshot: snapshot, Device: device, OnState: func(s client.State) { tellState(cmd.ErrOrStderr(), s) }}
+			if confirm && device == "" {
+				return errors.New("--ack confirms as a device: name it with --device")
+			}
+			sub := client.Subscription{
+				Types: types, Snapshot: snapshot, Device: device, Confirm: confirm,
+				OnState: func(s client.State) { tellState(cmd.ErrOrStderr(), s) },
+			}
 			if sub.Patterns, err = patterns("PATTERN", args); err != nil {
 				return err
 			}
@@ -64,7 +80,8 @@ behind its end.`,
 	f.StringSliceVar(&types, "type", nil, "only events of these types")
 	f.StringVar(&after, "after", "", "begin behind this `CURSOR`, or with earliest: all that is retained")
 	f.BoolVar(&snapshot, "snapshot", false, "begin with the entities that match, as they are")
-	f.StringVar(&device, "device", "", "tell what becomes of this device's mutations, too")
+	f.StringVar(&device, "device", "", "be this durable subscriber, a `NAME` of your own")
+	f.BoolVar(&confirm, "ack", false, "confirm critical events for the device once they were printed")
 	f.StringVar(&state, "cursor-file", "", "`FILE` to keep the position in")
 	f.BoolVar(&asJSON, "json", false, "one JSON object a line, resets included")
 	f.SortFlags = false
@@ -129,6 +146,9 @@ type printed struct {
 	Snapshot    bool            `json:"snapshot,omitempty"` // begins: what was kept of entities is void
 	Live        bool            `json:"live,omitempty"`     // it has ended
 	Receipt     roxy.Outcome    `json:"receipt,omitempty"`  // of Mutation
+	News        string          `json:"news,omitempty"`     // of the critical event at Ack
+	Reason      string          `json:"reason,omitempty"`   // of news that it is unacked
+	Device      string          `json:"device,omitempty"`
 	Cursor      string          `json:"cursor,omitempty"`
 	Topic       string          `json:"topic,omitempty"`
 	Type        string          `json:"type,omitempty"`
@@ -140,6 +160,9 @@ type printed struct {
 	Patch       json.RawMessage `json:"patch,omitempty"`
 	Mutation    string          `json:"mutation,omitempty"`
 	Problem     string          `json:"problem,omitempty"`
+	Ack         string          `json:"ack,omitempty"` // what confirms a critical event
+	Attempt     int             `json:"attempt,omitempty"`
+	Presence    *presentLine    `json:"presence,omitempty"`
 	Data        json.RawMessage `json:"data,omitempty"`
 }
 
@@ -159,6 +182,10 @@ func (p *printer) print(message client.Message) error {
 		return p.entity(&m.Entity)
 	case client.Receipt:
 		return p.receipt(m)
+	case client.AckNews:
+		return p.news(m)
+	case client.Presence:
+		return p.presence(m)
 	case client.Reset:
 		return cmp.Or(p.reset(m), p.keep(m.Cursor))
 	case client.Live:
@@ -213,6 +240,25 @@ func (p *printer) receipt(r client.Receipt) error {
 	return nil
 }
 
+// news tells what became of a critical event of one's own.
+func (p *printer) news(n client.AckNews) error {
+	what := cmp.Or(n.Status, string(n.Settled))
+	if p.json {
+		return p.line(printed{News: what, Ack: n.ID.String(), Correlation: n.Correlation, Reason: string(n.Reason), Device: n.Device, By: n.User, Time: &n.Time})
+	}
+	switch {
+	case n.Device != "":
+		what += fmt.Sprintf(" by %s (%s)", n.Device, n.User)
+		if n.Status == "delivered" {
+			what = fmt.Sprintf("delivered to %s (%s)", n.Device, n.User)
+		}
+	case n.Reason != "":
+		what += fmt.Sprintf(" (%s)", n.Reason)
+	}
+	_, _ = fmt.Fprintf(p.notes, "roxy: critical event %s: %s\n", n.ID, what)
+	return nil
+}
+
 func (p *printer) event(e client.Event) error {
 	line := printed{Topic: e.Topic.String(), Type: e.Type, Time: &e.Time, By: e.By, Correlation: e.Correlation, Data: e.Data}
 	text := string(e.Data)
@@ -225,6 +271,10 @@ func (p *printer) event(e client.Event) error {
 			line.Patch = []byte("{}")
 		}
 		text = strings.TrimSpace(fmt.Sprintf("version %d %s %s", c.Version, c.Op, line.Patch))
+	}
+	if e.Ack != nil {
+		line.Ack, line.Attempt = e.AckID.String(), e.Attempt
+		text += fmt.Sprintf(" (critical %s, attempt %d)", e.AckID, e.Attempt)
 	}
 	if p.json {
 		return p.line(line)

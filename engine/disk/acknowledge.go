@@ -47,7 +47,7 @@ func (a *acknowledging) run(g *group, t *tenant, all *acks) (err error) {
 	}
 	moves := a.moves(t)
 	var delivered []uint64
-	if moves {
+	if moves && len(a.device.Patterns) > 0 { // without any it was given nothing, and may go past a great many at once
 		delivered = all.between(unread(a.device, a.said.Delivered.Offset, t.meta.epoch), a.said.Delivered.Offset)
 	}
 	for _, offset := range slices.Concat(a.written(), delivered, a.said.Confirmed) {

@@ -154,7 +154,7 @@ func (g *group) writeNoted() {
 		}
 		a.time = max(g.now.UnixNano(), a.time)
 		size := auditFixed + len(a.pending)
-		a.total += uint64(size) //nolint:gosec // a length
+		a.total += uint64(size)
 		b := auditBlock{first: a.bounds.Head + 1, time: a.time, total: a.total, prev: a.bounds.Hash, count: a.count, rows: a.pending}
 		a.bounds.Hash, a.bounds.Head = spell.end(&b), b.last()
 		op := g.batch.SetDeferred(len(t.name)+10, size)
@@ -162,7 +162,7 @@ func (g *group) writeNoted() {
 		b.put(op.Value)
 		_ = op.Finish()                        // it fails for indexed batches only
 		g.e.stats.audited.Add(uint64(a.count)) //nolint:gosec // not negative
-		g.e.stats.auditBytes.Add(uint64(size)) //nolint:gosec // a length
+		g.e.stats.auditBytes.Add(uint64(size))
 	}
 }
 

@@ -60,12 +60,12 @@ func decodeAudit(first uint64, value []byte) (auditBlock, error) {
 	}
 	rest, n := b.rows, 0
 	for len(rest) > 0 {
-		if len(rest) < 4 || uint64(len(rest)-4) < uint64(binary.BigEndian.Uint32(rest)) {
+		if len(rest) < 4 || int64(len(rest)-4) < int64(binary.BigEndian.Uint32(rest)) {
 			return auditBlock{}, corruptAudit(first, "row %d is cut", n)
 		}
 		rest, n = rest[4+binary.BigEndian.Uint32(rest):], n+1
 	}
-	if n != b.count || first == 0 || first+uint64(n) < first { //nolint:gosec // not negative
+	if n != b.count || first == 0 || first+uint64(n) < first {
 		return auditBlock{}, corruptAudit(first, "%d rows where %d should be", n, b.count)
 	}
 	return b, nil

@@ -89,7 +89,7 @@ func auditBlockOf(it *pebble.Iterator, name string, seq uint64) (auditBlock, err
 }
 
 // size is what the block takes of the bound on bytes.
-func (b *auditBlock) size() uint64 { return uint64(auditFixed + len(b.rows)) } //nolint:gosec // a length
+func (b *auditBlock) size() uint64 { return uint64(auditFixed + len(b.rows)) }
 
 // forgetRows deletes the tenant's rows before first, which begins a block or is one behind the head.
 func (e *Engine) forgetRows(ctx context.Context, tenant string, first uint64) error {

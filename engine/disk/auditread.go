@@ -7,6 +7,7 @@ import (
 	"iter"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -245,12 +246,20 @@ type auditMatch struct {
 	all   [][]byte // each of them is in the row
 	kinds [][]byte // and one of them, unless there is none
 	topic roxy.Pattern
+	tail  []byte // that such a topic ends with
 }
 
 func newAuditMatch(q *engine.AuditQuery) (m auditMatch) {
 	topic, one := q.Topic.Topic()
 	if !one {
 		m.topic = q.Topic
+	}
+	if !one && q.Topic != (roxy.Pattern{}) { // what stands around the wildcards spares most rows the parsing
+		text := q.Topic.String()
+		if head := text[:strings.IndexByte(text, '*')]; head != "" && text != head+"**" { // a/** has the topic a, too
+			m.all = append(m.all, append([]byte(topicMember), head...))
+		}
+		m.tail = []byte(text[strings.LastIndexByte(text, '*')+1:])
 	}
 	for _, member := range [...]struct{ name, value string }{
 		{"correlation", q.Correlation}, {"event", q.Event}, {"device", q.Device}, {"user", q.User}, {"topic", topic.String()},
@@ -265,6 +274,9 @@ func newAuditMatch(q *engine.AuditQuery) (m auditMatch) {
 	return m
 }
 
+// topicMember begins the member topic.
+const topicMember = `"topic":"`
+
 // some reports whether one of the rows may be selected.
 func (m *auditMatch) some(rows []byte) bool {
 	for _, member := range m.all {
@@ -275,8 +287,6 @@ func (m *auditMatch) some(rows []byte) bool {
 	return len(m.kinds) == 0 || slices.ContainsFunc(m.kinds, func(kind []byte) bool { return bytes.Contains(rows, kind) })
 }
 
-var topicMember = []byte(`"topic":"`)
-
 // row reports whether the row is selected.
 func (m *auditMatch) row(rest []byte) bool {
 	if !m.some(rest) {
@@ -285,11 +295,14 @@ func (m *auditMatch) row(rest []byte) bool {
 	if m.topic == (roxy.Pattern{}) {
 		return true
 	}
-	_, behind, found := bytes.Cut(rest, topicMember)
+	_, behind, found := bytes.Cut(rest, []byte(topicMember))
 	if !found {
 		return false
 	}
 	text, _, _ := bytes.Cut(behind, []byte{'"'}) // no topic has a character that is escaped
+	if !bytes.HasSuffix(text, m.tail) {
+		return false
+	}
 	topic, err := roxy.ParseTopic(string(text))
 	return err == nil && m.topic.Matches(topic)
 }

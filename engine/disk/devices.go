@@ -39,7 +39,9 @@ func (e *Engine) Register(ctx context.Context, name string, d roxy.Device, limit
 			}
 			g.touch(t)
 			known = &engine.StoredDevice{Device: d}
-			known.Cursor = roxy.Cursor{Epoch: t.meta.epoch, Offset: t.meta.head}
+			if known.Cursor.Epoch == "" {
+				known.Cursor = roxy.Cursor{Epoch: t.meta.epoch, Offset: t.meta.head}
+			}
 			known.Created = g.now.UTC()
 			a.devices[d.Name] = known
 			a.owned[d.User]++
@@ -106,8 +108,7 @@ func unread(d *engine.StoredDevice, to uint64, epoch string) uint64 {
 
 // subscribes reports whether the device is given events like c by now.
 func subscribes(d *engine.StoredDevice, c *engine.Critical) bool {
-	return (len(d.Types) == 0 || slices.Contains(d.Types, c.Type)) &&
-		slices.ContainsFunc(d.Patterns, func(p roxy.Pattern) bool { return p.Matches(c.Topic) })
+	return d.Subscribes(c.Topic, c.Type)
 }
 
 // between returns the critical events behind an offset, up to another.
@@ -167,7 +168,7 @@ func (e *Engine) forgetDevices() error {
 	for _, name := range names {
 		err = errors.Join(err, e.perform(context.Background(), name, "forget devices", 0, func(g *group, t *tenant, a *acks) error {
 			for _, d := range a.devices {
-				if g.now.Sub(d.Seen) > deviceLife {
+				if g.now.Sub(d.Seen) > deviceLife && !engine.SystemDevice(d.Name) {
 					if err := g.forget(t, a, d); err != nil {
 						return err
 					}

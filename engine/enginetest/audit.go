@@ -58,10 +58,11 @@ func auditBounds(t testing.TB, log engine.Audit, tenant string) engine.AuditBoun
 	return b
 }
 
-func audited(t testing.TB, log engine.Audit, tenant string, query engine.AuditQuery) []roxy.AuditRow {
+// audited returns the rows of bar that query selects.
+func audited(t testing.TB, log engine.Audit, query engine.AuditQuery) []roxy.AuditRow {
 	t.Helper()
 	var rows []roxy.AuditRow
-	for entry, err := range log.Audited(t.Context(), tenant, query) {
+	for entry, err := range log.Audited(t.Context(), "bar", query) {
 		if err != nil {
 			t.Fatalf("audit %+v: %v", query, err)
 		}
@@ -193,12 +194,12 @@ func auditSelects(t *testing.T, log Audited) {
 		"before all":               {engine.AuditQuery{Before: 1}, []uint64{}},
 		"nobody":                   {engine.AuditQuery{User: "u"}, []uint64{}},
 	} {
-		if got := seqsOf(audited(t, log, "bar", tt.query)); !reflect.DeepEqual(got, tt.want) {
+		if got := seqsOf(audited(t, log, tt.query)); !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: %v, want %v", name, got, tt.want)
 		}
 		tt.query.Backwards = true
 		slices.Reverse(tt.want)
-		if got := seqsOf(audited(t, log, "bar", tt.query)); !reflect.DeepEqual(got, tt.want) {
+		if got := seqsOf(audited(t, log, tt.query)); !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s, backwards: %v, want %v", name, got, tt.want)
 		}
 	}
@@ -263,17 +264,17 @@ func auditTimes(t *testing.T, log Audited) {
 				to = append(to, rows[j].Seq)
 			}
 		}
-		if got := seqsOf(audited(t, log, "bar", engine.AuditQuery{From: at})); !slices.Equal(got, from) {
+		if got := seqsOf(audited(t, log, engine.AuditQuery{From: at})); !slices.Equal(got, from) {
 			t.Errorf("from %s: %v, want %v", at, got, from)
 		}
-		if got := seqsOf(audited(t, log, "bar", engine.AuditQuery{To: at})); !slices.Equal(got, to) {
+		if got := seqsOf(audited(t, log, engine.AuditQuery{To: at})); !slices.Equal(got, to) {
 			t.Errorf("to %s: %v, want %v", at, got, to)
 		}
-		if got := audited(t, log, "bar", engine.AuditQuery{From: at, To: at, Backwards: true}); len(got) != 0 {
+		if got := audited(t, log, engine.AuditQuery{From: at, To: at, Backwards: true}); len(got) != 0 {
 			t.Errorf("%d rows of no time", len(got))
 		}
 	}
-	if got := audited(t, log, "bar", engine.AuditQuery{From: time.Now().Add(time.Hour)}); len(got) != 0 {
+	if got := audited(t, log, engine.AuditQuery{From: time.Now().Add(time.Hour)}); len(got) != 0 {
 		t.Errorf("%d rows of the future", len(got))
 	}
 }
@@ -351,7 +352,7 @@ func trailsAreApart(t *testing.T, log Audited) {
 func emptyTrail(t *testing.T, log Audited) {
 	for _, backwards := range []bool{false, true} {
 		for _, query := range []engine.AuditQuery{{}, {From: time.Now()}, {To: time.Now()}, {After: 7}, {Before: 9}} {
-			if query.Backwards = backwards; len(audited(t, log, "bar", query)) != 0 {
+			if query.Backwards = backwards; len(audited(t, log, query)) != 0 {
 				t.Errorf("%+v yields rows", query)
 			}
 		}
@@ -382,7 +383,7 @@ func manyNote(t *testing.T, log Audited) {
 		t.Errorf("%d rows", len(rows))
 	}
 	for i := range 8 {
-		rows := audited(t, log, "bar", engine.AuditQuery{User: fmt.Sprint(i)})
+		rows := audited(t, log, engine.AuditQuery{User: fmt.Sprint(i)})
 		for j := range rows {
 			if rows[j].Count != uint64(j+1) {
 				t.Fatalf("row %d of %d in the place of %d", rows[j].Count, i, j+1)

@@ -16,7 +16,7 @@ func libraries() []library {
 		{"net/http/pprof", []string{"admin"}, false, "profiles are the operator's"},
 		{"net/http", []string{
 			"auth", "transport/sse", "transport/ws", "transport/transporttest", "httpapi", "admin", "internal/telemetry", "client", "cmd/roxy", "internal/config",
-			"internal/bench", "internal/testkit", "examples/bar", "examples/bar/play", "bench/classes", "bench/replay", "bench/storm",
+			"internal/bench", "internal/testkit", "webhook", "examples/bar", "examples/bar/play", "bench/classes", "bench/replay", "bench/storm",
 		}, true, "the core knows no HTTP: the next transport has none (internal/config reads origins and cookie names)"},
 		{"database/sql", nil, false, "an engine is a folder below engine/"},
 		{"expvar", nil, false, "it publishes on the default mux; metrics are internal/telemetry's"},

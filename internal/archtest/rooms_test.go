@@ -25,6 +25,8 @@ func rooms() []room {
 		{"auth", []string{""}, nil, "who somebody is; whether a grant suffices is for the hub to say"},
 		{"limit", []string{""}, nil, "how much somebody may"},
 
+		{"webhook", []string{"", "engine"}, []string{"engine/disk"}, "a subscriber beside the hub, of dead letters alone: it knows the log and the world outside, not who is connected"},
+
 		{"schema", []string{""}, nil, "what data must be; when it is checked, and who is told, is its callers' business"},
 		{"schema/typescript", []string{"schema"}, nil, "schemas to text"},
 
@@ -36,7 +38,7 @@ func rooms() []room {
 		{"transport/ws", []string{"", "hub", "internal/deflate", "transport"}, []string{"engine/disk", "transport/transporttest"}, "as above; what a listener decides it is handed"},
 		{"httpapi", []string{"", "auth", "document", "hub", "limit", "transport", "transport/sse", "transport/ws"}, []string{"engine/disk"}, "the public listener; the engine is behind the hub"},
 		{"admin", []string{"", "auth", "engine", "hub", "httpapi", "internal/measure", "portable"}, []string{"engine/disk", "limit"}, "the operator's listener; httpapi for its table of problems, so that both listeners refuse in the same words"},
-		{"internal/telemetry", []string{"", "auth", "engine/disk", "hub", "internal/fanout", "internal/measure", "limit"}, []string{"transport/sse"}, "reads everybody's Stats, so nobody but cmd may import it"},
+		{"internal/telemetry", []string{"", "auth", "engine/disk", "hub", "internal/fanout", "internal/measure", "limit", "webhook"}, []string{"transport/sse"}, "reads everybody's Stats, so nobody but cmd may import it"},
 
 		{"client", []string{"", "document"}, []string{"auth", "engine/disk", "httpapi", "hub", "internal/testkit", "limit"}, "for other people's programs: the wire contract and the values, nothing of the hub"},
 
@@ -47,8 +49,8 @@ func rooms() []room {
 		{"examples/bar/play", []string{"", "client", "examples/bar"}, nil, "plays it"},
 
 		{"internal/certificate", nil, []string{"internal/testkit"}, "which certificate is shown"},
-		{"internal/config", []string{"", "auth", "schema"}, nil, "a file's text made into values; the wiring turns them into options"},
-		{"cmd/roxy", []string{"", "admin", "auth", "client", "engine", "engine/disk", "httpapi", "hub", "internal/bench", "internal/certificate", "internal/config", "internal/fanout", "internal/telemetry", "limit", "portable", "schema", "schema/typescript", "examples/bar"}, []string{"internal/testkit"}, "the wiring diagram, and the only room that knows them all"},
+		{"internal/config", []string{"", "auth", "schema", "webhook"}, nil, "a file's text made into values; the wiring turns them into options"},
+		{"cmd/roxy", []string{"", "admin", "auth", "client", "engine", "engine/disk", "httpapi", "hub", "internal/bench", "internal/certificate", "internal/config", "internal/fanout", "internal/telemetry", "limit", "portable", "schema", "schema/typescript", "webhook", "examples/bar"}, []string{"internal/testkit"}, "the wiring diagram, and the only room that knows them all"},
 
 		{"internal/archtest", nil, nil, "these rules"},
 		{"bench/classes", []string{"auth"}, nil, "measures from outside, as users of many tenants"},

@@ -36,15 +36,6 @@ func (s *source) fail(n ast.Node, key, format string, args ...any) {
 	*s.errs = append(*s.errs, fmt.Errorf("%s: %s: %s", s.place(n), key, fmt.Sprintf(format, args...)))
 }
 
-// later are the keys of the protocol that this version does not know yet. A value that asks for nothing is accepted.
-func later(key string) (what string, ok bool) {
-	switch key {
-	case "mailbox":
-		return "mailboxes", true
-	}
-	return "", false
-}
-
 // assign sets v, the value of key, from n.
 func (s *source) assign(n ast.Node, key string, v reflect.Value) {
 	if tag, ok := n.(*ast.TagNode); ok {
@@ -103,12 +94,6 @@ func (s *source) assignStruct(n ast.Node, key string, v reflect.Value) {
 	for _, e := range entries {
 		name := e.Key.GetToken().Value
 		at := join(key, name)
-		if what, ok := later(at); ok {
-			if !empty(e.Value) {
-				s.fail(e.Key, at, "%s is not available in this version: remove the key", what)
-			}
-			continue
-		}
 		field, ok := fields[name]
 		if !ok {
 			s.fail(e.Key, at, "unknown key%s", nearest(name, slices.Sorted(maps.Keys(fields))))
@@ -217,27 +202,6 @@ func fieldsOf(v reflect.Value) map[string]reflect.Value {
 		fields[v.Type().Field(i).Tag.Get("yaml")] = v.Field(i)
 	}
 	return fields
-}
-
-// empty reports whether n asks for nothing.
-func empty(n ast.Node) bool {
-	switch n := n.(type) {
-	case *ast.NullNode:
-		return true
-	case *ast.MappingNode:
-		for _, e := range n.Values {
-			if !empty(e.Value) {
-				return false
-			}
-		}
-		return true
-	case *ast.MappingValueNode:
-		return empty(n.Value)
-	case *ast.SequenceNode:
-		return len(n.Values) == 0
-	}
-	text := n.GetToken().Value
-	return text == "" || text == "off" || text == "false"
 }
 
 func join(key, name string) string {

@@ -54,6 +54,7 @@ func (c *checker) all() {
 	c.cookie()
 	c.origins()
 	c.policy()
+	c.webhook()
 	c.schemas()
 	c.ranges()
 }
@@ -251,20 +252,25 @@ func (c *checker) ranges() {
 		c.fail("stream.heartbeat", "%s is not from 1s to 1m", h)
 	}
 	c.coalesce()
+	if g := l.Presence.Grace; g < time.Second || g > time.Hour {
+		c.fail("presence.grace", "%s is not from 1s to 1h", g)
+	}
 	if o := l.Drain.Over; o > time.Hour {
 		c.fail("drain.over", "%s is more than an hour", o)
 	}
 	if l.Auth.Leeway > 5*time.Minute {
 		c.fail("auth.leeway", "%s is more than 5m: tokens would outlive their exp by that", l.Auth.Leeway)
 	}
-	for key, n := range map[string]int{
+	bounds := map[string]int{
 		"stream.queue.bytes": int(l.Stream.Queue.Bytes), "stream.queue.events": l.Stream.Queue.Events,
 		"limits.connections.perIP": l.Limits.Connections.PerIP, "limits.connections.perUser": l.Limits.Connections.PerUser,
 		"limits.connections.perTenant": l.Limits.Connections.PerTenant, "limits.connections.attemptsPerIP": l.Limits.Connections.AttemptsPerIP,
 		"limits.publish.burst": l.Limits.Publish.Burst, "limits.replay.burst": l.Limits.Replay.Burst, "limits.publishTenant.burst": l.Limits.PublishTenant.Burst,
+		"limits.acks.burst": l.Limits.Acks.Burst, "limits.openAcks": l.Limits.OpenAcks, "limits.devicesPerUser": l.Limits.DevicesPerUser, "mailbox.events": l.Mailbox.Events,
 		"limits.event": int(l.Limits.Event), "limits.batch": l.Limits.Batch, "limits.topicsPerStream": l.Limits.TopicsPerStream,
-	} {
-		if n == 0 {
+	}
+	for _, key := range slices.Sorted(maps.Keys(bounds)) {
+		if bounds[key] == 0 {
 			c.fail(key, "0 would let nothing through")
 		}
 	}
@@ -276,6 +282,12 @@ func (c *checker) ranges() {
 	}
 	if l.Limits.Publish.Rate == 0 {
 		c.fail("limits.publish.rate", "0 would let nothing through")
+	}
+	if l.Limits.Acks.Rate == 0 {
+		c.fail("limits.acks.rate", "0 would let nothing through")
+	}
+	if a := l.Mailbox.Age; a < time.Minute {
+		c.fail("mailbox.age", "%s is less than a minute: a device that only reconnects would be told to refetch", a)
 	}
 	if l.Limits.PublishTenant.Rate == 0 {
 		c.fail("limits.publishTenant.rate", "0 would let nothing through")

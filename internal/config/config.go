@@ -23,8 +23,11 @@ type Config struct {
 	Retention      Retention  `yaml:"retention"`
 	Audit          Audit      `yaml:"audit"`
 	Stream         Stream     `yaml:"stream"`
+	Mailbox        Mailbox    `yaml:"mailbox"`
+	Presence       Presence   `yaml:"presence"`
 	Drain          Drain      `yaml:"drain"`
 	Limits         Limits     `yaml:"limits"`
+	Webhook        Webhook    `yaml:"webhook"`
 	Schemas        Path       `yaml:"schemas" doc:"folder of JSON Schemas (*.json) that the data of events and entities is checked against; empty for none"`
 	TrustedProxies []Network  `yaml:"trustedProxies" doc:"networks of reverse proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8"`
 	Log            Log        `yaml:"log"`
@@ -121,6 +124,17 @@ type Queue struct {
 	Events int  `yaml:"events" doc:"the same in events"`
 }
 
+// Mailbox bounds what may wait for a device.
+type Mailbox struct {
+	Events int           `yaml:"events" doc:"how many events may wait for a device before it is told to refetch (overflow)"`
+	Age    time.Duration `yaml:"age" doc:"how long an event may wait for a device; a device that was away longer is none that a critical event is for"`
+}
+
+// Presence says who counts as present.
+type Presence struct {
+	Grace time.Duration `yaml:"grace" doc:"how long somebody whose last connection ended still counts as present, so that bad Wi-Fi is no coming and going"`
+}
+
 // Drain says how the hub leaves.
 type Drain struct {
 	Over time.Duration `yaml:"over" doc:"when the hub stops, its streams are told to go one after the other over this, sooner when they are fewer than 200 a second"`
@@ -131,7 +145,10 @@ type Limits struct {
 	Connections     Connections `yaml:"connections"`
 	Publish         Rate        `yaml:"publish" doc:"of one user"`
 	PublishTenant   Rate        `yaml:"publishTenant" doc:"of all users of one tenant"`
-	Replay          Rate        `yaml:"replay" doc:"events that are read for streams that catch up, and given to them, all together"`
+	Acks            Calls       `yaml:"acks" doc:"by which a user's devices acknowledge, or are forgotten"`
+	OpenAcks        int         `yaml:"openAcks" doc:"critical events of one tenant that wait for their confirmation"`
+	DevicesPerUser  int         `yaml:"devicesPerUser" doc:"devices of one user that are known"`
+	Replay          Rate        `yaml:"replay" doc:"events that are read for streams that catch up, and given to them, all together; 2 KiB that others are given too count as one"`
 	Event           Size        `yaml:"event" doc:"bytes of one event"`
 	Batch           int         `yaml:"batch" doc:"events of one publish"`
 	TopicsPerStream int         `yaml:"topicsPerStream" doc:"patterns of one stream"`
@@ -149,6 +166,19 @@ type Connections struct {
 type Rate struct {
 	Rate  float64 `yaml:"rate" doc:"events per second"`
 	Burst int     `yaml:"burst" doc:"events at once"`
+}
+
+// Calls bounds calls.
+type Calls struct {
+	Rate  float64 `yaml:"rate" doc:"calls per second"`
+	Burst int     `yaml:"burst" doc:"calls at once"`
+}
+
+// Webhook says where dead letters are posted to.
+type Webhook struct {
+	URL        string `yaml:"url" doc:"where dead letters, critical events that nobody confirmed, are posted to, signed and until it takes them; https, or http to this machine; empty for nowhere"`
+	Secret     Secret `yaml:"secret" doc:"what they are signed with: whsec_ and Base64, or 24 to 64 bytes"`
+	SecretFile Path   `yaml:"secretFile" doc:"the file that holds it, instead"`
 }
 
 // Log says what is logged, and how.
@@ -169,13 +199,17 @@ func Default() *Config {
 		Retention: Retention{Age: 168 * time.Hour, Events: 1_000_000, Bytes: 4 << 30},
 		Audit:     Audit{Age: 720 * time.Hour, Bytes: 1 << 30, Publishes: true},
 		Stream:    Stream{Heartbeat: 15 * time.Second, Queue: Queue{Bytes: 1 << 20, Events: 1000}, Compression: "gzip"},
+		Mailbox:   Mailbox{Events: 1000, Age: 24 * time.Hour},
+		Presence:  Presence{Grace: 20 * time.Second},
 		Drain:     Drain{Over: 30 * time.Second},
 		Limits: Limits{
 			Connections:   Connections{PerIP: 100, PerUser: 20, PerTenant: 10_000, AttemptsPerIP: 50},
 			Publish:       Rate{Rate: 100, Burst: 200},
 			PublishTenant: Rate{Rate: 10_000, Burst: 20_000},
-			Replay:        Rate{Rate: 1_000_000, Burst: 500_000},
-			Event:         64 << 10, Batch: 1000, TopicsPerStream: 64,
+			Acks:          Calls{Rate: 100, Burst: 200},
+			OpenAcks:      10_000, DevicesPerUser: 100,
+			Replay: Rate{Rate: 1_000_000, Burst: 500_000},
+			Event:  64 << 10, Batch: 1000, TopicsPerStream: 64,
 		},
 		Log: Log{Level: LogLevel(slog.LevelInfo), Format: "json"},
 	}

@@ -83,6 +83,8 @@ func spell(v reflect.Value) string {
 			s += "m"
 		}
 		return strings.TrimSuffix(s, "h0m") + map[bool]string{true: "h"}[strings.HasSuffix(s, "h0m")]
+	case Secret:
+		return "" // none has a default
 	case fmt.Stringer:
 		return x.String()
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/roxyhub/roxy"
 	"github.com/roxyhub/roxy/auth"
 	"github.com/roxyhub/roxy/schema"
+	"github.com/roxyhub/roxy/webhook"
 )
 
 // Sources are where a configuration comes from; what comes later wins.
@@ -34,6 +35,8 @@ type Loaded struct {
 	Fields   []FieldRule // by pattern, then by path
 	Schemas  *schema.Set // of the folder Config.Schemas; nil for none
 	Warnings []string    // what works but should be mended
+
+	WebhookSecret webhook.Secret // when Config.Webhook has a URL
 }
 
 // Coalesce is how long the events of some topics may wait for others.

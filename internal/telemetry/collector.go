@@ -9,6 +9,7 @@ import (
 	"github.com/roxyhub/roxy/internal/fanout"
 	"github.com/roxyhub/roxy/internal/measure"
 	"github.com/roxyhub/roxy/limit"
+	"github.com/roxyhub/roxy/webhook"
 )
 
 // stats is what all sources counted at the time of one scrape.
@@ -18,6 +19,7 @@ type stats struct {
 	limits limit.Stats
 	auth   auth.Stats
 	gate   *fanout.Gate
+	hook   webhook.Stats
 }
 
 // metric is one line of metrics.go.

@@ -16,14 +16,15 @@ import (
 	"github.com/roxyhub/roxy/hub"
 	"github.com/roxyhub/roxy/internal/fanout"
 	"github.com/roxyhub/roxy/limit"
+	"github.com/roxyhub/roxy/webhook"
 )
 
-// Handler answers /metrics with the counts of these parts, gate being that of the public listeners, the Go runtime's, the process's and the build's.
-func Handler(h *hub.Hub, store *disk.Engine, limits *limit.Limits, verifier *auth.Verifier, gate *fanout.Gate) http.Handler {
+// Handler answers /metrics with the counts of these parts, gate being that of the public listeners and hook nil when there is none, the Go runtime's, the process's and the build's.
+func Handler(h *hub.Hub, store *disk.Engine, limits *limit.Limits, verifier *auth.Verifier, gate *fanout.Gate, hook *webhook.Webhook) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		newCollector(func() *stats {
-			return &stats{hub: h.Stats(), disk: store.Stats(), limits: limits.Stats(), auth: verifier.Stats(), gate: gate}
+			return &stats{hub: h.Stats(), disk: store.Stats(), limits: limits.Stats(), auth: verifier.Stats(), gate: gate, hook: hook.Stats()}
 		}),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

@@ -53,7 +53,7 @@ func open(t *testing.T) *site {
 	}
 	s := &site{hub: h, limits: limit.New(limit.Options{})}
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", Handler(h, engine, s.limits, verifier, fanout.NewGate(10, 1, slog.New(slog.DiscardHandler))))
+	mux.Handle("/metrics", Handler(h, engine, s.limits, verifier, fanout.NewGate(10, 1, slog.New(slog.DiscardHandler)), nil))
 	mux.HandleFunc("/stream", func(w http.ResponseWriter, r *http.Request) {
 		if err := sse.Serve(w, r, h, hub.Subscription{Identity: who(t, "bar", "u7"), Patterns: everything(t), Snapshot: true, Heartbeat: time.Minute}); err != nil {
 			t.Error(err)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/roxyhub/roxy"
 	"github.com/roxyhub/roxy/internal/testkit"
 )
 
@@ -53,8 +55,47 @@ func TestKillNineLosesNothingThatWasAcknowledged(t *testing.T) {
 		l.repeat(t, hub.URL, token)
 		if round%10 == 9 || round == n-1 {
 			l.verify(t, hub.URL, token)
+			l.verifyAudit(t, hub)
 			t.Logf("round %d: %d batches acknowledged, all there", round+1, len(l.acked))
 		}
+	}
+}
+
+// verifyAudit reads the whole audit: no row of it is lost or changed, and each event of the log has one, in its order.
+func (l *ledger) verifyAudit(t *testing.T, hub *testkit.Hub) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, hub.AdminURL+"/v1/admin/audit", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+hub.Token(t, testkit.Claims{User: "boss", Roles: []string{"everything"}}))
+	req.Header.Set("Accept", "application/x-ndjson")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	lines := bufio.NewScanner(resp.Body)
+	hash, seq, offset := roxy.AuditGenesis("default"), uint64(0), uint64(0)
+	lines.Scan() // the hash before the first row
+	for lines.Scan() {
+		entry, row, err := roxy.ParseAuditLine(lines.Bytes())
+		if hash = hash.Next(entry.JSON); err != nil || hash != entry.Hash || row.Seq != seq+1 {
+			t.Fatalf("row %d of the audit is followed by %s: %v", seq, lines.Bytes(), err)
+		}
+		if seq++; row.Kind != roxy.AuditPublish {
+			continue
+		}
+		if offset++; !strings.HasSuffix(row.Event, fmt.Sprint(".", offset)) {
+			t.Fatalf("the audit tells of %s where event %d should be", row.Event, offset)
+		}
+	}
+	events := 0
+	for _, offsets := range l.acked {
+		events += len(offsets)
+	}
+	if err := lines.Err(); err != nil || offset != uint64(events) {
+		t.Fatalf("the audit tells of %d events, acknowledged were %d: %v", offset, events, err)
 	}
 }
 

@@ -59,7 +59,7 @@ type Event struct {
 // Run proves that tr streams as every transport does.
 func Run(t *testing.T, tr Transport) {
 	t.Helper()
-	for _, law := range append(laws(), entityLaws()...) {
+	for _, law := range slices.Concat(laws(), entityLaws(), deviceLaws()) {
 		t.Run(law.name, func(t *testing.T) {
 			t.Parallel() // they wait more than they work
 			law.holds(t, tr)

@@ -14,6 +14,7 @@ const (
 	codeExpired  ws.StatusCode = 4001
 	codeRevoked  ws.StatusCode = 4003
 	codeSlow     ws.StatusCode = 4008
+	codeReplaced ws.StatusCode = 4009
 	codeSilent   ws.StatusCode = 4010
 )
 
@@ -30,6 +31,8 @@ func codeOf(reason hub.Reason) ws.StatusCode {
 		return codeRevoked
 	case hub.Slow:
 		return codeSlow
+	case hub.Replaced:
+		return codeReplaced
 	default:
 		return ws.StatusInternalServerError
 	}

@@ -124,7 +124,7 @@ func TestDeflateCompressesWhatIsWorthIt(t *testing.T) {
 
 func TestEveryGoodbyeHasItsCloseCode(t *testing.T) {
 	seen := make(map[ws.StatusCode]bool)
-	for _, reason := range []hub.Reason{hub.Drain, hub.TokenExpired, hub.Revoked, hub.Slow, hub.Overload} {
+	for _, reason := range []hub.Reason{hub.Drain, hub.TokenExpired, hub.Revoked, hub.Slow, hub.Replaced, hub.Overload} {
 		for _, e := range []hub.Encoding{Encoding{}, Deflate{}, quiet{}} {
 			b := e.AppendControl(nil, hub.Control{Type: "roxy:bye", Data: hub.Bye{Reason: reason, Retry: 123456}})
 			if !saysBye(b) {
@@ -138,7 +138,7 @@ func TestEveryGoodbyeHasItsCloseCode(t *testing.T) {
 			seen[code] = true
 		}
 	}
-	if len(seen) != 5 {
+	if len(seen) != 6 {
 		t.Errorf("reasons share codes: %v", seen)
 	}
 	if saysBye(Encoding{}.AppendControl(nil, hub.Control{Type: "roxy:live", Data: hub.Live{}})) {

@@ -28,6 +28,8 @@ func membersOf(op string) (members []string, known bool) {
 		return []string{"events"}, true
 	case "mutate":
 		return []string{"mutations"}, true
+	case "ack":
+		return []string{"device", "delivered", "ids"}, true
 	case "refresh":
 		return []string{"token"}, true
 	case "unsubscribe", "ping":
@@ -60,7 +62,7 @@ func parseRequest(b []byte) (request, error) {
 	}
 	allowed, known := membersOf(req.op)
 	if !known {
-		return req, invalid("op", "op %.32q is none of subscribe, unsubscribe, publish, mutate, ping and refresh", req.op)
+		return req, invalid("op", "op %.32q is none of subscribe, unsubscribe, publish, mutate, ack, ping and refresh", req.op)
 	}
 	for name := range req.members {
 		if !slices.Contains(allowed, name) {

@@ -30,7 +30,9 @@ func TestParseRequestNamesWhatIsWrong(t *testing.T) {
 		"an empty ref":       {`{"op":"ping","ref":""}`, "", "ref", "ref: "},
 		"a long ref":         {`{"op":"ping","ref":"` + strings.Repeat("x", 200) + `"}`, "", "ref", "ref: "},
 		"no op":              {`{"ref":"1"}`, "1", "op", "op is required"},
-		"an unknown op":      {`{"op":"ack","ref":"1"}`, "1", "op", `"ack" is none of`},
+		"an unknown op":      {`{"op":"nack","ref":"1"}`, "1", "op", `"nack" is none of`},
+		"ack":                {`{"op":"ack","ref":"1","device":"d","delivered":"e.1","ids":["e.1"]}`, "1", "", ""},
+		"ack of a user":      {`{"op":"ack","ref":"1","device":"d","user":"u"}`, "1", "user", `unknown member "user"; ack has op, ref, device, delivered, ids`},
 		"an unknown member":  {`{"op":"ping","ref":"1","topic":[]}`, "1", "topic", `unknown member "topic"; ping has op, ref and no more`},
 		"a member twice":     {`{"op":"ping","ref":"1","ref":"2"}`, "", "ref", "given twice"},
 		"snapshot":           {`{"op":"subscribe","ref":"1","topic":["a"],"snapshot":true}`, "1", "", ""},
@@ -102,6 +104,7 @@ func FuzzParseRequest(f *testing.F) {
 	f.Add(`{"op":"ping","ref":"1","op":"ping"}`)
 	f.Add(`{"op":"mutate","ref":"1","mutations":{"op":"delete","topic":"a"}}`)
 	f.Add(`{"op":"subscribe","ref":"1","topic":["a"],"snapshot":true,"device":"d"}`)
+	f.Add(`{"op":"ack","ref":"1","device":"d","ids":["e.1"]}`)
 	f.Add(`{"ref":"\ud800"}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		req, err := parseRequest([]byte(text))

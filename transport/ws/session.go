@@ -90,6 +90,8 @@ func (s *session) do(ctx context.Context, req request, encoding hub.Encoding) ([
 		return s.commit(ctx, req, "events", "one event or an array of events")
 	case "mutate":
 		return s.commit(ctx, req, "mutations", "one mutation or an array of mutations")
+	case "ack":
+		return s.acknowledge(ctx, req)
 	case "subscribe":
 		return nil, s.subscribe(ctx, req, encoding)
 	default:
@@ -151,6 +153,19 @@ func (s *session) commit(ctx context.Context, req request, member, what string) 
 	members, err := s.opts.Host.Commit(ctx, s.peer.Identity, req.op, value)
 	if err != nil {
 		return nil, within(member, err)
+	}
+	return append(accepted(req.ref), append([]byte{','}, members[1:]...)...), nil
+}
+
+// acknowledge has the host take what a device acknowledges: the members of the request are those of POST /v1/acks.
+func (s *session) acknowledge(ctx context.Context, req request) ([]byte, error) {
+	value, err := json.Marshal(req.members)
+	if err != nil {
+		panic("BUG: members that were read do not marshal: " + err.Error())
+	}
+	members, err := s.opts.Host.Commit(ctx, s.peer.Identity, req.op, value)
+	if err != nil {
+		return nil, err
 	}
 	return append(accepted(req.ref), append([]byte{','}, members[1:]...)...), nil
 }

@@ -40,8 +40,8 @@ type Host interface {
 	Still(who roxy.Identity) (roxy.Identity, error)
 	// Verify returns whom a token names.
 	Verify(ctx context.Context, token string) (roxy.Identity, error)
-	// Commit does what op asks with value, the JSON of one or an array of events (publish) or mutations (mutate), and
-	// returns the members of the answer as an object.
+	// Commit does what op asks with value, the JSON of one or an array of events (publish) or mutations (mutate), or of the
+	// object that a device acknowledges with (ack), and returns the members of the answer as an object.
 	Commit(ctx context.Context, who roxy.Identity, op string, value []byte) ([]byte, error)
 	// Problem returns what the subscriber may be told of err, as an object.
 	Problem(err error) []byte

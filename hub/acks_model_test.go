@@ -151,7 +151,7 @@ func (m *modelTablet) hear(line string) {
 }
 
 func (e *evening) epoch() string {
-	b, err := e.store.Bounds(context.Background(), "bar")
+	b, err := e.store.Bounds(e.t.Context(), "bar")
 	if err != nil {
 		e.t.Error(err)
 	}

@@ -38,7 +38,7 @@ func register(t testing.TB, e *Engine, name, user string) engine.Registration {
 	return r
 }
 
-// call commits a critical event that every device has to confirm, and returns its offset.
+// commitCall commits a critical event that every device has to confirm, and returns its offset.
 func commitCall(t testing.TB, e *Engine) uint64 {
 	t.Helper()
 	ev := event(t, "calls/1", "")

@@ -106,7 +106,7 @@ func advancedOnce(t *testing.T, e Attentive) {
 	for i := range due {
 		due[i] = engine.OpenAck{Offset: uint64(i) + 1, Attempt: 1}
 	}
-	due = append(due, due...)
+	due = slices.Concat(due, due)
 	var mu sync.Mutex
 	times := make(map[uint64]int)
 	var wg sync.WaitGroup

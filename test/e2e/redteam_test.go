@@ -136,6 +136,7 @@ type world struct {
 	epoch      string
 	salt       int
 	writes     int
+	tablets    int
 	transcript []string // what those were told who do not see everything
 	managers   []string
 }
@@ -522,7 +523,8 @@ func (w *world) listen(query string) (given []func() string) {
 	plain := &http.Client{Transport: &http.Transport{DisableCompression: true}}
 	w.t.Cleanup(plain.CloseIdleConnections)
 	for _, client := range []*http.Client{plain, http.DefaultClient} { // the default one asks for gzip by itself
-		for _, q := range []string{"topic=**&device=tablet", "topic=orders/*", "topic=orders/1&topic=bills/*", "topic=**&type=entity:updated&type=the:end"} {
+		w.tablets++ // a device has one stream
+		for _, q := range []string{fmt.Sprintf("topic=**&device=tablet-%d", w.tablets), "topic=orders/*", "topic=orders/1&topic=bills/*", "topic=**&type=entity:updated&type=the:end"} {
 			values, err := url.ParseQuery(q + query)
 			if err != nil {
 				w.t.Fatal(err)

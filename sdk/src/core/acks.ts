@@ -1,6 +1,6 @@
 import { jitter, LONGEST } from "./attempts.ts";
 import type { Clock, Timer } from "./clock.ts";
-import { beyond, parseCursor, type Cursor } from "./cursor.ts";
+import { beyond, type Cursor } from "./cursor.ts";
 import type { RoxyProblem } from "./problem.ts";
 
 /** What was handled waits this long for more, so that a burst of events is one call. */
@@ -46,8 +46,8 @@ export interface Acks {
   anew(position: Cursor | undefined): void;
   /** Caught up, or reset: the hub hears at once. */
   hurry(): void;
-  /** Where to resume: everything up to here was handled. */
-  handled(): Cursor | undefined;
+  /** Where to resume, at position or before it: everything up to there was handled, and to name it tells the hub so. */
+  resume(position: Cursor | undefined): Cursor | undefined;
   /** Tries once more to tell what the hub has not heard. */
   close(): void;
 }
@@ -151,7 +151,7 @@ export function createAcks({ clock, random, device, confirms, send, report }: Ac
     done(work, ackId, handled = true) {
       work.done = true;
       drain();
-      if (ackId && handled && open !== undefined) {
+      if (ackId && handled) {
         keep(ackId, false);
         if (confirms) confirm(ackId);
       }
@@ -177,16 +177,11 @@ export function createAcks({ clock, random, device, confirms, send, report }: Ac
       life++;
     },
     hurry: () => within(0),
-    handled: () => delivered,
+    resume: (position) => (open.length === 0 ? position : delivered),
     close() {
       closed = true;
       if (due < Infinity && !calling) clock.clear(timer);
       void call(true);
     },
   };
-}
-
-/** Reads what POST /v1/acks answers. */
-export function acked(answer: unknown): Cursor | undefined {
-  return parseCursor((answer as { cursor?: string } | undefined)?.cursor);
 }

@@ -152,14 +152,7 @@ export function createCalls(platform: Platform, url: string, credentials: Creden
   };
 }
 
-/** Returns n random bytes in hexadecimal. */
-export function hex(random: () => number, n: number): string {
-  let text = "";
-  for (let i = 0; i < n; i++) text += Math.floor(random() * 256).toString(16).padStart(2, "0");
-  return text;
-}
-
 /** Returns a W3C traceparent of a new trace. */
-export function traceparent(random: () => number): string {
-  return `00-${hex(random, 16)}-${hex(random, 8)}-01`;
+export function traceparent(platform: Platform): string {
+  return `00-${platform.hex(16)}-${platform.hex(8)}-01`;
 }

@@ -5,6 +5,8 @@ export interface Platform {
   readonly clock: Clock;
   /** A number from 0 to less than 1. */
   random(): number;
+  /** So many bytes that nobody can guess, in hexadecimal. */
+  hex(bytes: number): string;
   /** Absent where there is none. */
   readonly fetch?: Fetch;
   /** Opens a native EventSource; absent where there is none. */

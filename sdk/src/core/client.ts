@@ -71,8 +71,10 @@ export interface Publication<Type extends string = string, Data = unknown> {
   readonly urgent?: boolean;
 }
 
-/** A publication whose data fits its type. */
-export type PublicationOf<Events> = { [Type in keyof Events & string]: Publication<Type, Events[Type]> & { readonly type: Type } }[keyof Events & string];
+/** A publication whose data fits its type; without a type it is a `message`. */
+export type PublicationOf<Events> =
+  | { [Type in keyof Events & string]: Publication<Type, Events[Type]> & { readonly type: Type } }[keyof Events & string]
+  | Publication<"message", "message" extends keyof Events ? Events["message"] : unknown>;
 
 /** The hub's answer for one event. An ephemeral one has no place in the log. */
 export interface Published {

@@ -10,7 +10,7 @@ import { createObservable, type Observable } from "./observable.ts";
 import { createPings } from "./pings.ts";
 import type { Credentials, Platform } from "./platform.ts";
 import type { RoxyProblem } from "./problem.ts";
-import { createGauge, defined, type Quality } from "./quality.ts";
+import { createGauge, defined, UNMEASURED, type Quality } from "./quality.ts";
 import { createRenewal } from "./renewal.ts";
 import { createRing, type Note } from "./ring.ts";
 import { sse } from "./sse.ts";
@@ -157,7 +157,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
   const continuity = createObservable<Continuity>("catching-up", report);
   const sync = createObservable<Sync>("synced", report);
   const lost = createObservable(false, report);
-  const quality = createObservable<Quality>(gauge.evaluate(), report);
+  const quality = createObservable<Quality>(UNMEASURED, report);
   const measure = (): void => quality.set(gauge.evaluate());
 
   const acks = device
@@ -211,6 +211,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
 
   let connectionId: string | undefined;
   let gone: unknown;
+  let asked = ""; // the topics of the last attempt
   const connection = createConnection({
     platform,
     calls,
@@ -218,6 +219,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
     backoff: options.backoff ?? {},
     request() {
       const list = topics.list();
+      asked = list.join();
       if (list.length === 0) return undefined;
       const position = taker.position();
       const after = position ? (acks ? acks.resume(position) : position)?.text : options.after;
@@ -260,7 +262,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
   });
 
   const topics = createTopics(clock, () => {
-    if (started) connection.renew("topics");
+    if (started && topics.list().join() !== asked) connection.renew("topics");
   });
   const pings = createPings(clock, platform.random, () => platform.hidden(), () => void ping(), () => gauge.level() <= 1);
   const renewal = createRenewal(clock, platform, calls, () => connection.renew("token"));

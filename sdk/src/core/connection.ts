@@ -316,7 +316,7 @@ export function createConnection(options: ConnectionOptions): Connection {
       tickOn();
       // Also what a browser does to the timers of hidden pages: harmless, because only a stream that brought nothing ends.
       if (clock.now() - due > JUMP) clock.set(wake, GRACE);
-      if (state === "live" && ladder.again() < clock.now() + TICK) clock.set(() => state === "live" && renew("transport"), TICK);
+      if (state === "live" && ladder.choose() !== transport) renew("transport"); // an earlier choice may work by now
       options.tick();
     }, TICK);
   };

@@ -13,8 +13,6 @@ export interface Ladder {
   /** It opened without a hello, or did not open although the hub answers otherwise: the second time in a row it is left. */
   fails(transport: Transport): boolean;
   works(transport: Transport): void;
-  /** When the next transport that was left out is to be tried again; Infinity for none. */
-  again(): number;
 }
 
 export function createLadder(clock: Clock, platform: Platform, transports: readonly Transport[]): Ladder {
@@ -43,7 +41,6 @@ export function createLadder(clock: Clock, platform: Platform, transports: reado
       failures.delete(transport);
       until.delete(transport);
     },
-    again: () => Math.min(Infinity, ...[...until.values()].filter((at) => at > clock.now())),
   };
   return ladder;
 }

@@ -82,6 +82,9 @@ export interface Gauge {
 
 const MINUTE = 60_000;
 
+/** What a client shows that has not connected yet. */
+export const UNMEASURED: Quality = { quality: "good", confident: false, reasons: [], missedHeartbeats: 0, drops: 0 };
+
 export function createGauge(clock: Clock): Gauge {
   let rtts: { at: number; ms: number; offset: number }[] = [];
   let offset: number | undefined;
@@ -100,11 +103,11 @@ export function createGauge(clock: Clock): Gauge {
   let better = 0;
   let risen = -Infinity;
   let live = false;
-  let lost = -Infinity; // when it was last live
-  let held: number | undefined; // the level that a planned end leaves
+  let lost: number | undefined; // when it was last live, or was first asked about
+  let held: number | undefined = level; // the level that a planned end leaves, and that a first stream begins with
   let dead = false;
   let urgent = false;
-  let shown: Quality = { quality: "good", confident: false, reasons: [], missedHeartbeats: 0, drops: 0 };
+  let shown = UNMEASURED;
 
   const middle = (values: number[], part: number): number | undefined => {
     const sorted = [...values].sort((a, b) => a - b);
@@ -130,6 +133,7 @@ export function createGauge(clock: Clock): Gauge {
 
   const judge = (now: number, measured: number, why: Reason[]): void => {
     if (!live) {
+      lost ??= now;
       if (dead || now - lost >= 5_000) [level, reasons] = [0, ["disconnected"]];
       worse = better = 0;
       return;

@@ -1,4 +1,5 @@
 import type { Clock, Timer } from "./clock.ts";
+import { matches } from "./topic.ts";
 
 /** How long a topic outlives its last user: a component that is mounted twice, a changed route and a reloaded module are one. */
 const LINGER = 2_000;
@@ -44,6 +45,10 @@ export function createTopics(clock: Clock, changed: () => void): Topics {
         mine.forEach(release);
       };
     },
-    list: () => [...wanted.keys()].sort(),
+    list() {
+      const all = [...wanted.keys()].sort();
+      // A topic inside another one's pattern need not be asked for.
+      return all.filter((topic) => topic.includes("*") || !all.some((pattern) => pattern !== topic && matches(pattern, topic)));
+    },
   };
 }

@@ -3,7 +3,6 @@ import type { Backoff } from "./attempts.ts";
 import { createCalls, traceparent, type Call, type TokenSource } from "./calls.ts";
 import { createConnection, type State } from "./connection.ts";
 import { createDispatch } from "./dispatch.ts";
-import { eventSource } from "./eventsource.ts";
 import { createLadder } from "./ladder.ts";
 import type { Message, ResetMessage, RoxyEvent } from "./messages.ts";
 import { createObservable, type Observable } from "./observable.ts";
@@ -47,7 +46,7 @@ export interface ClientOptions {
   /** How often the hub says that it is there, such as `15s`. */
   readonly heartbeat?: string;
   readonly backoff?: Backoff;
-  /** Further ways to hold a stream, tried behind fetch and EventSource: webSocket of `@roxy/sdk/ws`. */
+  /** Further ways to hold a stream, tried in order behind fetch: eventSource of `@roxy/sdk/eventsource`, webSocket of `@roxy/sdk/ws`. */
   readonly transports?: readonly Transport[];
   /** Ends the stream when the page was hidden for so many milliseconds. Without it a hidden page goes on hearing. */
   readonly hiddenAfter?: number;
@@ -215,7 +214,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
   const connection = createConnection({
     platform,
     calls,
-    ladder: createLadder(clock, platform, [sse, eventSource, ...(options.transports ?? [])]),
+    ladder: createLadder(clock, platform, [sse, ...(options.transports ?? [])]),
     backoff: options.backoff ?? {},
     request() {
       const list = topics.list();

@@ -158,7 +158,7 @@ export function createConnection(options: ConnectionOptions): Connection {
     stop({ planned: true });
     const mine = ++life;
     const chosen = ladder.choose();
-    if (!chosen) return become("failed", new RoxyProblem("no-transport", 0, "there is neither fetch nor EventSource here"));
+    if (!chosen) return become("failed", new RoxyProblem("no-transport", 0, "there is no fetch here, and no other transport was given"));
     transport = chosen;
     running = true;
     bye = undefined;

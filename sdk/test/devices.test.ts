@@ -21,6 +21,20 @@ test("a device confirms a critical event after its handler, and only then", asyn
   for (;;) if ((await receipts()).settlement === "acknowledged") break;
 });
 
+test("a client that was closed and connects again confirms as before", async () => {
+  const hub = await startHub();
+  const client = clientOf(hub, { device: "kitchen-1" });
+  const settled: Message[] = [];
+  client.messages((batch) => settled.push(...batch.filter((m) => m.kind === "ack" && m.settled)));
+  client.subscribe("order:new", () => {});
+  await live(client);
+  client.close();
+  client.connect();
+  await live(client);
+  await client.publish({ topic: "orders/7", type: "order:new", data: 1, ack: { by: "device", within: "30s" } });
+  expect(await until(() => settled[0])).toMatchObject({ settled: "acknowledged" });
+});
+
 test("a critical event whose handler throws comes again to that handler and to no other", async () => {
   const hub = await startHub();
   const client = clientOf(hub, { device: "kitchen-1" });

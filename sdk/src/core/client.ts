@@ -210,6 +210,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
 
   let connectionId: string | undefined;
   let gone: unknown;
+  let begun = false; // a stream has begun: options.after is of the past
   let asked = ""; // the topics of the last attempt
   const connection = createConnection({
     platform,
@@ -221,7 +222,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
       asked = list.join();
       if (list.length === 0) return undefined;
       const position = taker.position();
-      const after = position ? (acks ? acks.resume(position) : position)?.text : options.after;
+      const after = position ? (acks ? acks.resume(position) : position)?.text : begun ? undefined : options.after;
       const { types = [], heartbeat, snapshot = false } = options;
       return { topics: list, types, device, heartbeat, snapshot, after, heard: () => dispatch.heard() };
     },
@@ -242,6 +243,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
     },
     up(hello) {
       connectionId = hello.connection;
+      begun = true;
       caughtUp = false;
       gauge.up();
       acks?.begins(hello.cursor ? taker.position() : undefined);
@@ -282,6 +284,8 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
   let hiding: unknown;
   const start = (): void => {
     started = true;
+    calls.reopen();
+    acks?.reopen();
     unwatch ??= platform.watch((signal) => {
       clock.clear(hiding);
       if (signal === "hidden" && options.hiddenAfter !== undefined) {

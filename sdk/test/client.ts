@@ -1,14 +1,15 @@
 import { onTestFinished } from "vitest";
 import { createClient, type Client, type ClientOptions, type RoxyEvent } from "../src/index.ts";
+import { eventSource } from "../src/eventsource.ts";
 import { webSocket } from "../src/ws.ts";
 import { globalPlatform } from "../src/browser.ts";
 import type { Hub } from "./hub.ts";
 
 /** The transports that Node has. */
-export const BOTH = ["sse", "ws"] as const;
+export const ALL = ["sse", "eventsource", "ws"] as const;
 
 /** A client that ends with the test. */
-export function clientOf(hub: Hub, options: Partial<ClientOptions> & { over?: (typeof BOTH)[number] } = {}): Client {
+export function clientOf(hub: Hub, options: Partial<ClientOptions> & { over?: (typeof ALL)[number] } = {}): Client {
   const { over = "sse", ...rest } = options;
   const platform = globalPlatform();
   const client = createClient({
@@ -16,8 +17,8 @@ export function clientOf(hub: Hub, options: Partial<ClientOptions> & { over?: (t
     token: hub.token({ sub: "ann", roles: ["everything"] }),
     topics: ["orders/*"],
     onError: () => {},
-    // A platform without a streaming fetch has the socket left.
-    ...(over === "ws" ? { transports: [webSocket], platform: { ...platform, fetch: buffered(platform.fetch!) } } : {}),
+    // A platform without a streaming fetch has the others left.
+    ...(over !== "sse" ? { transports: [over === "ws" ? webSocket : eventSource], platform: { ...platform, fetch: buffered(platform.fetch!) } } : {}),
     ...rest,
   });
   onTestFinished(() => client.close());

@@ -1,10 +1,10 @@
 import { expect, onTestFinished, test } from "vitest";
 import { createClient, type Message, type RoxyEvent } from "../src/index.ts";
 import { globalPlatform } from "../src/browser.ts";
-import { BOTH, clientOf, live, numbers, until } from "./client.ts";
+import { ALL, clientOf, live, numbers, until } from "./client.ts";
 import { startHub } from "./hub.ts";
 
-test.each(BOTH)("an event that is published comes to its handler, typed and whole, over %s", async (over) => {
+test.each(ALL)("an event that is published comes to its handler, typed and whole, over %s", async (over) => {
   const hub = await startHub();
   const client = clientOf(hub, { over });
   const heard: RoxyEvent[] = [];
@@ -21,7 +21,7 @@ test.each(BOTH)("an event that is published comes to its handler, typed and whol
   expect(heard).toHaveLength(1);
 });
 
-test.each(BOTH)("nothing is lost or comes twice over kill -9 of the hub, over %s", async (over) => {
+test.each(ALL)("nothing is lost or comes twice over kill -9 of the hub, over %s", async (over) => {
   const hub = await startHub();
   const client = clientOf(hub, { over });
   const writer = clientOf(hub, { topics: [] });

@@ -1,0 +1,22 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import type {} from "vitest";
+import type { TestProject } from "vitest/node";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    /** The path of the hub's program, built from this checkout. */
+    roxy: string;
+  }
+}
+
+/** Builds the real hub once for all test files; the go command's cache makes a second build quick. */
+export default function setup(project: TestProject): () => void {
+  const folder = mkdtempSync(join(tmpdir(), "roxy-sdk-"));
+  const program = join(folder, "roxy");
+  execFileSync("go", ["build", "-o", program, "./cmd/roxy"], { cwd: resolve(import.meta.dirname, "../.."), stdio: "inherit" });
+  project.provide("roxy", program);
+  return () => rmSync(folder, { recursive: true, force: true });
+}

@@ -1,5 +1,5 @@
 // The store: what a screen may show of entities, which is what the hub has said with what is pending painted over it.
-import type { Clock } from "../core/clock.ts";
+import type { Clock, Timer } from "../core/clock.ts";
 import type { Draft, Outbox, Pending } from "../outbox/outbox.ts";
 import type { Entity, Guard, Problem, Result } from "../outbox/wire.ts";
 import { basesOf, type Source } from "./bases.ts";
@@ -44,6 +44,9 @@ export interface Options {
   readonly follows: readonly string[];
 }
 
+/** An event that takes longer to follow its commit's answer is asked for. */
+const eventWithin = 5000;
+
 /** Entities, read and written. E maps patterns to types, as roxy generate typescript writes them. */
 export interface Store {
   /** One entity. The same Readable for the same topic. */
@@ -71,6 +74,7 @@ export function createStore(options: Options, early: typeof overtaken = overtake
   const stale = new Set<string>();
   const entities = new Map<string, { readable: Readable<View>; listeners: Set<() => void> }>();
   const collections = new Map<string, { readable: Readable<readonly View[]>; listeners: Set<() => void>; stale: boolean }>();
+  const awaited = new Map<string, Timer>();
   const counters = new Set<() => void>();
 
   const changed = (topic: string): void => {
@@ -111,10 +115,23 @@ export function createStore(options: Options, early: typeof overtaken = overtake
   };
   const bases = basesOf(source);
 
-  /** Asks for what was committed and will not be heard of by itself. */
-  const missing = (topic: string, all: boolean): void => {
-    if (!all && source.follows.some((pattern) => matches(pattern, topic))) return;
-    for (const e of outbox.pending(topic)) if (e.state === "committed") bases.need(topic, e.version as number);
+  /**
+   * Asks for what was committed and is not in the base: at once where no event will tell, else when none came in time. (After a reload
+   * none comes for an entity that somebody deleted before the snapshot.)
+   */
+  const missing = (topic: string, now: boolean): void => {
+    const version = Math.max(...outbox.pending(topic).map((e) => (e.state === "committed" ? (e.version as number) : 0)));
+    if (version <= (bases.get(topic)?.version ?? 0)) return;
+    if (now || !source.follows.some((pattern) => matches(pattern, topic))) bases.need(topic, version);
+    else if (!awaited.has(topic)) {
+      awaited.set(
+        topic,
+        options.clock.set(() => {
+          awaited.delete(topic);
+          missing(topic, true);
+        }, eventWithin),
+      );
+    }
   };
 
   const compute = (topic: string): View => {
@@ -215,6 +232,7 @@ export function createStore(options: Options, early: typeof overtaken = overtake
     },
     close() {
       unsubscribe();
+      for (const timer of awaited.values()) options.clock.clear(timer);
       bases.close();
     },
   };

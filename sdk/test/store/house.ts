@@ -403,7 +403,7 @@ export class House {
   private checkEnd(): void {
     const committed = new Map<string, number>();
     const seqs = new Map<string, number>();
-    const touched = new Map<string, { device: string; version: number }>();
+    const touched = new Map<string, { by: Set<string>; version: number }>() // by whom a field has its value;
     for (const { mutation: m, version, before, after } of this.hub.commits) {
       this.holds(!committed.has(m.id), `I4: ${m.id} committed twice`);
       committed.set(m.id, version);
@@ -413,9 +413,12 @@ export class House {
       const all = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {}), ...Object.keys(m.patch ?? {})])];
       for (const f of m.op === "patch" ? Object.keys(m.patch ?? {}) : all) {
         const last = touched.get(`${m.topic} ${f}`);
-        const overwrites = !isDeepStrictEqual(before?.[f], after?.[f]) && last !== undefined && last.device !== m.device;
-        if (m.guard === "fields" && overwrites) this.holds(last.version <= (this.seen.get(m.id) ?? 0), `I5: ${m.id} overwrote ${f} unseen`);
-        touched.set(`${m.topic} ${f}`, { device: m.device as string, version });
+        const changes = !isDeepStrictEqual(before?.[f], after?.[f]);
+        if (m.guard === "fields" && changes && last && !last.by.has(m.device as string)) {
+          this.holds(last.version <= (this.seen.get(m.id) ?? 0), `I5: ${m.id} overwrote ${f} unseen`);
+        }
+        if (changes) touched.set(`${m.topic} ${f}`, { by: new Set([m.device as string]), version });
+        else last?.by.add(m.device as string); // who writes the same value knows it
       }
     }
     for (const d of this.devices) {

@@ -47,6 +47,8 @@ interface Asking {
   tries: number;
 }
 
+/** A fetch without an answer for this long is made again. */
+const answerWithin = 10_000;
 /** How long to wait after a fetch that failed: twice as long each time. */
 const retryAfter = [1000, 2000, 4000, 8000, 16_000, 30_000];
 
@@ -92,16 +94,20 @@ export function basesOf(source: Source): Bases {
 
   const fetch = async (topic: string, own: Asking): Promise<void> => {
     const { version } = own;
+    const again = (ms: number): void => {
+      source.clock.clear(own.timer);
+      own.timer = source.clock.set(() => void fetch(topic, own), ms);
+    };
+    again(answerWithin);
     let entity: Entity | undefined;
     try {
       entity = await source.fetch(topic);
     } catch {
-      if (closed || asking.get(topic) !== own) return;
-      const wait = retryAfter[Math.min(own.tries++, retryAfter.length - 1)] as number;
-      own.timer = source.clock.set(() => void fetch(topic, own), wait);
+      if (!closed && asking.get(topic) === own) again(retryAfter[Math.min(own.tries++, retryAfter.length - 1)] as number);
       return;
     }
     if (closed || asking.get(topic) !== own) return;
+    source.clock.clear(own.timer);
     const known = bases.get(topic);
     // Nothing there has no version: it is at least the one that was heard of.
     const found = entity ?? { version: Math.max(version, known?.version ?? 0), data: null };

@@ -98,17 +98,18 @@ export class SimHub {
 
   /** Why the hub refuses m at a state. */
   judge(m: Mutation, now: State): Problem | undefined {
-    if (!now.data && m.op !== "put" && (m.guard !== "version" || m.base === now.version)) return { code: "not-found" };
     const after = this.after(m, now);
-    if (Object.values(after ?? {}).includes("bad")) return { code: "schema-violation" };
     const current: Entity = { topic: m.topic, version: now.version, data: now.data };
     const base = m.base ?? 0;
-    if (m.guard === "version" && (base === 0 ? now.data !== null : base !== now.version)) return { code: "version-conflict", current, fields: [] };
+    const stale = m.guard === "version" ? (base === 0 ? now.data !== null : base !== now.version) : base > now.version;
+    const conflict: Problem = { code: "version-conflict", current, fields: [] };
+    if (!now.data && m.op !== "put") return stale ? conflict : { code: "not-found" };
+    if (Object.values(after ?? {}).includes("bad")) return { code: "schema-violation" };
+    if (stale) return conflict;
     if (m.guard !== "fields" || this.fault === "last write wins") return undefined;
-    if (base > now.version) return { code: "version-conflict", current, fields: [] };
     const names = m.op === "patch" ? Object.keys(m.patch ?? {}) : [...new Set([...Object.keys(now.data ?? {}), ...Object.keys(after ?? {})])];
     const fields = names.filter((f) => !isDeepStrictEqual(now.data?.[f], after?.[f]) && this.changedSince(m, now, f));
-    return fields.length > 0 ? { code: "version-conflict", current, fields } : undefined;
+    return fields.length > 0 ? { ...conflict, fields } : undefined;
   }
 
   private changedSince(m: Mutation, now: State, field: string): boolean {

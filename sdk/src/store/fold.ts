@@ -43,6 +43,7 @@ export function overtaken(base: Base, before: JsonObject | null, pending: readon
       );
       if (clash.length > 0) found.push({ id: entry.id, fields: clash });
     }
+    if (entry.op !== "patch") break; // it says of every field what it is, so that all behind it may be legal
     for (const field of fields) touched.add(field);
   }
   return found;

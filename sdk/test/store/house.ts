@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../../src/core/clock.ts";
 import type { Conflict, Decision } from "../../src/outbox/conflict.ts";
 import { createOutbox, type Outbox, type Settlement } from "../../src/outbox/outbox.ts";
+import { wireOf } from "../../src/outbox/lane.ts";
 import type { Entry, Storage } from "../../src/outbox/storage.ts";
 import type { Mutation, Result, Transport } from "../../src/outbox/wire.ts";
 import { overtaken } from "../../src/store/fold.ts";
@@ -168,6 +169,7 @@ export class House {
   private readonly seen = new Map<string, number>();
   private calls: Call[] = [];
   private readonly posted: Mutation[] = [];
+  private readonly cancels = new Map<string, () => unknown>();
   private decisions = 0;
   private readonly violations: string[] = [];
 
@@ -202,9 +204,10 @@ export class House {
   /** I6: whoever is told early is told the truth; and an answer to the app's question. */
   judgeConflict(device: Device, { mutation, problem }: Conflict): Decision {
     if (mutation.state === "queued") {
-      const { state: _, problem: __, ...wire } = mutation;
-      const at = this.hub.state(mutation.topic, problem.current?.version);
-      if (!this.hub.judge({ ...wire, device: device.name }, at)) {
+      const lane = device.outbox.pending(mutation.topic);
+      const ahead = lane.slice(0, lane.findIndex((e) => e.id === mutation.id));
+      const wire = (e: Entry): Mutation => wireOf(e, device.name);
+      if (!this.hub.foresee(ahead.map(wire), wire(mutation), problem.current?.version as number)) {
         this.violations.push(`I6: ${mutation.id} was dropped early, and the hub would not have refused it`);
       }
     }
@@ -242,9 +245,14 @@ export class House {
     const { version } = device.store.entity(topic).getSnapshot();
     this.seen.set(`${device.name}-${this.ids + 1}`, version);
     const op = x % 10;
-    if (op === 0) device.store.delete(topic, how);
-    else if (op < 3) device.store.put(topic, { [field]: value, ...(y % 2 === 0 && { c: y % 3 }) }, how);
-    else device.store.patch(topic, { [field]: value, ...(y % 6 === 0 && { b: 7 }) }, how);
+    const { store } = device;
+    const { id, cancel } =
+      op === 0
+        ? store.delete(topic, how)
+        : op < 3
+          ? store.put(topic, { [field]: value, ...(y % 2 === 0 && { c: y % 3 }) }, how)
+          : store.patch(topic, { [field]: value, ...(y % 6 === 0 && { b: 7 }) }, how);
+    this.cancels.set(id, cancel);
   }
 
   async step([kind, who, x, y]: Step): Promise<void> {
@@ -321,7 +329,7 @@ export class House {
         const open = topics.flatMap((t) => device.outbox.pending(t));
         const entry = open[x % Math.max(1, open.length)];
         if (entry?.state === "held") device.outbox.resolve(entry.id, this.answer(device, entry, y));
-        else if (entry && this.pendings.get(entry.id)) void this.pendings.get(entry.id)?.();
+        else if (entry) void this.cancels.get(entry.id)?.();
         break;
       }
     }
@@ -329,8 +337,6 @@ export class House {
     if (still) this.devices.forEach((d, i) => topics.forEach((t, j) => this.holds(isDeepStrictEqual(d.view(t), before[i]?.[j]), still)));
     this.check();
   }
-
-  private readonly pendings = new Map<string, () => unknown>();
 
   private answer(device: Device, entry: Entry, y: number): Decision {
     if (y % 2 === 0) return "theirs";

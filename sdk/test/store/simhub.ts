@@ -96,6 +96,17 @@ export class SimHub {
     return result;
   }
 
+  /** Why the hub would refuse m if nothing happened behind version of its entity but what is ahead of m. */
+  foresee(ahead: readonly Mutation[], m: Mutation, version: number): Problem | undefined {
+    const then = new SimHub();
+    then.states.set(m.topic, (this.states.get(m.topic) ?? []).slice(0, version));
+    for (const own of ahead) {
+      const known = this.results.get(own.id)?.result;
+      if (known?.status === "committed" ? (known.version as number) > version : !known) then.mutate(own);
+    }
+    return then.judge(m, then.state(m.topic));
+  }
+
   /** Why the hub refuses m at a state. */
   judge(m: Mutation, now: State): Problem | undefined {
     const after = this.after(m, now);

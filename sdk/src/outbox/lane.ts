@@ -19,6 +19,8 @@ export interface Slot {
   timer?: Timer;
   /** What it is once it can never commit; nothing when its author took it back. */
   why?: { readonly problem: Problem; readonly park: boolean } | undefined;
+  /** Until it is stored. */
+  adding?: Promise<unknown>;
   settle?: (settlement: Settlement) => void;
 }
 

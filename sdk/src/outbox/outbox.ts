@@ -116,7 +116,9 @@ export function createOutbox(options: Options): Outbox {
     for (const listener of [...listeners]) listener(topic);
   };
   // A failed write of what can be found out again (a commit, a removal) is none: the next load asks the hub.
-  const write = (slot: Slot): void => void (slot.entry.seq && storage.put(slot.entry).catch(() => {}));
+  const write = async (slot: Slot): Promise<void> => {
+    if (slot.entry.seq) await storage.put(slot.entry).catch(() => {});
+  };
   const change = (slot: Slot, to: Partial<Entry>): void => {
     slot.entry = { ...slot.entry, ...to };
     lanes.touch(slot.entry.topic);
@@ -125,11 +127,16 @@ export function createOutbox(options: Options): Outbox {
     clock.clear(slot.timer);
     slot.timer = undefined;
   };
-  const remove = (slot: Slot): void => {
+  const remove = async (slot: Slot): Promise<void> => {
     lanes.remove(slot);
-    if (slot.entry.seq) storage.remove(slot.entry.seq).catch(() => {});
+    await slot.adding;
+    if (slot.entry.seq) await storage.remove(slot.entry.seq).catch(() => {});
   };
 
+  /** Tells what became of it once that is written: a reload before would come to the same only where the hub decides alone. */
+  const settleAfter = (written: Promise<void>, slot: Slot, settlement: Settlement): void => {
+    void written.then(() => closed || settle(slot, settlement));
+  };
   const settle = (slot: Slot, settlement: Settlement): void => {
     calm(slot);
     slot.settle?.(settlement);
@@ -146,12 +153,12 @@ export function createOutbox(options: Options): Outbox {
       // (A put and a delete leave nothing of what others did, so that whoever asked for more knows all there is.)
       if (base === version - 1 || op !== "patch") {
         change(next, { base: version });
-        write(next);
+        void write(next);
       }
     }
     change(slot, { state: "committed", version });
-    if ((heads.get(topic) ?? -1) >= version) remove(slot);
-    else write(slot);
+    if ((heads.get(topic) ?? -1) >= version) void remove(slot);
+    else void write(slot);
     settle(slot, { id: slot.entry.id, topic, status: "committed", version });
     changed(topic);
   };
@@ -159,24 +166,21 @@ export function createOutbox(options: Options): Outbox {
   const refused = (slot: Slot, problem: Problem): void => {
     const { id, topic } = slot.entry;
     change(slot, { state: "refused", problem });
-    write(slot);
-    for (const old of lanes.all("refused").slice(0, -maxRefusals)) remove(old);
-    settle(slot, { id, topic, status: "refused", problem });
+    settleAfter(write(slot), slot, { id, topic, status: "refused", problem });
+    for (const old of lanes.all("refused").slice(0, -maxRefusals)) void remove(old);
     changed(topic);
   };
 
   const parked = (slot: Slot, problem: Problem): void => {
     const { id, topic } = slot.entry;
     change(slot, { state: "parked", problem });
-    write(slot);
-    settle(slot, { id, topic, status: "parked", problem });
+    settleAfter(write(slot), slot, { id, topic, status: "parked", problem });
     changed(topic);
   };
 
   const taken = (slot: Slot): void => {
     const { id, topic } = slot.entry;
-    remove(slot);
-    settle(slot, { id, topic, status: "cancelled" });
+    settleAfter(remove(slot), slot, { id, topic, status: "cancelled" });
     changed(topic);
   };
 
@@ -191,14 +195,14 @@ export function createOutbox(options: Options): Outbox {
     else slot.entry = rebased(slot.entry, options.newId(), decision, problem);
     slot.uncertain = slot.taking = false;
     slot.failures = 0;
-    write(slot);
+    void write(slot);
     changed(slot.entry.topic);
   };
 
   /** Takes the hub's word on a mutation, by whichever way it came: the first one counts (I9). */
   const verdict = (slot: Slot, result: Result): void => {
     const { state } = slot.entry;
-    if (slot.entry.id !== result.id || !["queued", "sent", "cancelling"].includes(state)) return;
+    if (!lanes.has(slot) || slot.entry.id !== result.id || !["queued", "sent", "cancelling"].includes(state)) return;
     const problem = result.problem ?? { code: "internal", detail: "the hub gave no reason" };
     if (result.status === "committed") return committed(slot, result.version as number);
     if (result.status === "unknown") return;
@@ -214,7 +218,7 @@ export function createOutbox(options: Options): Outbox {
     slot.why = why;
     slot.taking = true;
     calm(slot);
-    write(slot);
+    void write(slot);
     changed(slot.entry.topic);
     drain();
   };
@@ -329,7 +333,10 @@ export function createOutbox(options: Options): Outbox {
   const restore = async (): Promise<string[]> => {
     const entries = await storage.load();
     for (const entry of entries) lanes.restore(entry);
-    for (const topic of new Set(entries.map((e) => e.topic))) changed(topic);
+    for (const topic of new Set(entries.map((e) => e.topic))) {
+      arrived(topic); // a snapshot may have been quicker
+      changed(topic);
+    }
     return entries.filter((e) => e.state === "sent" || e.state === "cancelling").map((e) => e.id);
   };
   const inquire = async (sent: readonly string[]): Promise<void> => {
@@ -339,6 +346,13 @@ export function createOutbox(options: Options): Outbox {
         if (slot) verdict(slot, result);
       }
     }
+  };
+  /** Drops what the base of topic holds (R6). */
+  const arrived = (topic: string): boolean => {
+    const head = heads.get(topic) ?? -1;
+    const done = lanes.committed(topic).filter((s) => (s.entry.version as number) <= head);
+    for (const slot of done) void remove(slot);
+    return done.length > 0;
   };
   const stored = restore();
   // Without an answer it goes on: whatever the hub may have got is repeated under its id.
@@ -362,13 +376,13 @@ export function createOutbox(options: Options): Outbox {
       await stored; // a storage that cannot be read is none to write to
       const asked = slot.entry;
       if (!lanes.has(slot)) return true; // taken back meanwhile
-      const seq = await storage.add(asked);
-      change(slot, { seq });
-      if (!lanes.has(slot)) storage.remove(seq).catch(() => {});
-      else if (slot.entry.base !== asked.base) write(slot);
+      change(slot, { seq: await storage.add(asked) });
+      if (slot.entry.base !== asked.base) void write(slot);
       return true;
     };
-    const accepted = keep().catch((error: unknown) => {
+    const kept = keep();
+    slot.adding = kept.catch(() => {});
+    const accepted = kept.catch((error: unknown) => {
       if (!lanes.has(slot)) return true;
       lanes.remove(slot);
       settle(slot, { id: entry.id, topic: entry.topic, status: "refused", problem: { code: "not-stored", detail: String(error) } });
@@ -378,7 +392,7 @@ export function createOutbox(options: Options): Outbox {
     void accepted.then(drain);
     changed(entry.topic);
     const cancel = (): Promise<Settlement> => {
-      if (slot.settle) {
+      if (slot.settle && !closed && lanes.has(slot)) {
         const { state } = slot.entry;
         if (state === "sent") takeBack(slot);
         else if (state === "queued" || state === "held") taken(slot);
@@ -404,9 +418,7 @@ export function createOutbox(options: Options): Outbox {
       heads.set(topic, version);
       const slot = mutation === undefined ? undefined : lanes.find(mutation);
       if (slot) verdict(slot, { id: slot.entry.id, status: "committed", version });
-      const done = lanes.committed(topic).filter((s) => (s.entry.version as number) <= version); // R6
-      done.forEach(remove);
-      if (done.length > 0) changed(topic);
+      if (arrived(topic)) changed(topic);
       drain();
     },
     overtaken(id, problem) {
@@ -423,7 +435,7 @@ export function createOutbox(options: Options): Outbox {
     lost() {
       heads.clear();
       for (const slot of lanes.all("committed")) {
-        remove(slot);
+        void remove(slot);
         changed(slot.entry.topic);
       }
     },
@@ -437,13 +449,13 @@ export function createOutbox(options: Options): Outbox {
       const slot = lanes.find(id);
       if (slot?.entry.state !== "parked") return undefined;
       const { seq, id: _, state, version, sentAt, problem, ...draft } = slot.entry;
-      remove(slot);
+      void remove(slot);
       return add(draft);
     },
     dismiss(id) {
       const slot = lanes.find(id);
       if (slot?.entry.state !== "parked" && slot?.entry.state !== "refused") return;
-      remove(slot);
+      void remove(slot);
       changed(slot.entry.topic);
     },
     start() {

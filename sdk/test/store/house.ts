@@ -252,7 +252,8 @@ export class House {
         : op < 3
           ? store.put(topic, { [field]: value, ...(y % 2 === 0 && { c: y % 3 }) }, how)
           : store.patch(topic, { [field]: value, ...(y % 6 === 0 && { b: 7 }) }, how);
-    this.cancels.set(id, cancel);
+    const { life } = device;
+    this.cancels.set(id, () => device.life === life && cancel());
   }
 
   async step([kind, who, x, y]: Step): Promise<void> {

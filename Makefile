@@ -22,14 +22,16 @@ run: ## start a hub and play an evening at the bar to it; says how to watch
 build: ## build the program into bin/
 	go build -trimpath -o bin/ ./cmd/...
 
-test: ## all tests: vet, race detector, then end to end with curl and Chromium (installs what is missing)
-	@echo "==> 1/4 what the tests need"
+test: ## all tests: vet, race detector, the SDK, then end to end with curl and Chromium (installs what is missing)
+	@echo "==> 1/5 what the tests need"
 	@test/install.sh
-	@echo "==> 2/4 go vet"
+	@echo "==> 2/5 go vet"
 	@go vet ./...
-	@echo "==> 3/4 packages, with the race detector (the first build takes some minutes)"
+	@echo "==> 3/5 packages, with the race detector (the first build takes some minutes)"
 	@go test -race -shuffle=on -timeout=10m $(PACKAGES)
-	@echo "==> 4/4 end to end"
+	@echo "==> 4/5 the SDK: types, build, tests against the built hub, sizes, packaging"
+	@npm --prefix sdk test
+	@echo "==> 5/5 end to end"
 	@go test -count=1 -v -timeout=10m ./test/...
 
 check: ## formatting, linters, go.mod and who may import whom

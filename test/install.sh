@@ -32,9 +32,13 @@ if ((${#packages[@]} > 0)); then
 	apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "${packages[@]}"
 fi
 
-typescript=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/typescript
-# npm leaves a copy of the lockfile that it installed.
-if [[ ! $typescript/node_modules/.package-lock.json -nt $typescript/package-lock.json ]]; then
-	echo "installing: the TypeScript compiler, into test/typescript/node_modules"
-	npm --prefix "$typescript" ci --no-audit --no-fund
-fi
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# installed FOLDER WHAT installs what the folder's lockfile pins.
+installed() {
+	# npm leaves a copy of the lockfile that it installed.
+	[[ $root/$1/node_modules/.package-lock.json -nt $root/$1/package-lock.json ]] && return
+	echo "installing: $2, into $1/node_modules"
+	npm --prefix "$root/$1" ci --no-audit --no-fund
+}
+installed test/typescript "the TypeScript compiler"
+installed sdk "what builds and tests the SDK"

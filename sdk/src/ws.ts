@@ -1,2 +1,3 @@
-/** The client of a Roxy hub. The wire it speaks is docs/protocol.md. */
-export {};
+/** The stream over WebSocket, for networks that hold the others back: `createClient({ url, transports: [webSocket] })`. */
+export { webSocket } from "./core/websocket.ts";
+export type { Transport } from "./core/transport.ts";

@@ -1,0 +1,388 @@
+import { createAcks } from "./acks.ts";
+import type { Backoff } from "./attempts.ts";
+import { createCalls, traceparent, type Call, type TokenSource } from "./calls.ts";
+import { createConnection, type State } from "./connection.ts";
+import { createDispatch } from "./dispatch.ts";
+import { eventSource } from "./eventsource.ts";
+import { createLadder } from "./ladder.ts";
+import type { Message, ResetMessage, RoxyEvent } from "./messages.ts";
+import { createObservable, type Observable } from "./observable.ts";
+import { createPings } from "./pings.ts";
+import type { Credentials, Platform } from "./platform.ts";
+import type { RoxyProblem } from "./problem.ts";
+import { createGauge, defined, UNMEASURED, type Quality } from "./quality.ts";
+import { createRenewal } from "./renewal.ts";
+import { createRing, type Note } from "./ring.ts";
+import { sse } from "./sse.ts";
+import { createTaker, type Taken } from "./take.ts";
+import { createTopics } from "./topics.ts";
+import type { Transport } from "./transport.ts";
+
+/** Whether something may be missing: `reset` until what was missed is fetched anew, `catching-up` until `roxy:live`. */
+export type Continuity = "ok" | "catching-up" | "reset";
+
+/** What of the app's own writes the hub has not taken yet. */
+export type Sync = "synced" | "pending" | "conflict" | "parked";
+
+/** How a client talks to its hub. Only url is required. */
+export interface ClientOptions {
+  /** The hub's public address; a path is kept as a prefix, and "" is the page's own origin. */
+  readonly url: string;
+  /** A token, or who gives one before each attempt. Without one the cookie goes along. */
+  readonly token?: string | TokenSource;
+  /** Whether the cookie goes along; `include` without a token, `omit` with one. */
+  readonly credentials?: Credentials;
+  /** Patterns to subscribe to for the client's whole life; others come and go with their subscriptions. */
+  readonly topics?: readonly string[];
+  /** Only these event types. */
+  readonly types?: readonly string[];
+  /** The name of this device, which has a mailbox and confirms critical events. */
+  readonly device?: string;
+  /** Critical events are confirmed when all their handlers returned. False leaves it to confirm(). Default true. */
+  readonly confirm?: boolean;
+  /** Begin with the entities as they are. */
+  readonly snapshot?: boolean;
+  /** A cursor to begin behind, such as one of a page that was rendered on the server; or `earliest`. */
+  readonly after?: string;
+  /** How often the hub says that it is there, such as `15s`. */
+  readonly heartbeat?: string;
+  readonly backoff?: Backoff;
+  /** Further ways to hold a stream, tried behind fetch and EventSource: webSocket of `@roxy/sdk/ws`. */
+  readonly transports?: readonly Transport[];
+  /** Ends the stream when the page was hidden for so many milliseconds. Without it a hidden page goes on hearing. */
+  readonly hiddenAfter?: number;
+  /** Hears what handlers throw, and what the hub refuses in the background. */
+  readonly onError?: (error: unknown) => void;
+}
+
+/** What is published (docs/protocol.md §3). */
+export interface Publication<Type extends string = string, Data = unknown> {
+  readonly topic: string;
+  readonly type?: Type;
+  readonly data?: Data;
+  readonly to?: { readonly roles?: readonly string[]; readonly users?: readonly string[] };
+  /** The idempotency key; one is made when it is left out, so that a publish is safely repeated. */
+  readonly id?: string;
+  readonly ttl?: string;
+  readonly ack?: { readonly by: "any" | "user" | "device"; readonly within?: string; readonly attempts?: number };
+  readonly correlation?: string;
+  readonly ephemeral?: boolean;
+  readonly except?: string;
+  readonly urgent?: boolean;
+}
+
+/** A publication whose data fits its type; without a type it is a `message`. */
+export type PublicationOf<Events> =
+  | { [Type in keyof Events & string]: Publication<Type, Events[Type]> & { readonly type: Type } }[keyof Events & string]
+  | Publication<"message", "message" extends keyof Events ? Events["message"] : unknown>;
+
+/** The hub's answer for one event. An ephemeral one has no place in the log. */
+export interface Published {
+  readonly id?: string;
+  readonly offset?: number;
+  readonly cursor?: string;
+  readonly duplicate?: boolean;
+  readonly ephemeral?: boolean;
+}
+
+/** All about a client at this moment, for a person. It holds neither payloads nor tokens. */
+export interface Inspection {
+  readonly state: State;
+  readonly continuity: Continuity;
+  readonly sync: Sync;
+  readonly quality: Quality;
+  readonly problem?: RoxyProblem;
+  readonly transport?: string;
+  readonly connection?: string;
+  readonly cursor?: string;
+  readonly topics: readonly string[];
+  readonly failures: number;
+  readonly notes: readonly Note[];
+}
+
+/** One client of a hub. Nothing happens before connect or the first subscribe. */
+export interface Client<Events extends object = Record<string, unknown>> {
+  /** Runs handler once for each event of the type (`*`: of all) on a topic that matches, until the function it returns is called. */
+  subscribe<Type extends (keyof Events & string) | "*">(
+    type: Type,
+    handler: (event: Type extends keyof Events & string ? RoxyEvent<Type, Events[Type]> : RoxyEvent) => unknown,
+    options?: { readonly topic?: string },
+  ): () => void;
+  /** Subscribes to patterns until the function it returns is called. */
+  retain(patterns: readonly string[]): () => void;
+  /** Calls listener with all that came at once, in order, before the handlers of its events. */
+  messages(listener: (batch: readonly Message[]) => unknown): () => void;
+  /** Runs handler when something was missed for good. Continuity is `reset` until its promise is fulfilled. */
+  onReset(handler: (reset: ResetMessage) => unknown): () => void;
+  /** What a reset cost is fetched anew: for apps whose onReset does not do it. */
+  recovered(): void;
+  publish(publication: PublicationOf<Events>, options?: { readonly traceparent?: string }): Promise<Published>;
+  /** Publishes all or none, in order. */
+  publishAll(publications: readonly PublicationOf<Events>[], options?: { readonly traceparent?: string }): Promise<readonly Published[]>;
+  /** Confirms a critical event on this device. */
+  confirm(event: RoxyEvent | string): void;
+  /** Makes a call to the hub with the client's identity, again until it answers. */
+  call(call: Call): Promise<unknown>;
+  /** Connects; also after `closed`, `failed`, and with another token after `needs-auth`. */
+  connect(): void;
+  /** Ends the stream, and tells the hub what was handled last. */
+  close(): void;
+  readonly state: Observable<State>;
+  readonly continuity: Observable<Continuity>;
+  readonly sync: Observable<Sync>;
+  readonly quality: Observable<Quality>;
+  /** True when the stream has been gone for 5 s: what is shorter needs no banner. */
+  readonly lost: Observable<boolean>;
+  /** The outbox tells what waits in it. */
+  reportSync(sync: Sync): void;
+  problem(): RoxyProblem | undefined;
+  inspect(): Inspection;
+}
+
+/** So long an absence is nobody's concern. */
+const SHORT = 5_000;
+
+/** Returns a client that lives on platform. */
+export function createCore<Events extends object = Record<string, unknown>>(platform: Platform, options: ClientOptions): Client<Events> {
+  const { clock } = platform;
+  const report = options.onError ?? platform.report;
+  const { token, device } = options;
+  const source: TokenSource | undefined = typeof token === "string" ? () => token : token;
+  const url = options.url.replace(/\/+$/, "");
+  const calls = createCalls(platform, url, options.credentials ?? (source ? "omit" : "include"), source);
+  const ring = createRing(clock);
+  const gauge = createGauge(clock);
+  const taker = createTaker(options.snapshot ?? false);
+  const state = createObservable<State>("idle", report);
+  const continuity = createObservable<Continuity>("catching-up", report);
+  const sync = createObservable<Sync>("synced", report);
+  const lost = createObservable(false, report);
+  const quality = createObservable<Quality>(UNMEASURED, report);
+  const measure = (): void => quality.set(gauge.evaluate());
+
+  const acks = device
+    ? createAcks({
+        clock,
+        random: platform.random,
+        device,
+        confirms: options.confirm ?? true,
+        report,
+        send: (body, last) => calls.call({ method: "POST", path: "/v1/acks", body, headers: { traceparent: traceparent(platform) }, keepalive: last }, true),
+      })
+    : undefined;
+
+  let caughtUp = false;
+  let unresolved = 0; // counts resets whose losses are not fetched; a later one waits for itself
+  const judge = (): void => continuity.set(unresolved > 0 ? "reset" : caughtUp && state.get() === "live" ? "ok" : "catching-up");
+  const dispatch = createDispatch({
+    acks,
+    report,
+    resetting(reset, settled) {
+      ring.note("reset", reset.reason);
+      if (reset.reason !== "view") gauge.reset();
+      const mine = ++resets;
+      unresolved = mine;
+      judge();
+      // A snapshot brings all entities anew, whoever listens.
+      void settled.then((good) => (good || (options.snapshot && !resetHandled)) && mine === unresolved && recovered());
+    },
+  });
+  let resets = 0;
+  let resetHandled = false;
+  const recovered = (): void => {
+    unresolved = 0;
+    judge();
+  };
+
+  const give = (all: readonly Taken[]): void => {
+    for (const { heartbeat } of all) if (heartbeat !== undefined) gauge.heartbeat(heartbeat);
+    const batch = all.flatMap(({ messages = [] }) => messages);
+    for (const message of batch) {
+      if (message.kind === "event" && message.live && message.cursor) gauge.event(Date.parse(message.time));
+      if (message.kind === "event") ring.note(message.type, message.cursor ?? message.topic);
+    }
+    dispatch.give(batch);
+    acks?.passed(taker.position(), false);
+    if (batch.some(({ kind }) => kind === "live")) {
+      caughtUp = true;
+      judge();
+    }
+  };
+
+  let connectionId: string | undefined;
+  let gone: unknown;
+  let asked = ""; // the topics of the last attempt
+  const connection = createConnection({
+    platform,
+    calls,
+    ladder: createLadder(clock, platform, [sse, eventSource, ...(options.transports ?? [])]),
+    backoff: options.backoff ?? {},
+    request() {
+      const list = topics.list();
+      asked = list.join();
+      if (list.length === 0) return undefined;
+      const position = taker.position();
+      const after = position ? (acks ? acks.resume(position) : position)?.text : options.after;
+      const { types = [], heartbeat, snapshot = false } = options;
+      return { topics: list, types, device, heartbeat, snapshot, after, heard: () => dispatch.heard() };
+    },
+    take: (block) => taker.take(block),
+    give,
+    note: ring.note,
+    state(next) {
+      if (next === "needs-auth" || next === "failed") gauge.down({ dead: true });
+      state.set(next);
+      judge();
+      measure();
+      const away = next !== "live" && next !== "closed" && next !== "idle";
+      if (!away) {
+        clock.clear(gone);
+        gone = undefined;
+        lost.set(false);
+      } else gone ??= clock.set(() => lost.set(true), SHORT);
+    },
+    up(hello) {
+      connectionId = hello.connection;
+      caughtUp = false;
+      gauge.up();
+      acks?.begins(hello.cursor ? taker.position() : undefined);
+      pings.start();
+      renewal.begin(hello.connection, hello.time);
+    },
+    down(how) {
+      connectionId = undefined;
+      caughtUp = false;
+      gauge.down(how);
+      pings.stop();
+      renewal.end();
+      judge();
+    },
+    missed: () => gauge.missed(),
+    tick: measure,
+  });
+
+  const topics = createTopics(clock, () => {
+    if (started && topics.list().join() !== asked) connection.renew("topics");
+  });
+  const pings = createPings(clock, platform.random, () => platform.hidden(), () => void ping(), () => gauge.level() <= 1);
+  const renewal = createRenewal(clock, platform, calls, () => connection.renew("token"));
+
+  const ping = async (): Promise<void> => {
+    const sent = clock.now();
+    try {
+      const answer = await calls.call({ method: "GET", path: "/v1/ping", bare: true, patience: SHORT }, true);
+      gauge.pinged(sent, Date.parse((answer as { time: string }).time));
+    } catch {
+      gauge.pingFailed();
+      measure();
+    }
+  };
+
+  let started = false;
+  let unwatch: (() => void) | undefined;
+  let hiding: unknown;
+  const start = (): void => {
+    started = true;
+    unwatch ??= platform.watch((signal) => {
+      clock.clear(hiding);
+      if (signal === "hidden" && options.hiddenAfter !== undefined) {
+        hiding = clock.set(() => connection.pause(), options.hiddenAfter);
+      }
+      if (signal === "visible" && connection.state() === "idle") connection.connect();
+      connection.signal(signal);
+    });
+    connection.connect();
+  };
+
+  let publishing = 0;
+  let reported: Sync = "synced";
+  const settleSync = (): void => sync.set(reported === "synced" && publishing > 0 ? "pending" : reported);
+
+  const publishAll = async (publications: readonly Publication[], given: { readonly traceparent?: string } = {}): Promise<readonly Published[]> => {
+    const body = publications.map((publication) => {
+      const id = publication.id ?? (publication.ephemeral ? undefined : platform.hex(16));
+      return defined<Publication>({ ...publication, id, correlation: publication.correlation ?? id });
+    });
+    publishing++;
+    settleSync();
+    try {
+      const once = body.some(({ ephemeral }) => ephemeral); // nothing protects those from doubling
+      const headers = { traceparent: given.traceparent ?? traceparent(platform) };
+      const answer = await calls.call({ method: "POST", path: "/v1/events", body, headers }, once);
+      ring.note("published", body.map(({ correlation }) => correlation).join(" "));
+      return (answer as { events: Published[] }).events;
+    } finally {
+      publishing--;
+      settleSync();
+    }
+  };
+
+  topics.retain(options.topics ?? []);
+
+  return {
+    subscribe(type, handler, { topic } = {}) {
+      const release = topic === undefined ? undefined : topics.retain([topic]);
+      const stop = dispatch.subscribe(type, topic, handler as (event: RoxyEvent) => unknown);
+      connection.hear(type);
+      if (!started) start();
+      return () => {
+        stop();
+        release?.();
+      };
+    },
+    retain(patterns) {
+      const release = topics.retain(patterns);
+      if (!started) start();
+      return release;
+    },
+    messages: (listener) => dispatch.messages(listener),
+    onReset(handler) {
+      resetHandled = true;
+      return dispatch.onReset(handler);
+    },
+    recovered,
+    publish: async (publication, given) => (await publishAll([publication as Publication], given))[0]!,
+    publishAll: (publications, given) => publishAll(publications as readonly Publication[], given),
+    confirm(event) {
+      const id = typeof event === "string" ? event : event.ack?.id;
+      if (!acks) throw new Error("confirm: this client has no device");
+      if (id === undefined) throw new Error("confirm: the event is not critical");
+      acks.confirm(id);
+    },
+    call: (call) => calls.call(call),
+    connect: start,
+    close() {
+      started = false;
+      unwatch?.();
+      unwatch = undefined;
+      clock.clear(hiding);
+      connection.close();
+      acks?.close();
+      calls.close();
+    },
+    state,
+    continuity,
+    sync,
+    quality,
+    lost,
+    reportSync(next) {
+      reported = next;
+      settleSync();
+    },
+    problem: () => connection.problem(),
+    inspect: () =>
+      defined<Inspection>({
+        state: state.get(),
+        continuity: continuity.get(),
+        sync: sync.get(),
+        quality: quality.get(),
+        problem: connection.problem(),
+        transport: connection.transport()?.name,
+        connection: connectionId,
+        cursor: taker.position()?.text,
+        topics: topics.list(),
+        failures: connection.attempts.failures(),
+        notes: ring.notes(),
+      }),
+  };
+}

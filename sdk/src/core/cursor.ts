@@ -1,0 +1,20 @@
+/** A position in one life of the log (docs/protocol.md §1). */
+export interface Cursor {
+  readonly epoch: string;
+  readonly offset: number;
+  /** As it goes over the wire. */
+  readonly text: string;
+}
+
+/** Returns the cursor that text spells; undefined for what spells none. */
+export function parseCursor(text: string | undefined | null): Cursor | undefined {
+  const parts = /^([^.]+)\.(\d{1,16})$/.exec(text ?? "");
+  if (!parts) return undefined;
+  const offset = Number(parts[2]);
+  return Number.isSafeInteger(offset) ? { epoch: parts[1]!, offset, text: parts[0] } : undefined;
+}
+
+/** Reports whether a cursor tells more than another one: it is ahead, or of another life. */
+export function beyond(cursor: Cursor | undefined, than: Cursor | undefined): boolean {
+  return cursor !== undefined && (cursor.epoch !== than?.epoch || cursor.offset > than.offset);
+}

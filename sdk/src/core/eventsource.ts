@@ -1,0 +1,70 @@
+import { RoxyProblem } from "./problem.ts";
+import { once, parsed, unreachable } from "./sse.ts";
+import { streamQuery, type Transport } from "./transport.ts";
+
+const CONTROL = ["hello", "entity", "receipt", "ack", "presence", "reset", "live", "heartbeat", "bye"].map((name) => `roxy:${name}`);
+const ENTITY = ["entity:created", "entity:updated", "entity:deleted"];
+
+/**
+ * The native EventSource, for places whose fetch does not stream. It hears only the types that are listened to, and cannot
+ * tell why it was refused. It never reconnects by itself here: that would be an attempt beside the one chokepoint, and with
+ * a used ticket.
+ */
+export const eventSource: Transport = {
+  name: "eventsource",
+  usable: (platform) => platform.eventSource !== undefined,
+  open(request, sink) {
+    let over = false;
+    let source: ReturnType<NonNullable<typeof request.platform.eventSource>> | undefined;
+    const heard = new Set<string>();
+    const told = once(sink, () => over);
+    let opened = false;
+    let last: string | undefined; // an event without an id has that of the one before it
+
+    const hear = (type: string): void => {
+      if (heard.has(type)) return;
+      heard.add(type);
+      source?.addEventListener(type, (event) => {
+        told.alive();
+        const data = parsed(event.data);
+        const id = event.lastEventId !== "" && event.lastEventId !== last ? event.lastEventId : undefined;
+        last = event.lastEventId;
+        if (data === undefined) return end({ garbled: `the data of ${type} is not JSON` });
+        told.blocks([{ event: type, id, data }]);
+      });
+    };
+    const end: typeof sink.ended = (how) => {
+      source?.close();
+      told.ended(how);
+    };
+
+    void (async () => {
+      const more: Record<string, string> = {};
+      if (request.after) more["after"] = request.after;
+      if (request.tokened) more["ticket"] = await request.ticket();
+      if (over) return;
+      source = request.platform.eventSource!(`${request.url}/v1/stream?${streamQuery(request, more)}`, {
+        withCredentials: request.credentials === "include",
+      });
+      for (const type of [...CONTROL, ...ENTITY, "message", ...request.heard()]) {
+        heard.delete(type);
+        hear(type);
+      }
+      source.onopen = () => {
+        opened = true;
+        told.opened();
+      };
+      source.onerror = () => end(opened ? {} : { problem: new RoxyProblem("network", 0, "the EventSource did not open") });
+    })().catch((error: unknown) => end({ problem: unreachable(error) }));
+
+    return {
+      close() {
+        over = true;
+        source?.close();
+      },
+      hear(type) {
+        if (source) hear(type);
+      },
+    };
+  },
+};

@@ -1,0 +1,46 @@
+import type { Clock } from "./clock.ts";
+import type { Platform } from "./platform.ts";
+import type { Transport } from "./transport.ts";
+
+/** How long a transport that does not work here is left out. It is never given up: networks change, and so do proxies. */
+const LEFT_OUT = 1_800_000;
+
+/** Chooses among transports, the first that works. */
+export interface Ladder {
+  choose(): Transport | undefined;
+  /** The transport cannot work here: another one is next. Reports whether there is one. */
+  leave(transport: Transport): boolean;
+  /** It opened without a hello, or did not open although the hub answers otherwise: the second time in a row it is left. */
+  fails(transport: Transport): boolean;
+  works(transport: Transport): void;
+}
+
+export function createLadder(clock: Clock, platform: Platform, transports: readonly Transport[]): Ladder {
+  const usable = transports.filter((transport) => transport.usable(platform));
+  const until = new Map<Transport, number>();
+  const failures = new Map<Transport, number>();
+  const out = (transport: Transport): number => until.get(transport) ?? -Infinity;
+
+  const ladder: Ladder = {
+    choose() {
+      const now = clock.now();
+      // When all are left out, the one whose time is up first.
+      return usable.find((transport) => out(transport) <= now) ?? [...usable].sort((a, b) => out(a) - out(b))[0];
+    },
+    leave(transport) {
+      until.set(transport, clock.now() + LEFT_OUT);
+      failures.set(transport, 1); // when it is tried again, once is enough
+      return usable.length > 1;
+    },
+    fails(transport) {
+      const times = (failures.get(transport) ?? 0) + 1;
+      failures.set(transport, times);
+      return times >= 2 && ladder.leave(transport);
+    },
+    works(transport) {
+      failures.delete(transport);
+      until.delete(transport);
+    },
+  };
+  return ladder;
+}

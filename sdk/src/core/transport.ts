@@ -1,0 +1,80 @@
+import type { Credentials, Platform } from "./platform.ts";
+import type { RoxyProblem } from "./problem.ts";
+
+/** One event of a stream as it came, its data read. */
+export interface Block {
+  readonly event: string;
+  readonly id?: string | undefined;
+  readonly data: unknown;
+}
+
+/** How a stream ended. */
+export interface End {
+  /** A refusal, or what kept the stream from opening (status 0). Undefined for one that was open and is cut. */
+  readonly problem?: RoxyProblem;
+  /** The hub, or a proxy, wants nobody to come back: 204. */
+  readonly away?: boolean;
+  /** What came is not as docs/protocol.md says. To connect anew would bring it again. */
+  readonly garbled?: string;
+}
+
+/** What a stream tells its client. After `ended`, or after the link was closed, nothing more is told. */
+export interface Sink {
+  /** The hub answered; its hello is to follow. */
+  opened(): void;
+  /** Something came, if only a byte. */
+  alive(): void;
+  /** What came at once. */
+  blocks(blocks: readonly Block[]): void;
+  /** A `retry:` of the stream. */
+  retry(ms: number): void;
+  ended(end: End): void;
+}
+
+/** What is asked of the hub. */
+export interface StreamRequest {
+  readonly platform: Platform;
+  /** The hub's, without a slash at the end. */
+  readonly url: string;
+  readonly topics: readonly string[];
+  readonly types: readonly string[];
+  readonly device?: string | undefined;
+  readonly heartbeat?: string | undefined;
+  readonly snapshot: boolean;
+  /** The cursor to resume after, or `earliest`. */
+  readonly after?: string | undefined;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly credentials: Credentials;
+  /** Whether the caller has a token, which a URL must not hold. */
+  readonly tokened: boolean;
+  /** Buys a ticket, for transports that cannot send headers. */
+  ticket(): Promise<string>;
+  /** The event types that somebody listens to, for transports that must know them. */
+  heard(): readonly string[];
+}
+
+/** An open, or opening, stream. */
+export interface Link {
+  close(): void;
+  /** Hears a further event type. Absent where all are heard. */
+  hear?(type: string): void;
+}
+
+/** A way to hold a stream. */
+export interface Transport {
+  readonly name: "sse" | "eventsource" | "ws";
+  usable(platform: Platform): boolean;
+  open(request: StreamRequest, sink: Sink): Link;
+}
+
+/** Returns the query of GET /v1/stream. */
+export function streamQuery(request: StreamRequest, more: Readonly<Record<string, string>>): string {
+  const pairs: [string, string][] = [];
+  for (const topic of request.topics) pairs.push(["topic", topic]);
+  for (const type of request.types) pairs.push(["type", type]);
+  if (request.device) pairs.push(["device", request.device]);
+  if (request.heartbeat) pairs.push(["heartbeat", request.heartbeat]);
+  if (request.snapshot) pairs.push(["snapshot", "1"]);
+  pairs.push(...Object.entries(more));
+  return pairs.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join("&");
+}

@@ -1,0 +1,87 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { createReader } from "../src/core/sse.ts";
+import { createTaker } from "../src/core/take.ts";
+import type { Block, End, Sink } from "../src/core/transport.ts";
+
+/** What a reader makes of a stream that comes in these pieces. */
+function read(pieces: readonly string[]): { blocks: Block[]; retries: number[]; end: End | undefined } {
+  const blocks: Block[] = [];
+  const retries: number[] = [];
+  let end: End | undefined;
+  const sink: Sink = { opened() {}, alive() {}, blocks: (all) => blocks.push(...all), retry: (ms) => retries.push(ms), ended: (how) => (end ??= how) };
+  const parse = createReader(sink);
+  pieces.forEach(parse);
+  return { blocks, retries, end };
+}
+
+test("an id alone moves the cursor, and an event without one has none", () => {
+  const stream = 'retry: 1200\nevent: roxy:hello\ndata: {"a":1}\n\nid: e.7\n\nid: e.8\nevent: x\ndata: 1\n\nevent: y\ndata: 2\n\n: comment\n\nid: e.9\nevent: roxy:heartbeat\ndata: {}\n\n';
+  const want = {
+    blocks: [
+      { event: "roxy:hello", data: { a: 1 } },
+      { event: "roxy:id", id: "e.7", data: null },
+      { event: "x", id: "e.8", data: 1 },
+      { event: "y", data: 2 },
+      { event: "roxy:heartbeat", id: "e.9", data: {} },
+    ],
+    retries: [1200],
+    end: undefined,
+  };
+  expect(read([stream])).toEqual(want);
+  fc.assert(
+    fc.property(fc.array(fc.nat(stream.length), { maxLength: 30 }), fc.constantFrom("\n", "\r\n", "\r"), (cuts, newline) => {
+      const text = stream.replaceAll("\n", newline);
+      const at = [0, ...cuts.sort((a, b) => a - b), text.length];
+      expect(read(at.slice(1).map((end, i) => text.slice(at[i], end)))).toEqual(want);
+    }),
+  );
+});
+
+test("data that is not JSON ends the stream, and nothing behind it is told", () => {
+  const { blocks, end } = read(["id: e.1\ndata: 1\n\nid: e.2\ndata: {\n\nid: e.3\ndata: 3\n\n"]);
+  expect(blocks).toEqual([{ event: "message", id: "e.1", data: 1 }]);
+  expect(end?.garbled).toContain("not JSON");
+});
+
+test("whatever a stream holds, reading and taking it never throws", () => {
+  const line = fc.oneof(
+    fc.constantFrom("event: roxy:hello", "event: roxy:reset", "event: roxy:live", "event: roxy:bye", "event: roxy:entity", "event: x", "id: e.1", "id: f.2", "id: e.x", "data: {}", "data: null", 'data: {"topic":"a"}', 'data: {"cursor":"e.1"}', "retry: 5", ""),
+    fc.string(),
+  );
+  fc.assert(
+    fc.property(fc.array(line), fc.boolean(), (lines, snapshot) => {
+      const taker = createTaker(snapshot);
+      for (const block of read([lines.join("\n") + "\n\n"]).blocks) taker.take(block);
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test("an event is taken once, however often streams bring it", () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 1, max: 30 }), { maxLength: 100 }), (offsets) => {
+      const taker = createTaker(false);
+      const taken = offsets.flatMap((n) => taker.take({ event: "x", id: `e.${n}`, data: { topic: "a" } }).messages ?? []);
+      const cursors = taken.map((message) => Number((message as { cursor: string }).cursor.slice(2)));
+      expect(cursors).toEqual([...new Set(cursors)].sort((a, b) => a - b));
+      expect(taker.position()?.offset ?? 0).toBe(Math.max(0, ...offsets));
+    }),
+  );
+});
+
+test("another life of the log without a reset is no stream to go on with", () => {
+  const taker = createTaker(false);
+  taker.take({ event: "x", id: "e.5", data: { topic: "a" } });
+  expect(taker.take({ event: "x", id: "f.6", data: { topic: "a" } }).garbled).toContain("without a reset");
+});
+
+test("a hello moves no position that is known, so that a reset behind it is heard of again", () => {
+  const taker = createTaker(false);
+  const hello = { connection: "c", cursor: "e.9", view: "v", epoch: "e", heartbeat: "15s", time: "2026-01-01T00:00:00Z" };
+  taker.take({ event: "roxy:hello", id: "e.5", data: hello });
+  expect(taker.position()?.text).toBe("e.5");
+  taker.take({ event: "roxy:hello", id: "e.9", data: hello });
+  expect(taker.position()?.text).toBe("e.5");
+  expect(taker.take({ event: "roxy:hello", data: { ...hello, view: "w" } }).messages).toEqual([{ kind: "reset", reason: "view", cursor: "e.5" }]);
+});

@@ -1,6 +1,6 @@
 import type { Timer } from "../core/clock.ts";
 import type { Entry, State } from "./storage.ts";
-import type { Settlement } from "./outbox.ts";
+import type { Settlement } from "./api.ts";
 import type { Mutation, Problem } from "./wire.ts";
 
 /** An entry and what only this page knows of it. */

@@ -45,7 +45,7 @@ export interface Result {
   readonly id: string;
   readonly status: "committed" | "refused" | "cancelled" | "unknown";
   readonly version?: number;
-  readonly problem?: Problem;
+  readonly problem?: Problem | undefined;
 }
 
 /** Why a call was not decided; with anything else that a call throws it counts as unreachable. */

@@ -1,18 +1,14 @@
 // What the hub has said of entities: the base of each, kept up by events, snapshots and, where something is missing, by asking.
 import type { Clock, Timer } from "../core/clock.ts";
+import type { Change as Commit, Message, ResetMessage } from "../core/messages.ts";
+import { matches } from "../core/topic.ts";
 import type { Entity } from "../outbox/wire.ts";
 import type { Base } from "./fold.ts";
 import { type JsonObject, keep, merge } from "./json.ts";
-import { matches } from "./pattern.ts";
 
-/** The data of the event of a commit (docs/protocol.md §6). */
-export interface Change {
+/** What became of an entity by one commit. */
+export interface Change extends Commit {
   readonly topic: string;
-  readonly op: "put" | "patch" | "delete";
-  readonly version: number;
-  readonly base: number;
-  readonly patch?: JsonObject;
-  readonly mutation?: string;
 }
 
 /** What bases are kept with. */
@@ -31,8 +27,8 @@ export interface Source {
 export interface Bases {
   get(topic: string): Base | undefined;
   topics(): string[];
-  /** Takes a message of the stream, in the stream's order; false when it is none of those that say something of entities. */
-  receive(event: string, data: unknown): boolean;
+  /** Takes a message of the stream, in the stream's order. */
+  receive(message: Message): void;
   /** Makes sure that topic is known up to version, by asking for it unless it is already. */
   need(topic: string, version: number): void;
   close(): void;
@@ -57,9 +53,8 @@ export function basesOf(source: Source): Bases {
   const bases = new Map<string, Base>();
   const asking = new Map<string, Asking>();
   const asked = new Set<string>(); // topics whose base came by asking: it may be ahead of the stream
-  let snapshot = new Set<string>();
-  let reset: "none" | "hole" | "epoch" | "view" = "none";
-  let view: unknown;
+  let snapshot: Set<string> | undefined; // the topics of the one that comes
+  let reset: ResetMessage["reason"] | undefined;
   let closed = false;
 
   const set = (topic: string, base: Base, change?: Change): void => {
@@ -76,7 +71,7 @@ export function basesOf(source: Source): Bases {
     if (known && c.version <= known.version) return; // R5: heard before
     // Nothing is missing before the first version; and nothing of what was before survives in an entity that a put creates.
     if (c.base !== (known?.version ?? 0)) return ask(c.topic, c.version);
-    const data = c.op === "delete" ? null : merge(known?.data ?? {}, c.patch ?? {});
+    const data = c.op === "delete" ? null : merge(known?.data ?? {}, (c.patch ?? {}) as JsonObject);
     asked.delete(c.topic);
     set(c.topic, { version: c.version, data }, c);
   };
@@ -124,7 +119,7 @@ export function basesOf(source: Source): Bases {
   };
 
   const entity = (e: Entity): void => {
-    snapshot.add(e.topic);
+    snapshot?.add(e.topic);
     const known = bases.get(e.topic);
     // A snapshot is of one moment; what was asked for may be newer, and what comes behind the snapshot leads there.
     if (known && known.version > e.version && reset !== "epoch") return;
@@ -137,18 +132,17 @@ export function basesOf(source: Source): Bases {
     set(e.topic, { version: e.version, data: e.data });
   };
 
-  const live = (whole: boolean): void => {
+  const live = (): void => {
     for (const [topic, base] of [...bases]) {
       const followed = source.follows.some((pattern) => matches(pattern, topic));
-      if (!whole || !followed) {
-        if (reset !== "none") refetch(topic, base);
+      if (!snapshot || !followed) {
+        if (reset) refetch(topic, base);
       } else if (!snapshot.has(topic) && base.data !== null) {
         if (asked.has(topic)) refetch(topic, base);
         else set(topic, { version: base.version, data: null });
       }
     }
-    snapshot = new Set();
-    reset = "none";
+    snapshot = reset = undefined;
   };
 
   const refetch = (topic: string, base: Base): void => {
@@ -159,21 +153,25 @@ export function basesOf(source: Source): Bases {
   return {
     get: (topic) => bases.get(topic),
     topics: () => [...bases.keys()],
-    receive(event, data) {
-      const d = data as Record<string, unknown>;
-      if (event === "roxy:entity") entity(data as Entity);
-      else if (event === "roxy:live") live(d.entities !== undefined);
-      else if (event === "roxy:reset") {
-        reset = d.reason === "epoch" ? "epoch" : reset === "none" ? "hole" : reset;
-        forget(); // what was heard is from before the hole
-        if (reset === "epoch") source.lost();
-      } else if (event === "roxy:hello") {
-        snapshot = new Set();
-        if (view !== undefined && view !== d.view && reset === "none") reset = "view";
-        view = d.view;
-      } else if (typeof d?.op === "string" && typeof d.version === "number") change(data as Change);
-      else return false;
-      return true;
+    receive(message) {
+      switch (message.kind) {
+        case "event":
+          if (message.change) change({ ...message.change, topic: message.topic });
+          break;
+        case "snapshot":
+          snapshot = new Set();
+          break;
+        case "entity":
+          entity({ topic: message.topic, version: message.version, data: message.data as JsonObject | null });
+          break;
+        case "live":
+          live();
+          break;
+        case "reset":
+          reset = reset === "epoch" ? reset : message.reason;
+          forget(); // what was heard is from before the hole
+          if (reset === "epoch") source.lost();
+      }
     },
     need(topic, version) {
       if ((bases.get(topic)?.version ?? -1) < version) ask(topic, version);

@@ -1,11 +1,12 @@
 // The store: what a screen may show of entities, which is what the hub has said with what is pending painted over it.
 import type { Clock, Timer } from "../core/clock.ts";
-import type { Draft, Outbox, Pending } from "../outbox/outbox.ts";
-import type { Entity, Guard, Problem, Result } from "../outbox/wire.ts";
+import type { Message } from "../core/messages.ts";
+import { matches } from "../core/topic.ts";
+import type { Draft, Outbox, Pending } from "../outbox/api.ts";
+import type { Entity, Guard, Problem } from "../outbox/wire.ts";
 import { basesOf, type Source } from "./bases.ts";
 import { fieldsOf, fold, overtaken } from "./fold.ts";
 import { type JsonObject, keep } from "./json.ts";
-import { matches } from "./pattern.ts";
 
 /** An entity as it may be shown. The same object until something of it changes. */
 export interface View<T extends object = JsonObject> {
@@ -59,8 +60,8 @@ export interface Store {
   patch(topic: string, patch: object, how?: How): Pending;
   delete(topic: string, how?: How): Pending;
   /** Takes a message of the stream, all of them in the stream's order. */
-  receive(event: string, data: unknown): void;
-  /** The stream has other patterns from its next roxy:hello on. */
+  receive(message: Message): void;
+  /** The stream has other patterns from now on. */
   follow(patterns: readonly string[]): void;
   /** Mutations that are not settled, over all entities. */
   readonly waiting: Readable<number>;
@@ -218,12 +219,12 @@ export function createStore(options: Options, early: typeof overtaken = overtake
     put: (topic, data, how) => add("put", topic, { data: copied(data) }, how),
     patch: (topic, patch, how) => add("patch", topic, { patch: copied(patch) }, how),
     delete: (topic, how) => add("delete", topic, {}, how),
-    receive(event, data) {
-      if (event === "roxy:receipt") return outbox.receipt(data as Result);
-      if (bases.receive(event, data) && event === "roxy:live") {
-        for (const topic of outbox.topics()) missing(topic, true);
-        outbox.wake();
-      }
+    receive(message) {
+      if (message.kind === "receipt") return outbox.receipt({ ...message, problem: message.problem as unknown as Problem });
+      bases.receive(message);
+      if (message.kind !== "live") return;
+      for (const topic of outbox.topics()) missing(topic, true);
+      outbox.wake();
     },
     follow: (patterns) => void (source.follows = patterns),
     waiting: {

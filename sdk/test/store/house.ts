@@ -2,10 +2,13 @@ import assert from "node:assert";
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../../src/core/clock.ts";
 import type { Conflict, Decision } from "../../src/outbox/conflict.ts";
-import { createOutbox, type Outbox, type Settlement } from "../../src/outbox/outbox.ts";
+import type { Outbox, Settlement } from "../../src/outbox/api.ts";
+import { createOutbox } from "../../src/outbox/outbox.ts";
 import { wireOf } from "../../src/outbox/lane.ts";
 import type { Entry, Storage } from "../../src/outbox/storage.ts";
 import type { Mutation, Result, Transport } from "../../src/outbox/wire.ts";
+import type { ReceiptMessage, RoxyEvent } from "../../src/core/messages.ts";
+import type { Change } from "../../src/store/bases.ts";
 import { overtaken } from "../../src/store/fold.ts";
 import type { Json, JsonObject } from "../../src/store/json.ts";
 import { createStore, type Store } from "../../src/store/store.ts";
@@ -138,19 +141,19 @@ class Device {
 
   snapshot(): void {
     const { hub } = this.house;
-    this.store.receive("roxy:hello", { view: "v" });
+    this.store.receive({ kind: "snapshot" });
     const all = hub.topics().flatMap((topic) => hub.entity(topic) ?? []);
-    for (const e of all) this.store.receive("roxy:entity", structuredClone(e));
+    for (const e of all) this.store.receive({ kind: "entity", time: "", ...structuredClone(e) });
     this.position = hub.log.length;
     this.receiptsHeard = hub.receipts.length;
-    this.store.receive("roxy:live", { entities: all.length });
+    this.store.receive({ kind: "live", replayed: 0, entities: all.length });
   }
 
   hear(n: number, back: number): void {
     const { log } = this.house.hub;
     const from = Math.max(0, this.position - back);
     const to = Math.min(log.length, this.position + n);
-    for (const c of log.slice(from, to)) this.store.receive("message", structuredClone(c));
+    for (const c of log.slice(from, to)) this.store.receive(eventOf(c));
     this.position = Math.max(this.position, to);
   }
 
@@ -354,7 +357,7 @@ export class House {
     const receipt = this.hub.receipts[device.receiptsHeard];
     if (!receipt) return;
     device.receiptsHeard++;
-    if (receipt.device === device.name) device.store.receive("roxy:receipt", structuredClone(receipt.result));
+    if (receipt.device === device.name) device.store.receive(structuredClone({ kind: "receipt", ...receipt.result } as unknown as ReceiptMessage));
   }
 
   private holds(law: boolean, what: string): void {
@@ -446,6 +449,10 @@ export class House {
     }
     assert.deepEqual(this.violations, []);
   }
+}
+
+function eventOf({ topic, ...change }: Change): RoxyEvent {
+  return structuredClone({ kind: "event", type: "entity:changed", topic, data: undefined, time: "", live: true, change });
 }
 
 /** Without the rule that only the first mutation that touches a field can be told early. */

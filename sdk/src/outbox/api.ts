@@ -78,10 +78,10 @@ export interface Outbox {
   retry(id: string): Pending | undefined;
   /** Forgets a refused or parked mutation. */
   dismiss(id: string): void;
-  /** Begins or ends sending. One tab of a browser sends; 401 ends it until start. */
+  /** Begins or ends sending: one tab of a browser sends. A 401 pauses it until start or wake. */
   start(): void;
   stop(): void;
-  /** Cuts waits short: the network is back. */
+  /** Cuts waits short: the network, or a token that is taken, is back. A store does this when its stream is live. */
   wake(): void;
   /** Ends the outbox; what is stored stays. */
   close(): void;

@@ -25,6 +25,7 @@ export function createOutbox(options: Options): Outbox {
   const listeners = new Set<(topic: string) => void>();
   const heads = new Map<string, number>();
   let running = false;
+  let signedOut = false; // the token was refused: nothing is sent until start or wake
   let closed = false;
   let opened = false;
   let busy = 0;
@@ -173,7 +174,7 @@ export function createOutbox(options: Options): Outbox {
     const { failure = "unreachable", retryAfter = 0 } = (reason ?? {}) as Partial<Failure>;
     if (slot.entry.id !== id) return;
     slot.uncertain = true;
-    if (failure === "unauthenticated") return void (running = false);
+    if (failure === "unauthenticated") return void (signedOut = true);
     if (failure === "busy" && ++slot.failures >= (options.attempts || 20) && slot.entry.state === "sent") {
       const problem = { code: "overloaded", detail: `given up after ${slot.failures} answers without a decision` };
       return takeBack(slot, { problem, park: true });
@@ -245,7 +246,7 @@ export function createOutbox(options: Options): Outbox {
   };
 
   const drain = (): void => {
-    for (const lane of lanes.each()) if (opened && running && !closed && busy < maxLanes) start(lane);
+    for (const lane of lanes.each()) if (opened && running && !signedOut && !closed && busy < maxLanes) start(lane);
   };
 
   const restore = async (): Promise<string[]> => {
@@ -382,10 +383,12 @@ export function createOutbox(options: Options): Outbox {
     },
     start() {
       running = true;
+      signedOut = false;
       drain();
     },
     stop: () => void (running = false),
     wake() {
+      signedOut = false;
       lanes.slots().forEach(calm);
       drain();
     },

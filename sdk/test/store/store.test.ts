@@ -140,7 +140,7 @@ test("a mutation of one entity that hangs holds back its own entity alone", asyn
   expect(sent).toEqual(["orders/1 1", "orders/2 3", "orders/2 4"]);
 });
 
-test("a 401 ends sending until it is started again, and costs no mutation", async () => {
+test.each(["start", "wake"] as const)("a 401 pauses sending until %s, and costs no mutation", async (resume) => {
   let token = "old";
   const { store, outbox } = open({
     status: async () => [],
@@ -153,7 +153,7 @@ test("a 401 ends sending until it is started again, and costs no mutation", asyn
   while (outbox.pending("orders/1")[0]?.state !== "sent") await Promise.resolve();
   await new Promise((soon) => setImmediate(soon));
   token = "new";
-  outbox.start();
+  outbox[resume]();
   expect((await settled).status).toBe("committed");
 });
 

@@ -7,6 +7,6 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 120_000,
     pool: "forks",
-    execArgv: ["--experimental-websocket"], // Node 20 hides it, later ones have it anyway
+    execArgv: ["--experimental-websocket", "--experimental-eventsource"], // Node 20 has them, and hides them
   },
 });

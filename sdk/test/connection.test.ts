@@ -188,6 +188,7 @@ test("a page that was busy reads what came before its stream counts as silent", 
   beat(s); // was in the socket all the time
   await sleeping;
   await s.clock.go(2_000);
+  expect(s.client.inspect().quality.missedHeartbeats).toBe(0);
   expect(s.client.state.get()).toBe("live");
   expect(s.attempts).toHaveLength(1);
 });
@@ -290,6 +291,22 @@ test("a device whose place was taken stays away until it is told to connect", as
   s.client.connect();
   await s.clock.go(0);
   expect(s.attempts).toHaveLength(2);
+});
+
+test("a client that was closed goes on when it connects again, with nothing twice", async () => {
+  const s = await liveStage({ after: "e.0" });
+  const heard: unknown[] = [];
+  s.client.subscribe("x", ({ data }) => heard.push(data));
+  for (let life = 0; life < 3; life++) {
+    for (const n of [life, life + 1]) s.sink().blocks([{ event: "x", id: `e.${n + 1}`, data: { topic: "orders/1", time: "", data: n } }]);
+    s.client.close();
+    await s.clock.go(5_000);
+    s.client.connect();
+    await s.clock.go(0);
+    s.hello();
+  }
+  expect(heard).toEqual([0, 1, 2, 3]);
+  expect(s.attempts.map(({ request }) => request.after)).toEqual(["e.0", "e.2", "e.3", "e.4"]);
 });
 
 test("it resumes behind the last event", async () => {

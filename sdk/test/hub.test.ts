@@ -1,49 +1,10 @@
 import { expect, onTestFinished, test } from "vitest";
-import { createClient, type Client, type ClientOptions, type Message, type RoxyEvent } from "../src/index.ts";
-import { webSocket } from "../src/ws.ts";
+import { createClient, type Message, type RoxyEvent } from "../src/index.ts";
 import { globalPlatform } from "../src/browser.ts";
-import { startHub, type Hub } from "./hub.ts";
+import { ALL, clientOf, live, numbers, until } from "./client.ts";
+import { startHub } from "./hub.ts";
 
-const BOTH = ["sse", "ws"] as const;
-
-/** A client that ends with the test. */
-function clientOf(hub: Hub, options: Partial<ClientOptions> & { over?: (typeof BOTH)[number] } = {}): Client {
-  const { over = "sse", ...rest } = options;
-  const platform = globalPlatform();
-  const client = createClient({
-    url: hub.url,
-    token: hub.token({ sub: "ann", roles: ["everything"] }),
-    topics: ["orders/*"],
-    onError: () => {},
-    // A platform without a streaming fetch has the socket left.
-    ...(over === "ws" ? { transports: [webSocket], platform: { ...platform, fetch: buffered(platform.fetch!) } } : {}),
-    ...rest,
-  });
-  onTestFinished(() => client.close());
-  return client;
-}
-
-/** A fetch that does not stream: the answer's body is missing, as in React Native. */
-function buffered(fetch: NonNullable<ReturnType<typeof globalPlatform>["fetch"]>): typeof fetch {
-  return async (url, init) => {
-    if (!url.includes("/v1/stream")) return fetch(url, init);
-    return { status: 200, headers: { get: () => "text/event-stream" }, body: null, text: async () => "" };
-  };
-}
-
-/** Waits until get answers what is wanted; the test's time limit is the only clock. */
-async function until<Value>(get: () => Value | undefined | false): Promise<Value> {
-  for (;;) {
-    const value = get();
-    if (value !== undefined && value !== false) return value as Value;
-    await new Promise((soon) => setTimeout(soon, 5));
-  }
-}
-
-const live = (client: Client): Promise<boolean> => until(() => client.continuity.get() === "ok");
-const numbers = (events: readonly RoxyEvent[]): unknown[] => events.map(({ data }) => data);
-
-test.each(BOTH)("an event that is published comes to its handler, typed and whole, over %s", async (over) => {
+test.each(ALL)("an event that is published comes to its handler, typed and whole, over %s", async (over) => {
   const hub = await startHub();
   const client = clientOf(hub, { over });
   const heard: RoxyEvent[] = [];
@@ -60,7 +21,7 @@ test.each(BOTH)("an event that is published comes to its handler, typed and whol
   expect(heard).toHaveLength(1);
 });
 
-test.each(BOTH)("nothing is lost or comes twice over kill -9 of the hub, over %s", async (over) => {
+test.each(ALL)("nothing is lost or comes twice over kill -9 of the hub, over %s", async (over) => {
   const hub = await startHub();
   const client = clientOf(hub, { over });
   const writer = clientOf(hub, { topics: [] });
@@ -101,145 +62,6 @@ test("a publish whose answer is lost is made again, and the event is there once"
   await client.publish({ topic: "orders/7", data: 2 });
   await until(() => heard.length >= 2);
   expect(numbers(heard)).toEqual([1, 2]);
-});
-
-test("a refusal of a publish says which and why, and is not tried again", async () => {
-  const hub = await startHub();
-  const client = clientOf(hub, { token: hub.token({ sub: "ann", roles: ["kitchen"] }) });
-  await expect(client.publish({ topic: "menu/1", data: 1 })).rejects.toMatchObject({ name: "RoxyProblem", code: "forbidden", status: 403 });
-  expect(client.state.get()).toBe("idle"); // to publish opens no stream
-});
-
-test("a stream that may not be read fails and says what", async () => {
-  const hub = await startHub();
-  const client = clientOf(hub, { token: hub.token({ sub: "ann", roles: ["kitchen"] }), topics: ["menu/*"] });
-  client.connect();
-  await until(() => client.state.get() === "failed");
-  expect(client.problem()).toMatchObject({ code: "forbidden" });
-});
-
-test("a token that is refused is asked for anew, and a second refusal waits for another one", async () => {
-  const hub = await startHub();
-  const good = hub.token({ sub: "ann", roles: ["everything"] });
-  const asked: boolean[] = [];
-  let next = [hub.token({ sub: "ann", roles: ["everything"], expires: -60 }), good];
-  const client = clientOf(hub, {
-    token: ({ fresh }) => {
-      asked.push(fresh);
-      return next[Math.min(asked.length, next.length) - 1]!;
-    },
-  });
-  client.connect();
-  await live(client);
-  expect(asked).toEqual([false, true]);
-  client.close();
-
-  next = ["bad"];
-  client.connect();
-  await until(() => client.state.get() === "needs-auth");
-  expect(client.quality.get()).toMatchObject({ quality: "poor", reasons: ["disconnected"] });
-  next = [good];
-  client.connect();
-  await live(client);
-});
-
-test.each(BOTH)("a stream outlives its token, which is renewed before it expires, over %s", async (over) => {
-  const hub = await startHub();
-  let tokens = 0;
-  const client = clientOf(hub, {
-    over,
-    token: ({ fresh }) => {
-      if (fresh) tokens++;
-      return hub.token({ sub: "ann", roles: ["everything"], expires: fresh ? 3600 : 6 });
-    },
-  });
-  client.connect();
-  await live(client);
-  const { connection } = client.inspect();
-  await until(() => tokens === 1);
-  await new Promise((expired) => setTimeout(expired, 3_000)); // the first token has run out by the hub's clock
-  expect(client.inspect()).toMatchObject({ state: "live", connection });
-});
-
-test("a device confirms a critical event after its handler, and only then", async () => {
-  const hub = await startHub();
-  const token = hub.token({ sub: "ann", roles: ["everything"] });
-  const client = clientOf(hub, { token, device: "kitchen-1" });
-  let cooked: (() => void) | undefined;
-  client.subscribe("order:new", () => new Promise<void>((done) => (cooked = done)));
-  await live(client);
-  const { cursor } = await client.publish({ topic: "orders/7", type: "order:new", data: 1, ack: { by: "device", within: "30s" } });
-  const receipts = async (): Promise<{ settlement?: string; receipts: { confirmed?: string }[] }> => {
-    const answer = await client.call({ method: "GET", path: `/v1/events/${cursor}/receipts` });
-    return answer as { settlement?: string; receipts: { confirmed?: string }[] };
-  };
-  const done = await until(() => cooked);
-  expect((await receipts()).receipts[0]?.confirmed).toBeUndefined();
-  done();
-  for (;;) if ((await receipts()).settlement === "acknowledged") break;
-});
-
-test("a critical event whose handler throws comes again to that handler and to no other", async () => {
-  const hub = await startHub();
-  const client = clientOf(hub, { device: "kitchen-1" });
-  const heard: string[] = [];
-  client.subscribe("order:new", (event) => {
-    heard.push(`printer ${event.attempt}`);
-    if (event.attempt === 1) throw new Error("out of paper");
-  });
-  client.subscribe("order:new", () => heard.push("screen"));
-  const settled: Message[] = [];
-  client.messages((batch) => settled.push(...batch.filter((m) => m.kind === "ack" && m.settled)));
-  await live(client);
-  await client.publish({ topic: "orders/7", type: "order:new", data: 1, ack: { by: "device", within: "1s" } });
-  expect(await until(() => settled[0])).toMatchObject({ settled: "acknowledged" });
-  expect(heard).toEqual(["printer 1", "screen", "printer 2"]);
-});
-
-test("a critical event that nobody listens to is not confirmed", async () => {
-  const hub = await startHub();
-  const client = clientOf(hub, { device: "kitchen-1" });
-  const settled: Message[] = [];
-  client.messages((batch) => settled.push(...batch.filter((m) => m.kind === "ack" && m.settled)));
-  client.connect();
-  await live(client);
-  await client.publish({ topic: "orders/7", type: "order:new", data: 1, ack: { by: "device", within: "1s", attempts: 1 } });
-  expect(await until(() => settled[0])).toMatchObject({ settled: "unacked" });
-});
-
-test("with confirm false the app confirms", async () => {
-  const hub = await startHub();
-  const client = clientOf(hub, { device: "kitchen-1", confirm: false });
-  const news: Message[] = [];
-  client.messages((batch) => news.push(...batch.filter((m) => m.kind === "ack")));
-  const heard: RoxyEvent[] = [];
-  client.subscribe("order:new", (event) => heard.push(event));
-  await live(client);
-  await client.publish({ topic: "orders/7", type: "order:new", data: 1, ack: { by: "device", within: "30s" } });
-  await until(() => news.some((m) => m.kind === "ack" && m.status === "delivered"));
-  client.confirm(heard[0]!);
-  await until(() => news.some((m) => m.kind === "ack" && m.settled === "acknowledged"));
-});
-
-test("a device that comes back with nothing resumes where its handlers were done", async () => {
-  const hub = await startHub();
-  const first = clientOf(hub, { device: "till-1" });
-  const heard: unknown[] = [];
-  // The third is never done: the page dies over it.
-  first.subscribe("count", ({ data }) => (heard.push(data), data === 2 ? new Promise(() => {}) : undefined));
-  await live(first);
-  for (let i = 0; i < 5; i++) await first.publish({ topic: "orders/7", type: "count", data: i });
-  await until(() => heard.length === 5);
-  const devices = async (): Promise<string> => JSON.stringify(await first.call({ method: "GET", path: "/v1/devices" }));
-  const second = (await first.publish({ topic: "elsewhere", data: 0 })).offset! - 4;
-  for (;;) if ((await devices()).includes(`.${second}"`)) break;
-  first.close();
-
-  const again = clientOf(hub, { device: "till-1" });
-  const replayed: unknown[] = [];
-  again.subscribe("count", ({ data }) => replayed.push(data));
-  await until(() => replayed.length === 3);
-  expect(replayed).toEqual([2, 3, 4]);
 });
 
 test("entities of a snapshot come before what changes them, and a commit has its change", async () => {

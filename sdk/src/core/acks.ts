@@ -50,6 +50,8 @@ export interface Acks {
   resume(position: Cursor | undefined): Cursor | undefined;
   /** Tries once more to tell what the hub has not heard. */
   close(): void;
+  /** Goes on after close. */
+  reopen(): void;
 }
 
 export interface AcksOptions {
@@ -182,6 +184,10 @@ export function createAcks({ clock, random, device, confirms, send, report }: Ac
       closed = true;
       if (due < Infinity && !calling) clock.clear(timer);
       void call(true);
+    },
+    reopen() {
+      closed = false;
+      within(WAIT);
     },
   };
 }

@@ -33,8 +33,10 @@ export interface Calls {
   /** The token was taken. */
   good(): void;
   ticket(): Promise<string>;
-  /** Ends the waits of calls. */
+  /** Ends the waits of calls: what is not answered by now fails. */
   close(): void;
+  /** Calls are repeated again. */
+  reopen(): void;
 }
 
 export interface Call {
@@ -148,6 +150,9 @@ export function createCalls(platform: Platform, url: string, credentials: Creden
     close() {
       closed = true;
       for (const wake of closing) wake();
+    },
+    reopen() {
+      closed = false;
     },
   };
 }

@@ -3,7 +3,6 @@ import type { Backoff } from "./attempts.ts";
 import { createCalls, traceparent, type Call, type TokenSource } from "./calls.ts";
 import { createConnection, type State } from "./connection.ts";
 import { createDispatch } from "./dispatch.ts";
-import { eventSource } from "./eventsource.ts";
 import { createLadder } from "./ladder.ts";
 import type { Message, ResetMessage, RoxyEvent } from "./messages.ts";
 import { createObservable, type Observable } from "./observable.ts";
@@ -47,7 +46,7 @@ export interface ClientOptions {
   /** How often the hub says that it is there, such as `15s`. */
   readonly heartbeat?: string;
   readonly backoff?: Backoff;
-  /** Further ways to hold a stream, tried behind fetch and EventSource: webSocket of `@roxy/sdk/ws`. */
+  /** Further ways to hold a stream, tried in order behind fetch: eventSource of `@roxy/sdk/eventsource`, webSocket of `@roxy/sdk/ws`. */
   readonly transports?: readonly Transport[];
   /** Ends the stream when the page was hidden for so many milliseconds. Without it a hidden page goes on hearing. */
   readonly hiddenAfter?: number;
@@ -211,18 +210,19 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
 
   let connectionId: string | undefined;
   let gone: unknown;
+  let begun = false; // a stream has begun: options.after is of the past
   let asked = ""; // the topics of the last attempt
   const connection = createConnection({
     platform,
     calls,
-    ladder: createLadder(clock, platform, [sse, eventSource, ...(options.transports ?? [])]),
+    ladder: createLadder(clock, platform, [sse, ...(options.transports ?? [])]),
     backoff: options.backoff ?? {},
     request() {
       const list = topics.list();
       asked = list.join();
       if (list.length === 0) return undefined;
       const position = taker.position();
-      const after = position ? (acks ? acks.resume(position) : position)?.text : options.after;
+      const after = position ? (acks ? acks.resume(position) : position)?.text : begun ? undefined : options.after;
       const { types = [], heartbeat, snapshot = false } = options;
       return { topics: list, types, device, heartbeat, snapshot, after, heard: () => dispatch.heard() };
     },
@@ -243,6 +243,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
     },
     up(hello) {
       connectionId = hello.connection;
+      begun = true;
       caughtUp = false;
       gauge.up();
       acks?.begins(hello.cursor ? taker.position() : undefined);
@@ -283,6 +284,8 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
   let hiding: unknown;
   const start = (): void => {
     started = true;
+    calls.reopen();
+    acks?.reopen();
     unwatch ??= platform.watch((signal) => {
       clock.clear(hiding);
       if (signal === "hidden" && options.hiddenAfter !== undefined) {

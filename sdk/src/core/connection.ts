@@ -91,6 +91,7 @@ export function createConnection(options: ConnectionOptions): Connection {
   let watched = false;
   let ticker: Timer;
   let ticking = false;
+  let tickDue = Infinity;
 
   const become = (next: State, why?: RoxyProblem): void => {
     problem = why;
@@ -158,7 +159,7 @@ export function createConnection(options: ConnectionOptions): Connection {
     stop({ planned: true });
     const mine = ++life;
     const chosen = ladder.choose();
-    if (!chosen) return become("failed", new RoxyProblem("no-transport", 0, "there is neither fetch nor EventSource here"));
+    if (!chosen) return become("failed", new RoxyProblem("no-transport", 0, "there is no fetch here, and no other transport was given"));
     transport = chosen;
     running = true;
     bye = undefined;
@@ -201,7 +202,8 @@ export function createConnection(options: ConnectionOptions): Connection {
     const now = clock.now();
     const gap = now - lastByte;
     lastByte = now;
-    if (helloAt !== undefined && gap > heartbeat + Math.max(2_000, heartbeat / 2)) options.missed();
+    const slept = now - tickDue > JUMP;
+    if (helloAt !== undefined && !slept && gap > heartbeat + Math.max(2_000, heartbeat / 2)) options.missed();
     watch();
   };
 
@@ -309,7 +311,8 @@ export function createConnection(options: ConnectionOptions): Connection {
   const tickOn = (): void => {
     if (ticking) return;
     ticking = true;
-    const due = clock.now() + TICK;
+    tickDue = clock.now() + TICK;
+    const due = tickDue;
     ticker = clock.set(() => {
       ticking = false;
       if (state === "closed") return;

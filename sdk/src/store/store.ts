@@ -171,12 +171,17 @@ export function createStore(options: Options, early: typeof overtaken = overtake
     const pending = outbox.pending(topic);
     // Whoever has never heard of an entity cannot say what of it others may not have changed; but that it creates it, it can.
     const guard = how.guard ?? (base || op === "put" || pending.some((e) => e.op === "put") ? "fields" : "none");
+    // Whoever sees a commit of their own painted knows it, and up to it all that it left, though its event is still to come.
+    const seen = pending.reduce((version, e) => {
+      const known = e.state === "committed" && (e.version === version + 1 || e.op !== "patch");
+      return known ? Math.max(version, e.version as number) : version;
+    }, base?.version ?? 0);
     return outbox.add({
       op,
       topic,
       ...content,
       guard,
-      ...(guard !== "none" && { base: base?.version ?? 0 }),
+      ...(guard !== "none" && { base: seen }),
       ...(how.type !== undefined && { type: how.type }),
       ...(how.correlation !== undefined && { correlation: how.correlation }),
     });

@@ -180,6 +180,8 @@ export class House {
   constructor(fault?: Fault, devices = 3) {
     this.fault = fault;
     this.hub = new SimHub(fault as HubFault);
+    // One of the entities is there, one is to be created: patches of nothing say little.
+    this.hub.mutate({ id: "before", op: "put", topic: "orders/1", data: { a: 9, b: 9, c: 9 }, guard: "none", device: "nobody", seq: 1 });
     this.devices = Array.from({ length: devices }, (_, i) => new Device(`d${i}`, this));
     for (const d of this.devices) d.open();
   }

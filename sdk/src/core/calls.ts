@@ -40,7 +40,7 @@ export interface Calls {
 }
 
 export interface Call {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "DELETE";
   /** Below the hub's URL, escaped. */
   readonly path: string;
   readonly body?: unknown;

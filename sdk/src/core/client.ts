@@ -120,8 +120,8 @@ export interface Client<Events extends object = Record<string, unknown>> {
   publishAll(publications: readonly PublicationOf<Events>[], options?: { readonly traceparent?: string }): Promise<readonly Published[]>;
   /** Confirms a critical event on this device. */
   confirm(event: RoxyEvent | string): void;
-  /** Makes a call to the hub with the client's identity, again until it answers. */
-  call(call: Call): Promise<unknown>;
+  /** Makes a call to the hub with the client's identity, again until it answers; with `once`, one attempt. */
+  call(call: Call, options?: { readonly once?: boolean }): Promise<unknown>;
   /** Connects; also after `closed`, `failed`, and with another token after `needs-auth`. */
   connect(): void;
   /** Ends the stream, and tells the hub what was handled last. */
@@ -352,7 +352,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
       if (id === undefined) throw new Error("confirm: the event is not critical");
       acks.confirm(id);
     },
-    call: (call) => calls.call(call),
+    call: (call, { once } = {}) => calls.call(call, once),
     connect: start,
     close() {
       started = false;

@@ -1,0 +1,21 @@
+/** Mutations on their way to a Roxy hub: stored before they are sent, sent in order, over reloads and cuts. */
+import { uuidsV7 } from "./outbox/ids.ts";
+
+/** Makes ids with the platform's random numbers. */
+export const newId: () => string = uuidsV7(
+  () => Date.now(),
+  (bytes) => crypto.getRandomValues(bytes as Uint8Array<ArrayBuffer>),
+);
+
+export { createOutbox, maxWaiting } from "./outbox/outbox.ts";
+export { OutboxFull } from "./outbox/api.ts";
+export type { Draft, Options as OutboxOptions, Outbox, Pending, Settlement } from "./outbox/api.ts";
+export { transportOver } from "./outbox/client.ts";
+export { indexedDBStorage } from "./outbox/indexeddb.ts";
+export type { Databases } from "./outbox/indexeddb.ts";
+export { memoryStorage } from "./outbox/storage.ts";
+export type { Entry, State as EntryState, Storage } from "./outbox/storage.ts";
+export type { Conflict, Decision } from "./outbox/conflict.ts";
+export { uuidsV7 } from "./outbox/ids.ts";
+export type { RandomBytes } from "./outbox/ids.ts";
+export type { Entity, Failure, Guard, Mutation, Op, Problem, Result, Transport } from "./outbox/wire.ts";

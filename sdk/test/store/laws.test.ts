@@ -1,0 +1,38 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { type Fault, House, type Step } from "./house.ts";
+
+// I1 convergence · I2 no flicker, a view is what the hub said with what is pending · I3 exact rollback · I4 one commit for an id ·
+// I5 no lost update · I6 early conflicts are true · I7 versions do not go back · I8 order of a device's commits is its own ·
+// I9 each mutation ends once, as the hub says · I10 a reload at any moment changes none of this · I11 no conflict with oneself.
+const histories = fc.array(fc.tuple(fc.nat(19), fc.nat(2), fc.nat(59), fc.nat(1000)) as fc.Arbitrary<Step>, { minLength: 5, maxLength: 60, size: "max" });
+
+function laws(fault?: Fault): fc.IAsyncProperty<[Step[]]> {
+  return fc.asyncProperty(histories, async (steps) => {
+    const house = new House(fault);
+    for (const step of steps) await house.step(step);
+    await house.quiesce();
+  });
+}
+
+describe("the optimistic model", () => {
+  test.each([1, 2, 3])("keeps its laws over a thousand histories (seed %i)", async (seed) => {
+    await fc.assert(laws(), { seed, numRuns: 1000 });
+  }, 120_000);
+
+  test.each<Fault>([
+    "overlay dropped on 200",
+    "rolled back on timeout",
+    "no idempotency",
+    "no own device",
+    "last write wins",
+    "sent mutation dropped early",
+    "no first toucher",
+    "sent not stored first",
+    "committed kept after a snapshot",
+  ])("breaks a law with this fault: %s", async (fault) => {
+    const run = await fc.check(laws(fault), { seed: 1, numRuns: 3000, endOnFailure: true });
+    expect(run.failed).toBe(true);
+    expect(String(run.errorInstance)).toMatch(/I\d+/);
+  }, 120_000);
+});

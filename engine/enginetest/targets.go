@@ -2,15 +2,12 @@ package enginetest
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"reflect"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/roxyhub/roxy"
-	"github.com/roxyhub/roxy/engine"
 )
 
 func targetsMatch(t *testing.T, e Attentive) {

@@ -304,6 +304,7 @@ func (e *Engine) perform(ctx context.Context, tenant, what string, bytes int, do
 			if err != nil {
 				return err
 			}
+			c.then = a.forget // not before the group is written: what it changed would be read as it was
 			return do(g, t, a)
 		}
 		_, err = e.submit(ctx, c)

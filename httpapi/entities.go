@@ -131,6 +131,15 @@ func (l *listing) token() string {
 	return base64.RawURLEncoding.EncodeToString([]byte(l.cursor.String() + "\n" + l.match.String() + "\n" + l.after.String()))
 }
 
+// parsePageLimit reads how many entries of a list a page may have.
+func parsePageLimit(value string) (int, error) {
+	n, err := strconv.ParseUint(value, 10, 16) // no sign
+	if err != nil || n < 1 || n > maxPage {
+		return 0, invalidParameter("limit", "limit %.20q: want 1 to %d", value, maxPage)
+	}
+	return int(n), nil
+}
+
 func parseList(query url.Values) (listing, error) {
 	l := listing{limit: defaultPage}
 	for name, values := range query {
@@ -144,11 +153,9 @@ func parseList(query url.Values) (listing, error) {
 				return l, &roxy.Problem{Code: roxy.InvalidTopic, Member: name, Detail: err.Error()}
 			}
 		case "limit":
-			n, err := strconv.ParseUint(value, 10, 16) // no sign
-			if err != nil || n < 1 || n > maxPage {
-				return l, invalidParameter(name, "limit %.20q: want 1 to %d", value, maxPage)
+			if l.limit, err = parsePageLimit(value); err != nil {
+				return l, err
 			}
-			l.limit = int(n)
 		case "page": // below: it is told apart by match
 		case "ticket": // authenticate has read it
 		default:

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -99,11 +98,9 @@ func parseRoll(query url.Values) (roll, error) {
 				return l, &roxy.Problem{Code: roxy.InvalidTopic, Member: name, Detail: err.Error()}
 			}
 		case "limit":
-			n, err := strconv.ParseUint(value, 10, 16) // no sign
-			if err != nil || n < 1 || n > maxPage {
-				return l, invalidParameter(name, "limit %.20q: want 1 to %d", value, maxPage)
+			if l.limit, err = parsePageLimit(value); err != nil {
+				return l, err
 			}
-			l.limit = int(n)
 		case "page": // below: it is told apart by topic
 		case "ticket": // authenticate has read it
 		default:

@@ -412,7 +412,7 @@ func (m *modelTablet) acknowledge(ctx context.Context) {
 func (m *modelTablet) say(ctx context.Context, life int, dice *rand.Rand, lost bool) {
 	e := m.e
 	e.mu.Lock()
-	epoch := e.epoch() //nolint:contextcheck // that of the bubble, which outlives the call
+	epoch := e.epoch() //nolint:contextcheck // asked of the engine whatever became of the call
 	acks := Acks{Device: m.sub.Device}
 	if m.last != nil && dice.IntN(2) == 0 {
 		at := *m.last

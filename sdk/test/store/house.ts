@@ -1,17 +1,17 @@
 import assert from "node:assert";
 import { isDeepStrictEqual } from "node:util";
-import type { Clock } from "../../src/core/clock.ts";
 import type { Conflict, Decision } from "../../src/outbox/conflict.ts";
 import type { Outbox, Settlement } from "../../src/outbox/api.ts";
 import { createOutbox } from "../../src/outbox/outbox.ts";
 import { wireOf } from "../../src/outbox/lane.ts";
-import type { Entry, Storage } from "../../src/outbox/storage.ts";
+import type { Entry } from "../../src/outbox/storage.ts";
 import type { Mutation, Result, Transport } from "../../src/outbox/wire.ts";
 import type { ReceiptMessage, RoxyEvent } from "../../src/core/messages.ts";
 import type { Change } from "../../src/store/bases.ts";
 import { overtaken } from "../../src/store/fold.ts";
 import type { Json, JsonObject } from "../../src/store/json.ts";
 import { createStore, type Store } from "../../src/store/store.ts";
+import { SimClock, SimDisk } from "./machine.ts";
 import { type HubFault, mergePatch, SimHub } from "./simhub.ts";
 
 /** How the SDK is broken, to see that the laws notice. */
@@ -30,55 +30,6 @@ export type Step = readonly [kind: number, device: number, x: number, y: number]
 const topics = ["orders/1", "orders/2"];
 const fields = ["a", "b", "c"];
 const flush = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
-/** Time that passes only by advance. */
-class SimClock implements Clock {
-  private at = 0;
-  private timers = new Map<object, { at: number; callback: () => void }>();
-  now = (): number => this.at;
-  set = (callback: () => void, ms: number): object => {
-    const timer = {};
-    this.timers.set(timer, { at: this.at + ms, callback });
-    return timer;
-  };
-  clear = (timer: unknown): void => void this.timers.delete(timer as object);
-  advance(ms: number): void {
-    this.at += ms;
-    for (const [timer, { at, callback }] of [...this.timers]) {
-      if (at <= this.at && this.timers.delete(timer)) callback();
-    }
-  }
-}
-
-/** A disk whose writes take effect later, in order, or never: a crash loses what was not written. */
-class SimDisk {
-  readonly entries = new Map<number, Entry>();
-  last = 0;
-  private writes: (() => void)[] = [];
-  storage(fault?: Fault): Storage {
-    const later = <T>(write: () => T): Promise<T> => new Promise((resolve) => this.writes.push(() => resolve(write())));
-    return {
-      durable: true,
-      load: async () => [...this.entries.values()].sort((a, b) => a.seq - b.seq),
-      add: (entry) =>
-        later(() => {
-          this.entries.set(++this.last, { ...structuredClone(entry), seq: this.last });
-          return this.last;
-        }),
-      put: (entry) => {
-        if (fault === "sent not stored first" && entry.state === "sent") return Promise.resolve();
-        return later(() => void (this.entries.has(entry.seq) && this.entries.set(entry.seq, structuredClone(entry))));
-      },
-      remove: (seq) => later(() => void this.entries.delete(seq)),
-    };
-  }
-  write(n: number): void {
-    for (const write of this.writes.splice(0, n)) write();
-  }
-  crash(): void {
-    this.writes = [];
-  }
-}
 
 interface Call {
   readonly device: Device;

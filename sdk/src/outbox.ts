@@ -1,10 +1,11 @@
 /** Mutations on their way to a Roxy hub: stored before they are sent, sent in order, over reloads and cuts. */
+import { globalPlatform } from "./browser.ts";
 import { uuidsV7 } from "./outbox/ids.ts";
 
 /** Makes ids with the platform's random numbers. */
 export const newId: () => string = uuidsV7(
   () => Date.now(),
-  (bytes) => crypto.getRandomValues(bytes as Uint8Array<ArrayBuffer>),
+  (bytes) => globalPlatform().hex(bytes),
 );
 
 export { createOutbox, maxWaiting } from "./outbox/outbox.ts";
@@ -17,5 +18,4 @@ export { memoryStorage } from "./outbox/storage.ts";
 export type { Entry, State as EntryState, Storage } from "./outbox/storage.ts";
 export type { Conflict, Decision } from "./outbox/conflict.ts";
 export { uuidsV7 } from "./outbox/ids.ts";
-export type { RandomBytes } from "./outbox/ids.ts";
 export type { Entity, Failure, Guard, Mutation, Op, Problem, Result, Transport } from "./outbox/wire.ts";

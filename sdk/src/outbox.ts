@@ -1,11 +1,10 @@
 /** Mutations on their way to a Roxy hub: stored before they are sent, sent in order, over reloads and cuts. */
-import { globalPlatform } from "./browser.ts";
 import { uuidsV7 } from "./outbox/ids.ts";
 
 /** Makes ids with the platform's random numbers. */
 export const newId: () => string = uuidsV7(
   () => Date.now(),
-  (bytes) => globalPlatform().hex(bytes),
+  (bytes) => Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (byte) => byte.toString(16).padStart(2, "0")).join(""),
 );
 
 export { createOutbox, maxWaiting } from "./outbox/outbox.ts";

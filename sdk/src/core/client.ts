@@ -136,6 +136,11 @@ export interface Client<Events extends object = Record<string, unknown>> {
   reportSync(sync: Sync): void;
   problem(): RoxyProblem | undefined;
   inspect(): Inspection;
+  /** The patterns that the stream, or the attempt, was begun with: messages are of these. */
+  followed(): readonly string[];
+  /** Where it lives, for what is built on it. */
+  readonly platform: Platform;
+  readonly device: string | undefined;
 }
 
 /** So long an absence is nobody's concern. */
@@ -211,7 +216,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
   let connectionId: string | undefined;
   let gone: unknown;
   let begun = false; // a stream has begun: options.after is of the past
-  let asked = ""; // the topics of the last attempt
+  let asked: readonly string[] = []; // the topics of the last attempt
   const connection = createConnection({
     platform,
     calls,
@@ -219,7 +224,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
     backoff: options.backoff ?? {},
     request() {
       const list = topics.list();
-      asked = list.join();
+      asked = list;
       if (list.length === 0) return undefined;
       const position = taker.position();
       const after = position ? (acks ? acks.resume(position) : position)?.text : begun ? undefined : options.after;
@@ -263,7 +268,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
   });
 
   const topics = createTopics(clock, () => {
-    if (started && topics.list().join() !== asked) connection.renew("topics");
+    if (started && topics.list().join() !== asked.join()) connection.renew("topics");
   });
   const pings = createPings(clock, platform.random, () => platform.hidden(), () => void ping(), () => gauge.level() <= 1);
   const renewal = createRenewal(clock, platform, calls, () => connection.renew("token"));
@@ -373,6 +378,9 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
       settleSync();
     },
     problem: () => connection.problem(),
+    followed: () => asked,
+    platform,
+    device,
     inspect: () =>
       defined<Inspection>({
         state: state.get(),

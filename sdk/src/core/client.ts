@@ -16,7 +16,7 @@ import { createRing, type Note } from "./ring.ts";
 import { sse } from "./sse.ts";
 import { createTaker } from "./take.ts";
 import { createTopics } from "./topics.ts";
-import type { Transport } from "./transport.ts";
+import type { Share, Transport } from "./transport.ts";
 
 /** Whether something may be missing: `reset` until what was missed is fetched anew, `catching-up` until `roxy:live`. */
 export type Continuity = "ok" | "catching-up" | "reset";
@@ -49,8 +49,8 @@ export interface ClientOptions {
   readonly backoff?: Backoff;
   /** Further ways to hold a stream, tried in order behind fetch: eventSource of `@roxy/sdk/eventsource`, webSocket of `@roxy/sdk/ws`. */
   readonly transports?: readonly Transport[];
-  /** Takes the transports and gives those that take their place, such as tabs of `@roxy/sdk/tabs`, with which several pages hold one stream. */
-  readonly share?: (transports: readonly Transport[]) => readonly Transport[];
+  /** Holds one stream together with other clients: `share: tabs({ name })` of `@roxy/sdk/tabs`. */
+  readonly share?: Share;
   /** Ends the stream when the page was hidden for so many milliseconds. Without it a hidden page goes on hearing. */
   readonly hiddenAfter?: number;
   /** Hears what handlers throw, and what the hub refuses in the background. */
@@ -139,6 +139,11 @@ export interface Client<Events extends object = Record<string, unknown>> {
   reportSync(sync: Sync): void;
   problem(): RoxyProblem | undefined;
   inspect(): Inspection;
+  /** The patterns that the stream, or the attempt, was begun with: messages are of these. */
+  followed(): readonly string[];
+  /** Where it lives, for what is built on it. */
+  readonly platform: Platform;
+  readonly device: string | undefined;
 }
 
 /** So long an absence is nobody's concern. */
@@ -147,7 +152,8 @@ const SHORT = 5_000;
 /** Returns a client that lives on platform. */
 export function createCore<Events extends object = Record<string, unknown>>(platform: Platform, options: ClientOptions): Client<Events> {
   const { clock } = platform;
-  const { token, device, types = [], heartbeat, snapshot = false, transports = [], share } = options;
+  const { token, device, types = [], heartbeat, snapshot = false, share } = options;
+  const transports = [sse, ...(options.transports ?? [])];
   const report = options.onError ?? platform.report;
   const source: TokenSource | undefined = typeof token === "string" ? () => token : token;
   const calls = createCalls(platform, options.url.replace(/\/+$/, ""), options.credentials ?? (source ? "omit" : "include"), source);
@@ -196,20 +202,19 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
 
   let connectionId: string | undefined;
   let { after } = options; // of the past once a stream has begun
-  let asked = ""; // the topics of the last attempt
+  let followed: readonly string[] = []; // the topics of the last attempt
   let gone: Timer; // runs since the stream went
   const connection = createConnection({
     platform,
     calls,
-    ladder: createLadder(clock, platform, share ? share([sse, ...transports]) : [sse, ...transports]),
+    ladder: createLadder(clock, platform, share?.over(transports) ?? transports),
     backoff: options.backoff ?? {},
     request() {
-      const list = topics.list();
-      asked = list.join();
-      if (list.length === 0) return undefined;
+      followed = topics.list();
+      if (followed.length === 0) return undefined;
       const position = taker.position();
       const from = position ? (acks ? acks.resume(position) : position)?.text : after;
-      return { topics: list, types, device, heartbeat, snapshot, after: from, heard: dispatch.heard };
+      return { topics: followed, types, device, heartbeat, snapshot, after: from, heard: dispatch.heard };
     },
     take: taker.take,
     give({ heartbeat: beat, messages }) {
@@ -227,6 +232,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
     note,
     state(next) {
       state.set(next);
+      share?.state(next);
       measure();
       if (next === "live" || next === "closed" || next === "idle") {
         clock.clear(gone);
@@ -255,7 +261,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
   });
 
   const topics = createTopics(clock, () => {
-    if (unwatch && topics.list().join() !== asked) connection.renew("topics");
+    if (unwatch && topics.list().join() !== followed.join()) connection.renew("topics");
   });
   const renewal = createRenewal(platform, calls, () => connection.renew("token"));
   const ping = (): void => {
@@ -372,5 +378,8 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
         failures: connection.failures(),
         notes: notes(),
       }),
+    followed: () => followed,
+    platform,
+    device,
   };
 }

@@ -226,10 +226,11 @@ export function createConnection(options: ConnectionOptions): Connection {
     become("live");
   };
 
-  const ended = ({ problem: why, away, garbled }: End): void => {
+  const ended = ({ problem: why, away, renew: other, garbled }: End): void => {
     const { reason, retry } = bye ?? { reason: "cut", retry: 0 };
-    note("ended", why?.code ?? garbled ?? reason);
-    if (away) rest("closed", "dead", new RoxyProblem("away", 204, "the hub wants nobody to come back"));
+    note("ended", why?.code ?? other ?? garbled ?? reason);
+    if (other) again("planned");
+    else if (away) rest("closed", "dead", new RoxyProblem("away", 204, "the hub wants nobody to come back"));
     else if (garbled) rest("failed", "dead", new RoxyProblem("garbled", 0, garbled));
     else if (why) refused(why);
     // To come back at once would take the device from the other one in turn.

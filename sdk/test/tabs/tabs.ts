@@ -1,5 +1,6 @@
+import { createServer } from "node:http";
 import { join } from "node:path";
-import { expect } from "vitest";
+import { expect, onTestFinished } from "vitest";
 import type { Page } from "playwright-core";
 import { openProfile, serveSite } from "../browser/chromium.ts";
 import { type Claims, type Hub, startHub } from "../hub.ts";
@@ -22,7 +23,10 @@ export interface Desk {
   readonly hub: Hub;
   /** Opens a tab, which connects. */
   open(options?: TabOptions): Promise<Page>;
-  publish(event: Readonly<Record<string, unknown>>): Promise<void>;
+  /** Publishes an order unless told otherwise, and returns its cursor. */
+  publish(event: Readonly<Record<string, unknown>>): Promise<string>;
+  /** Makes a call as an administrator who is not the tabs' user. */
+  ask(method: string, path: string, body?: unknown): Promise<unknown>;
   /** The streams of the tabs' user, as the hub sees them. */
   streams(): Promise<readonly { readonly patterns: readonly string[] }[]>;
 }
@@ -35,11 +39,13 @@ export async function startDesk(): Promise<Desk> {
   const hub = await startHub(`cors: { origins: ["${site.origin}"] }`);
   const openTab = await openProfile();
   const boss = hub.token({ sub: "boss", roles: ["everything"] });
-  const ask = async (url: string, init: RequestInit = {}): Promise<unknown> => {
-    const answer = await fetch(url, { ...init, headers: { Authorization: `Bearer ${boss}`, "Content-Type": "application/json" } });
-    const body: unknown = await answer.json();
-    expect(answer.status, JSON.stringify(body)).toBeLessThan(300);
-    return body;
+  const ask = async (method: string, path: string, body?: unknown): Promise<unknown> => {
+    const url = (path.startsWith("/v1/admin/") ? hub.admin : hub.url) + path;
+    const headers = { Authorization: `Bearer ${boss}`, "Content-Type": method === "PATCH" ? "application/merge-patch+json" : "application/json" };
+    const answer = await fetch(url, { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) });
+    const told: unknown = await answer.json();
+    expect(answer.status, JSON.stringify(told)).toBeLessThan(300);
+    return told;
   };
   return {
     hub,
@@ -51,11 +57,13 @@ export async function startDesk(): Promise<Desk> {
       if (snapshot) asked.set("snapshot", "1");
       return openTab(`${site.url}#${asked}`);
     },
+    ask,
     async publish(event) {
-      await ask(`${hub.url}/v1/events`, { method: "POST", body: JSON.stringify({ topic: "orders/7", type: "order:new", ...event }) });
+      const { events } = (await ask("POST", "/v1/events", { topic: "orders/7", type: "order:new", ...event })) as { events: { cursor: string }[] };
+      return events[0]!.cursor;
     },
     async streams() {
-      const { connections } = (await ask(`${hub.admin}/v1/admin/connections`)) as { connections: { user: string; patterns: string[] }[] };
+      const { connections } = (await ask("GET", "/v1/admin/connections")) as { connections: { user: string; patterns: string[] }[] };
       return connections.filter(({ user }) => user === ANN.sub);
     },
   };
@@ -85,4 +93,53 @@ export async function until<Value>(get: () => Promise<Value>, good: (value: Valu
 export async function ranks(tabs: readonly Page[]): Promise<{ leader: Page; followers: Page[] }> {
   const leads = await until(() => Promise.all(tabs.map((tab) => tab.evaluate(() => window.tab.leads()))), (all) => all.filter(Boolean).length === 1);
   return { leader: tabs[leads.indexOf(true)]!, followers: tabs.filter((_, i) => !leads[i]) };
+}
+
+/** Publishes numbers from 1 on, one after the other, until stop, which returns how many there were. */
+export function flow(desk: Desk): { reached(count: number): Promise<void>; stop(): Promise<number> } {
+  let [count, over] = [0, false];
+  const done = (async () => {
+    while (!over) {
+      await desk.publish({ data: count + 1 });
+      count++;
+    }
+  })();
+  return {
+    reached: async (wanted) => void (await until(async () => count, (n) => n >= wanted)),
+    async stop() {
+      over = true;
+      await done;
+      return count;
+    },
+  };
+}
+
+/** Returns the numbers from 1 on. */
+export const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i + 1);
+
+/** Ends a tab's process as if it had crashed. */
+export async function crash(tab: Page): Promise<void> {
+  const gone = tab.waitForEvent("crash");
+  const session = await tab.context().newCDPSession(tab);
+  session.send("Page.crash").catch(() => {}); // nobody is left to answer
+  await gone;
+}
+
+/** Stops a page's one thread, as a debugger or an endless loop does, until the function it returns is called. */
+export async function freeze(tab: Page): Promise<() => void> {
+  let open: (() => void) | undefined;
+  let asked = false;
+  const server = createServer((_, response) => {
+    asked = true;
+    open = () => response.writeHead(204, { "Access-Control-Allow-Origin": "*" }).end();
+  });
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  const { port } = server.address() as { port: number };
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  await tab.evaluate((url) => window.tab.freeze(url), `http://127.0.0.1:${port}/`);
+  await until(async () => asked, Boolean);
+  return () => open!();
 }

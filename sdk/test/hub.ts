@@ -16,6 +16,8 @@ export interface Claims {
 /** A running hub: the real program over a folder of its own. */
 export interface Hub {
   readonly url: string;
+  /** Where operators ask: `/v1/admin/connections`. */
+  readonly admin: string;
   token(claims: Claims): string;
   /** Ends it as a power cut does. */
   kill(): Promise<void>;
@@ -78,6 +80,7 @@ ${yaml}`,
 
   return {
     url: `http://${listen}`,
+    admin: `http://${admin}`,
     token({ sub, roles, expires = 3600 }) {
       const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
       const now = Math.floor(Date.now() / 1000);

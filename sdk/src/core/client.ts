@@ -3,6 +3,7 @@ import type { Backoff } from "./attempts.ts";
 import { createCalls, traceparent, type Call, type TokenSource } from "./calls.ts";
 import type { Timer } from "./clock.ts";
 import { createConnection, type State } from "./connection.ts";
+import { beyond, parseCursor } from "./cursor.ts";
 import { createDispatch } from "./dispatch.ts";
 import { createLadder } from "./ladder.ts";
 import type { Message, ResetMessage, RoxyEvent } from "./messages.ts";
@@ -110,8 +111,11 @@ export interface Client<Events extends object = Record<string, unknown>> {
     handler: (event: Type extends keyof Events & string ? RoxyEvent<Type, Events[Type]> : RoxyEvent) => unknown,
     options?: { readonly topic?: string },
   ): () => void;
-  /** Subscribes to patterns until the function it returns is called. */
-  retain(patterns: readonly string[]): () => void;
+  /**
+   * Subscribes to patterns until the function it returns is called. A first stream then begins behind `after`, a cursor, or before
+   * it if somebody asked for an earlier one.
+   */
+  retain(patterns: readonly string[], options?: { readonly after?: string }): () => void;
   /** Calls listener with all that came at once, in order, before the handlers of its events. */
   messages(listener: (batch: readonly Message[]) => unknown): () => void;
   /** Runs handler when something was missed for good. Continuity is `reset` until its promise is fulfilled. */
@@ -202,6 +206,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
 
   let connectionId: string | undefined;
   let { after } = options; // of the past once a stream has begun
+  let begun = false;
   let followed: readonly string[] = []; // the topics of the last attempt
   let gone: Timer; // runs since the stream went
   const connection = createConnection({
@@ -243,6 +248,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
     up({ connection: id, position, time }) {
       connectionId = id;
       after = undefined;
+      begun = true;
       gauge.up();
       acks?.begins(position);
       pings.start();
@@ -326,7 +332,11 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
         release?.();
       };
     },
-    retain(patterns) {
+    retain(patterns, { after: from } = {}) {
+      if (!begun && from !== undefined && (after === undefined || beyond(parseCursor(after), parseCursor(from)))) {
+        after = from;
+        if (started) connection.renew("after");
+      }
       const release = topics.retain(patterns);
       if (!unwatch) start();
       return release;

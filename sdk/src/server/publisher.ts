@@ -40,6 +40,7 @@ export interface Publisher<Events extends object = Record<string, unknown>> {
 
 /** Returns a publisher to the hub at options.url. Events are typed by what `roxy generate typescript` writes. */
 export function createPublisher<Events extends object = Record<string, unknown>>(options: PublisherOptions<Events>): Publisher<Events> {
+  if (!options.token) throw new TypeError("token: want one, or who gives one before each call");
   const hub = hubOf(options);
 
   const send = async (publications: readonly Publication[], { work, ...how }: SendOptions = {}): Promise<readonly Published[]> => {

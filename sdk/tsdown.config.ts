@@ -9,6 +9,7 @@ export default defineConfig({
     store: "src/store.ts",
     outbox: "src/outbox.ts",
     entities: "src/entities.ts",
+    react: "src/react.ts",
     server: "src/server.ts",
   },
   format: ["esm", "cjs"],

@@ -46,7 +46,7 @@ test("changes are made all or none, and work that is done again is made once", a
 });
 
 test("a page that follows a snapshot's cursor has every entity at every version", async () => {
-  const hub = await startHub();
+  const hub = await startHub("limits: { publish: { rate: 5000, burst: 5000 } }");
   const app = publisherOf(hub);
   const topics = Array.from({ length: 1_001 }, (_, i) => `orders/${String(i).padStart(4, "0")}` as const);
   for (const part of [topics.slice(0, 1_000), topics.slice(1_000)]) await app.mutateAll(part.map((topic) => ({ op: "put", topic, data: { table: 1 } })));

@@ -335,7 +335,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
     retain(patterns, { after: from } = {}) {
       if (!begun && from !== undefined && (after === undefined || beyond(parseCursor(after), parseCursor(from)))) {
         after = from;
-        if (started) connection.renew("after");
+        if (unwatch) connection.renew("after");
       }
       const release = topics.retain(patterns);
       if (!unwatch) start();

@@ -225,6 +225,8 @@ function parse(text: string, code: Code): Node {
         if (items.length > 0) {
           if (text[at] !== ",") throw wrong(path);
           at++;
+          skip();
+          if (text[at] === "]") throw wrong(path);
         }
         items.push(value(`${path}[${items.length}]`, depth + 1));
       }

@@ -1,9 +1,13 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { createTestHub, type Policy } from "../../src/testing.ts";
 import { launchHub } from "../hub.ts";
+import { devices } from "./devices.ts";
+import { entities, mutations } from "./entities.ts";
 import { talkTo, type Case, type Place } from "./place.ts";
+import { presence } from "./presence.ts";
 import { publishing } from "./publishing.ts";
 import { requests } from "./requests.ts";
+import { streams } from "./streams.ts";
 
 let hub: Awaited<ReturnType<typeof launchHub>>;
 let tenants = 0;
@@ -40,7 +44,7 @@ function testPlace(): Place {
   return { url: inMemory.url, fetch: inMemory.fetch, token: (who) => inMemory.token(who) };
 }
 
-const subjects: Readonly<Record<string, readonly Case[]>> = { publishing, requests };
+const subjects: Readonly<Record<string, readonly Case[]>> = { publishing, streams, entities, mutations, devices, presence, requests };
 
 describe.each(Object.entries(subjects))("%s", (_, cases) => {
   test.each(cases.map((one) => [one.name, one] as const))("%s", async (_, { run }) => {

@@ -8,7 +8,7 @@ export const requests: readonly Case[] = [
       const paths = ["tickets", "sessions/c/refresh", "events", "events/x.1/receipts", "entities", "entities/orders/1", "mutations", "mutations/status", "mutations/m", "presence", "acks", "devices", "devices/d", "stream", "ping"];
       for (const path of paths) {
         await call("OPTIONS", `/v1/${path}`, { as: null });
-        await call("TRACK", `/v1/${path}`, { as: null });
+        await call("PROPFIND", `/v1/${path}`, { as: null });
       }
       await call("PUT", "/v1/events", { body: {} });
       await call("POST", "/v1/ping", { body: {} });

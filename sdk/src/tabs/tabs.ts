@@ -1,7 +1,7 @@
 import { parseCursor } from "../core/cursor.ts";
 import type { Clock } from "../core/clock.ts";
 import type { State } from "../core/connection.ts";
-import { createObservable } from "../core/observable.ts";
+import { createObservable, createRun } from "../core/observable.ts";
 import type { Link, Share, Transport } from "../core/transport.ts";
 import type { Readable } from "../store/store.ts";
 import { follow } from "./follower.ts";
@@ -36,11 +36,12 @@ export function tabs({ name }: TabsOptions): Tabs {
   if (!name) throw new Error("tabs: name is empty: it says whose tabs share a stream");
   const lock = `roxy:${name}`;
   const able = typeof BroadcastChannel === "function" && typeof navigator === "object" && "locks" in navigator && navigator.locks !== undefined;
-  const leads = createObservable(!able, (error) =>
+  const run = createRun((error) =>
     queueMicrotask(() => {
       throw error;
     }),
   );
+  const leads = createObservable(!able, run);
 
   let life: AbortController | undefined; // from the first stream until the client is closed
   let joined = Promise.resolve(false);

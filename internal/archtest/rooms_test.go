@@ -48,6 +48,7 @@ func rooms() []room {
 		{"examples/bar", []string{"", "auth", "client"}, []string{"internal/testkit", "schema"}, "as a user's program would be written; auth signs its development tokens"},
 		{"examples/bar/evening", []string{"", "examples/bar"}, nil, "writes the evening"},
 		{"examples/bar/play", []string{"", "client", "examples/bar"}, nil, "plays it"},
+		{"examples/bar/serve", []string{"", "client", "examples/bar"}, nil, "the backend of the bar's app: it knows the hub as anybody does, from outside"},
 
 		{"internal/certificate", nil, []string{"internal/testkit"}, "which certificate is shown"},
 		{"internal/config", []string{"", "auth", "schema", "webhook"}, nil, "a file's text made into values; the wiring turns them into options"},

@@ -52,7 +52,8 @@ export interface Proxy {
   freeze(how: Where & { readonly most?: number }): Promise<number>;
   thaw(how: Where): Promise<number>;
   refuse(refuse: boolean): Promise<void>;
-  log(): Promise<readonly Asked[]>;
+  /** The requests so far, behind so many. */
+  log(behind?: number): Promise<readonly Asked[]>;
 }
 
 interface Answer {
@@ -98,6 +99,6 @@ export async function startProxy(hub: Pick<Hub, "url">): Promise<Proxy> {
     freeze: async (how) => (await tell({ freeze: how })).count,
     thaw: async (how) => (await tell({ thaw: how })).count,
     refuse: async (refuse) => void (await tell({ refuse })),
-    log: async () => (await tell({ log: 0 })).requests ?? [],
+    log: async (behind = 0) => (await tell({ log: behind })).requests ?? [],
   };
 }

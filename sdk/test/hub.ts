@@ -92,7 +92,7 @@ ${yaml}`,
 }
 
 /** Returns a loopback address where nothing listens now. */
-async function freeAddress(): Promise<string> {
+export async function freeAddress(): Promise<string> {
   const server = createServer();
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
   const { port } = server.address() as { port: number };

@@ -1,3 +1,4 @@
+import { createParser } from "eventsource-parser";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { createReader } from "../src/core/sse.ts";
@@ -36,6 +37,72 @@ test("an id alone moves the cursor, and an event without one has none", () => {
       expect(read(at.slice(1).map((end, i) => text.slice(at[i], end)))).toEqual(want);
     }),
   );
+});
+
+/** What eventsource-parser makes of a stream's bytes that come in these pieces. */
+function reference(pieces: readonly Uint8Array[]): ReturnType<typeof read> {
+  const told: ReturnType<typeof read> = { blocks: [], retries: [], end: undefined };
+  let alone: string | undefined; // an id that no event came with, so far
+  const flush = (): void => {
+    if (alone !== undefined && !told.end) told.blocks.push({ event: "roxy:id", id: alone, data: null });
+    alone = undefined;
+  };
+  const parser = createParser({
+    onId(id) {
+      flush();
+      alone = id;
+    },
+    onEvent({ event = "message", id, data }) {
+      if (id === undefined) flush();
+      alone = undefined;
+      if (told.end) return;
+      try {
+        told.blocks.push({ event, id, data: JSON.parse(data) });
+      } catch {
+        told.end = { garbled: `the data of ${event} is not JSON` };
+      }
+    },
+    onRetry: (ms) => told.end ?? told.retries.push(ms),
+  });
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true }); // the parser takes the BOM away itself
+  for (const piece of pieces) parser.feed(decoder.decode(piece, { stream: true }));
+  flush();
+  return told;
+}
+
+test("bytes in any pieces are read as eventsource-parser reads them", () => {
+  const field = fc.constantFrom("data", "event", "id", "retry", "dat", "data ", "Data", "ids", "");
+  const value = fc.oneof(
+    fc.constantFrom("1", "", " ", '"é"', "{}", "0", "1500", "+5", "1e3", "x", "roxy:hello", "e.1", "e\0f", ":", "a:b", "\u2028", "\ufeff"),
+    fc.string({ unit: "binary", maxLength: 6 }),
+  );
+  const line = fc.oneof(
+    { weight: 2, arbitrary: fc.constantFrom("", "data: 1", "data:1", 'data: "é\u2028🍺"', "id: e.7", "event: x") },
+    { weight: 2, arbitrary: fc.tuple(field, fc.constantFrom(":", ": ", ":  ", ""), value).map((parts) => parts.join("")) },
+    { weight: 1, arbitrary: fc.string({ unit: "binary", maxLength: 12 }) },
+  );
+  const text = fc
+    .tuple(fc.constantFrom("", "\ufeff", "\ufeff\ufeff"), fc.array(fc.tuple(line, fc.constantFrom("\n", "\r\n", "\r", "\n\n", "\r\r", "\r\n\r\n")), { maxLength: 24 }), line)
+    .map(([bom, lines, rest]) => bom + lines.flat().join("") + rest)
+    .filter((whole) => !/^\u00ef(\u00bb|$)/.test(whole)); // which the parser takes for a BOM that was not decoded
+  fc.assert(
+    fc.property(text, fc.array(fc.nat(400), { maxLength: 60 }), (whole, cuts) => {
+      const bytes = new TextEncoder().encode(whole);
+      const at = [0, ...cuts.map((cut) => Math.min(cut, bytes.length)).sort((a, b) => a - b), bytes.length];
+      const pieces = at.slice(1).map((end, i) => bytes.slice(at[i], end));
+      const decoder = new TextDecoder();
+      expect(read(pieces.map((piece) => decoder.decode(piece, { stream: true })))).toEqual(reference(pieces));
+    }),
+    { numRuns: 3_000 },
+  );
+});
+
+test("an event without an end is not kept beyond its bound", () => {
+  const piece = "x".repeat(1 << 20);
+  expect(read(["data: 1\n\ndata: ", piece, piece, piece, "\ndata: "]).end).toBeUndefined();
+  const { blocks, end } = read(["data: 1\n\ndata: ", piece, piece, "\ndata: ", piece, piece, "\n\ndata: 2\n\n"]);
+  expect(end?.garbled).toContain("characters");
+  expect(blocks).toEqual([{ event: "message", data: 1 }]);
 });
 
 test("data that is not JSON ends the stream, and nothing behind it is told", () => {

@@ -15,7 +15,7 @@ import { createRing, type Note } from "./ring.ts";
 import { sse } from "./sse.ts";
 import { createTaker, type Taken } from "./take.ts";
 import { createTopics } from "./topics.ts";
-import type { Transport } from "./transport.ts";
+import type { Share, Transport } from "./transport.ts";
 
 /** Whether something may be missing: `reset` until what was missed is fetched anew, `catching-up` until `roxy:live`. */
 export type Continuity = "ok" | "catching-up" | "reset";
@@ -48,6 +48,8 @@ export interface ClientOptions {
   readonly backoff?: Backoff;
   /** Further ways to hold a stream, tried in order behind fetch: eventSource of `@roxy/sdk/eventsource`, webSocket of `@roxy/sdk/ws`. */
   readonly transports?: readonly Transport[];
+  /** Holds one stream together with other clients: `share: tabs({ name })` of `@roxy/sdk/tabs`. */
+  readonly share?: Share;
   /** Ends the stream when the page was hidden for so many milliseconds. Without it a hidden page goes on hearing. */
   readonly hiddenAfter?: number;
   /** Hears what handlers throw, and what the hub refuses in the background. */
@@ -150,7 +152,8 @@ const SHORT = 5_000;
 export function createCore<Events extends object = Record<string, unknown>>(platform: Platform, options: ClientOptions): Client<Events> {
   const { clock } = platform;
   const report = options.onError ?? platform.report;
-  const { token, device } = options;
+  const { token, device, share } = options;
+  const transports = [sse, ...(options.transports ?? [])];
   const source: TokenSource | undefined = typeof token === "string" ? () => token : token;
   const url = options.url.replace(/\/+$/, "");
   const calls = createCalls(platform, url, options.credentials ?? (source ? "omit" : "include"), source);
@@ -220,7 +223,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
   const connection = createConnection({
     platform,
     calls,
-    ladder: createLadder(clock, platform, [sse, ...(options.transports ?? [])]),
+    ladder: createLadder(clock, platform, share?.over(transports) ?? transports),
     backoff: options.backoff ?? {},
     request() {
       const list = topics.list();
@@ -237,6 +240,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
     state(next) {
       if (next === "needs-auth" || next === "failed") gauge.down({ dead: true });
       state.set(next);
+      share?.state(next);
       judge();
       measure();
       const away = next !== "live" && next !== "closed" && next !== "idle";

@@ -241,6 +241,7 @@ export function createConnection(options: ConnectionOptions): Connection {
     const reason = end.problem?.code ?? goodbye?.reason ?? end.garbled ?? "cut";
     note("ended", reason);
     if (end.away) return final("closed", new RoxyProblem("away", 204, "the hub wants nobody to come back"));
+    if (end.renew) return renew(end.renew);
     if (end.garbled !== undefined) return final("failed", new RoxyProblem("garbled", 0, end.garbled));
     if (end.problem) return refused(end.problem);
     switch (goodbye?.reason) {

@@ -1,4 +1,3 @@
-import { createParser } from "eventsource-parser";
 import { problemOf, RoxyProblem } from "./problem.ts";
 import { streamQuery, type Block, type Sink, type StreamRequest, type Transport } from "./transport.ts";
 
@@ -49,40 +48,46 @@ async function follow(request: StreamRequest, sink: Sink, signal: unknown): Prom
   }
 }
 
-/** Returns what takes a stream's text as it comes, and tells the blocks of each piece at once. */
+/**
+ * Returns what takes a stream's text as it comes, decoded and without its BOM, and tells the blocks of each piece at once.
+ * The framing is https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream; an id without an
+ * event is a block of its own, because it moves the cursor.
+ */
 export function createReader(sink: Sink): (text: string) => void {
   let blocks: Block[] = [];
-  let id: string | undefined;
-  let told = false; // whether id went out with an event
   let garbled: string | undefined;
-  const parser = createParser({
-    maxBufferSize: LARGEST,
-    onId(value) {
-      flush();
-      id = value;
-      told = false;
-    },
-    onEvent({ event = "message", data }) {
-      const own = told ? undefined : id;
-      told = true;
-      const value = parsed(data);
-      if (value === undefined) garbled ??= `the data of ${event} is not JSON`;
-      else if (!garbled) blocks.push({ event, id: own, data: value });
-    },
-    onRetry: (ms) => sink.retry(ms),
-    onError(error) {
-      if (error.type === "max-buffer-size-exceeded") garbled ??= `an event has more than ${LARGEST} characters`;
-    },
-  });
-  // An id that no event came with moves the cursor all the same.
-  const flush = (): void => {
-    if (id !== undefined && !told) blocks.push({ event: "roxy:id", id, data: null });
-    told = true;
+  let rest = ""; // of a line that has not ended
+  let cr = false; // the text ended with a CR, of which the LF may still come
+  let id: string | undefined;
+  let event = "";
+  let data: string | undefined;
+
+  const take = (line: string): void => {
+    if (line === "") {
+      const value = data === undefined ? null : parsed(data);
+      if (value === undefined) garbled = `the data of ${event || "message"} is not JSON`;
+      else if (data !== undefined) blocks.push({ event: event || "message", id, data: value });
+      else if (id !== undefined) blocks.push({ event: "roxy:id", id, data: null });
+      id = data = undefined;
+      event = "";
+      return;
+    }
+    const [, field, value] = /^([^:]*):? ?(.*)$/s.exec(line)!;
+    if (field === "data") data = data === undefined ? value : `${data}\n${value}`;
+    else if (field === "event") event = value!;
+    else if (field === "id" && !value!.includes("\0")) id = value;
+    else if (field === "retry" && /^\d+$/.test(value!)) sink.retry(Number(value));
   };
+
   return (text) => {
-    if (garbled) return;
-    parser.feed(text);
-    flush();
+    if (garbled || !text) return;
+    const lines = (cr && text.startsWith("\n") ? text.slice(1) : text).split(/\r\n|\r|\n/);
+    cr = text.endsWith("\r");
+    // A line in many pieces is only joined, never looked through again: the time it takes stays linear.
+    lines[0] = rest + lines[0]!;
+    rest = lines.pop()!;
+    for (const line of lines) if (!garbled) take(line);
+    if (rest.length + (data ?? "").length > LARGEST) garbled ??= `an event has more than ${LARGEST} characters`;
     const all = blocks;
     blocks = [];
     if (all.length > 0) sink.blocks(all);

@@ -1,3 +1,4 @@
+import type { State } from "./connection.ts";
 import type { Credentials, Platform } from "./platform.ts";
 import type { RoxyProblem } from "./problem.ts";
 
@@ -16,6 +17,8 @@ export interface End {
   readonly away?: boolean;
   /** What came is not as docs/protocol.md says. To connect anew would bring it again. */
   readonly garbled?: string;
+  /** Nothing is wrong: another stream is to take its place, for this reason. */
+  readonly renew?: string;
 }
 
 /** What a stream tells its client. After `ended`, or after the link was closed, nothing more is told. */
@@ -65,6 +68,14 @@ export interface Transport {
   readonly name: "sse" | "eventsource" | "ws";
   usable(platform: Platform): boolean;
   open(request: StreamRequest, sink: Sink): Link;
+}
+
+/** Lets clients hold one stream together; tabs of `@roxy/sdk/tabs`. */
+export interface Share {
+  /** Returns what a client uses in place of its transports. */
+  over(transports: readonly Transport[]): readonly Transport[];
+  /** Hears where the client stands. */
+  state(state: State): void;
 }
 
 /** Returns the query of GET /v1/stream. */

@@ -10,6 +10,7 @@ export default defineConfig({
     outbox: "src/outbox.ts",
     entities: "src/entities.ts",
     server: "src/server.ts",
+    react: "src/react.ts",
   },
   format: ["esm", "cjs"],
   target: "es2022",

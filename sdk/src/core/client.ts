@@ -2,6 +2,7 @@ import { createAcks } from "./acks.ts";
 import type { Backoff } from "./attempts.ts";
 import { createCalls, traceparent, type Call, type TokenSource } from "./calls.ts";
 import { createConnection, type State } from "./connection.ts";
+import { beyond, parseCursor } from "./cursor.ts";
 import { createDispatch } from "./dispatch.ts";
 import { createLadder } from "./ladder.ts";
 import type { Message, ResetMessage, RoxyEvent } from "./messages.ts";
@@ -109,8 +110,11 @@ export interface Client<Events extends object = Record<string, unknown>> {
     handler: (event: Type extends keyof Events & string ? RoxyEvent<Type, Events[Type]> : RoxyEvent) => unknown,
     options?: { readonly topic?: string },
   ): () => void;
-  /** Subscribes to patterns until the function it returns is called. */
-  retain(patterns: readonly string[]): () => void;
+  /**
+   * Subscribes to patterns until the function it returns is called. A first stream then begins behind `after`, a cursor, or before
+   * it if somebody asked for an earlier one.
+   */
+  retain(patterns: readonly string[], options?: { readonly after?: string }): () => void;
   /** Calls listener with all that came at once, in order, before the handlers of its events. */
   messages(listener: (batch: readonly Message[]) => unknown): () => void;
   /** Runs handler when something was missed for good. Continuity is `reset` until its promise is fulfilled. */
@@ -218,7 +222,8 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
 
   let connectionId: string | undefined;
   let gone: unknown;
-  let begun = false; // a stream has begun: options.after is of the past
+  let first = options.after;
+  let begun = false; // a stream has begun: first is of the past
   let asked: readonly string[] = []; // the topics of the last attempt
   const connection = createConnection({
     platform,
@@ -230,7 +235,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
       asked = list;
       if (list.length === 0) return undefined;
       const position = taker.position();
-      const after = position ? (acks ? acks.resume(position) : position)?.text : begun ? undefined : options.after;
+      const after = position ? (acks ? acks.resume(position) : position)?.text : begun ? undefined : first;
       const { types = [], heartbeat, snapshot = false } = options;
       return { topics: list, types, device, heartbeat, snapshot, after, heard: () => dispatch.heard() };
     },
@@ -342,7 +347,11 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
         release?.();
       };
     },
-    retain(patterns) {
+    retain(patterns, { after } = {}) {
+      if (!begun && after !== undefined && (first === undefined || beyond(parseCursor(first), parseCursor(after)))) {
+        first = after;
+        if (started) connection.renew("after");
+      }
       const release = topics.retain(patterns);
       if (!started) start();
       return release;

@@ -1,5 +1,5 @@
 // What the screens make of orders and their lines: pure functions.
-import type { View } from "@roxy/sdk/entities";
+import type { View } from "@roxy/sdk/store";
 import type { Line, Order, Station } from "../roxy.gen.ts";
 
 export type LineView = View<Line>;

@@ -1,6 +1,6 @@
 import type { ReactElement } from "react";
 import { useConnectionHealth } from "@roxy/sdk/react";
-import type { View } from "@roxy/sdk/entities";
+import type { View } from "@roxy/sdk/store";
 import { Icon } from "./Icon.tsx";
 
 /** Says that the hub does not have this yet, or that somebody else changed the same. */

@@ -249,6 +249,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
       connectionId = hello.connection;
       begun = true;
       caughtUp = false;
+      judge();
       gauge.up();
       acks?.begins(hello.cursor ? taker.position() : undefined);
       pings.start();

@@ -258,6 +258,8 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
       connectionId = id;
       after = undefined;
       begun = true;
+      caughtUp = false;
+      judge();
       gauge.up();
       acks?.begins(position);
       pings.start();

@@ -56,7 +56,7 @@ export function RoxyProvider({ children, client, entities, ...options }: RoxyPro
   const mine = client ?? own!.client;
   useEffect(() => (client ? client.retain([]) : undefined), [client]);
   const value = useMemo(() => roxyOf(mine, entities), [mine, entities]);
-  return createElement(Context, { value }, children);
+  return createElement(Context.Provider, { value }, children);
 }
 
 /** What the provider above gives. Without one it is a client of the page's own origin, which hears patterns meanwhile. */

@@ -6,7 +6,7 @@ import type { Observable } from "../core/observable.ts";
 import { UNMEASURED, type Quality } from "../core/quality.ts";
 import type { Entities, EntityAt, TopicsOf } from "../entities.ts";
 import type { Readable, View } from "../store/store.ts";
-import { NOBODY } from "./presence.ts";
+import { NOBODY } from "./hearing.ts";
 import { EVERYTHING, useRoxy, type Roxy } from "./provider.ts";
 import type { AnyEvent, RegisteredEntities, RegisteredEvents, Subscribe } from "./register.ts";
 
@@ -40,7 +40,7 @@ export function useSSE(): SSE {
   const { client, hearing } = useRoxy(EVERYTHING);
   const { last, subscribe } = hearing;
   const isConnected = useObservable({ subscribe: client.state.subscribe, get: () => client.state.get() === "live" }, false);
-  const lastEvent = useWhenRead(last, null);
+  const lastEvent = useWhenRead(last.subscribe, last.get, null);
   return useMemo(
     () => ({
       subscribe: subscribe as Subscribe,
@@ -111,7 +111,7 @@ export function useSyncStatus(): { readonly sync: Sync; readonly waiting: number
 
 /** Who has a live stream, of the whole tenant; it takes the right to read `roxy/presence`. */
 export function usePresence(): readonly Present[] {
-  return useObservable(useRoxy().presence, NOBODY);
+  return useObservable(useRoxy().hearing.present, NOBODY);
 }
 
 /** A function of the last render that was painted, for what calls it later. */
@@ -134,9 +134,9 @@ function useReadable<Value>({ subscribe, getSnapshot: get }: Readable<Value>, fi
 }
 
 /** Returns what gives the value; only who has called it renders when that changes. */
-export function useWhenRead<Value>({ subscribe, getSnapshot }: Readable<Value>, first: Value): () => Value {
+export function useWhenRead<Value>(subscribe: Observable<Value>["subscribe"], get: () => Value, first: Value): () => Value {
   const read = useRef(false);
-  const value = useObservable({ subscribe, get: () => (read.current ? getSnapshot() : first) }, first);
+  const value = useObservable({ subscribe, get: () => (read.current ? get() : first) }, first);
   return useMemo(
     () => () => {
       read.current = true;

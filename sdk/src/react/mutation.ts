@@ -35,8 +35,8 @@ export interface Mutate extends Changes<RegisteredEntities, Pending>, Pick<Entit
 export function useMutation(options: MutationOptions = {}): Mutate {
   const entities = useEntities();
   const latest = useLatest(options);
-  const waiting = useWhenRead(entities.waiting, 0);
-  const troubled = useWhenRead(entities.troubled, NONE);
+  const waiting = useWhenRead(entities.waiting.subscribe, entities.waiting.getSnapshot, 0);
+  const troubled = useWhenRead(entities.troubled.subscribe, entities.troubled.getSnapshot, NONE);
   const changes = useMemo(() => {
     const follow = (pending: Pending): Pending => {
       tell(entities, pending, latest);

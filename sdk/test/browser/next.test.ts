@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import type { Locator, Page } from "playwright-core";
-import { beforeAll, expect, onTestFinished, test } from "vitest";
+import { beforeAll, expect, onTestFinished, test, vi } from "vitest";
 import { createPublisher, type Publisher } from "../../src/server.ts";
 import { until } from "../client.ts";
 import { startHub, type Hub } from "../hub.ts";
@@ -14,6 +14,9 @@ import { openPage, startChromium } from "./chromium.ts";
 const APP = join(import.meta.dirname, "../../../examples/next");
 const NEXT = join(APP, "node_modules/next/dist/bin/next");
 const environment = { ...process.env, NODE_ENV: "production" as const, NEXT_TELEMETRY_DISABLED: "1" };
+
+// A build, a server and browsers: on a machine with other work they take their time.
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 300_000 });
 
 beforeAll(async () => {
   if (!existsSync(NEXT)) throw new Error("examples/next is not installed: run test/install.sh");

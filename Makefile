@@ -48,6 +48,7 @@ format: ## format all Go code
 	@$(TOOL) golangci-lint fmt
 
 golden: ## write anew what tests compare with; read the diff before committing it
+	npm --prefix sdk run --silent single >httpapi/sdk.js
 	ROXY_UPDATE_GOLDEN=1 go test -count=1 $(PACKAGES)
 
 bench: ## benchmarks, COUNT=10 times each; BENCH=REGEXP selects

@@ -32,15 +32,16 @@ func (s *Schema) equal(other *Schema) bool {
 	return s.Name == other.Name && s.Entity == other.Entity && slices.Equal(s.Events, other.Events) && bytes.Equal(s.Text, other.Text)
 }
 
-// served is a document with its entity tag.
+// served is a document with its media type and its entity tag.
 type served struct {
-	body []byte
-	tag  string
+	body      []byte
+	mediaType string
+	tag       string
 }
 
-func serve(body []byte) served {
+func serve(body []byte, mediaType string) served {
 	sum := sha256.Sum256(body)
-	return served{body, `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`}
+	return served{body, mediaType, `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`}
 }
 
 // documents are what the listener tells of itself: made once, and again when the application's schemas have changed.
@@ -86,7 +87,7 @@ func (s served) answer(x *exchange, r *http.Request) {
 		x.WriteHeader(http.StatusNotModified)
 		return
 	}
-	h.Set("Content-Type", "application/json")
+	h.Set("Content-Type", s.mediaType)
 	h.Set("X-Content-Type-Options", "nosniff")
 	x.WriteHeader(http.StatusOK)
 	_, _ = x.Write(s.body) // an error means that nobody waits for it
@@ -128,7 +129,7 @@ func describeWith(f *filling, schemas []Schema) (*described, error) {
 	if err != nil {
 		return nil, fmt.Errorf("asyncapi.json: %w", err)
 	}
-	return &described{schemas, serve(openapi), serve(asyncapi)}, nil
+	return &described{schemas, serve(openapi, "application/json"), serve(asyncapi, "application/json")}, nil
 }
 
 // module is the path of what the hub is made of.

@@ -121,6 +121,8 @@ func dialogues(connection, event string) []dialogue {
 		{"the document", "GET /v1/openapi.json", call{path: "/v1/openapi.json"}, 200},
 		{"the document that did not change", "GET /v1/openapi.json", call{path: "/v1/openapi.json", header: map[string]string{"If-None-Match": "*"}}, 304},
 		{"the other document", "GET /v1/asyncapi.json", call{path: "/v1/asyncapi.json"}, 200},
+		{"the SDK", "GET /v1/sdk.js", call{path: "/v1/sdk.js"}, 200},
+		{"the SDK that did not change", "GET /v1/sdk.js", call{path: "/v1/sdk.js", header: map[string]string{"If-None-Match": "*"}}, 304},
 		{"the other document that did not change", "GET /v1/asyncapi.json", call{path: "/v1/asyncapi.json", header: map[string]string{"If-None-Match": "*"}}, 304},
 	}
 }

@@ -40,6 +40,7 @@ func (a *api) routes() []route {
 		{http.MethodGet, "/v1/ping", a.ping},
 		{http.MethodGet, "/v1/openapi.json", a.openapi},
 		{http.MethodGet, "/v1/asyncapi.json", a.asyncapi},
+		{http.MethodGet, "/v1/sdk.js", a.sdk},
 	}
 }
 

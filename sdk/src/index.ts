@@ -24,4 +24,4 @@ export type { Observable } from "./core/observable.ts";
 export type { Platform, Signal } from "./core/platform.ts";
 export type { Level, Quality, Reason } from "./core/quality.ts";
 export type { Note } from "./core/ring.ts";
-export type { Transport } from "./core/transport.ts";
+export type { Share, Transport } from "./core/transport.ts";

@@ -4,7 +4,7 @@ import { uuidsV7 } from "./outbox/ids.ts";
 /** Makes ids with the platform's random numbers. */
 export const newId: () => string = uuidsV7(
   () => Date.now(),
-  (bytes) => crypto.getRandomValues(bytes as Uint8Array<ArrayBuffer>),
+  (bytes) => Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (byte) => byte.toString(16).padStart(2, "0")).join(""),
 );
 
 export { createOutbox, maxWaiting } from "./outbox/outbox.ts";
@@ -17,5 +17,4 @@ export { memoryStorage } from "./outbox/storage.ts";
 export type { Entry, State as EntryState, Storage } from "./outbox/storage.ts";
 export type { Conflict, Decision } from "./outbox/conflict.ts";
 export { uuidsV7 } from "./outbox/ids.ts";
-export type { RandomBytes } from "./outbox/ids.ts";
 export type { Entity, Failure, Guard, Mutation, Op, Problem, Result, Transport } from "./outbox/wire.ts";

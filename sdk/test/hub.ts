@@ -18,6 +18,8 @@ export interface Claims {
 /** A running hub: the real program over a folder of its own. */
 export interface Hub {
   readonly url: string;
+  /** Of its admin listener. */
+  readonly admin: string;
   token(claims: Claims): string;
   /** Ends it as a power cut does. */
   kill(): Promise<void>;
@@ -90,6 +92,7 @@ ${yaml}`,
 
   return {
     url: `http://${listen}`,
+    admin: `http://${admin}`,
     token({ sub, roles, expires = 3600, more }) {
       const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
       const now = Math.floor(Date.now() / 1000);
@@ -105,7 +108,7 @@ ${yaml}`,
 }
 
 /** Returns a loopback address where nothing listens now. */
-async function freeAddress(): Promise<string> {
+export async function freeAddress(): Promise<string> {
   const server = createServer();
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
   const { port } = server.address() as { port: number };

@@ -249,6 +249,7 @@ export function createRoutes(parts: Parts): (request: Request) => Answered {
     { path: /^\/v1\/stream$/, methods: { GET: stream } },
     { path: /^\/v1\/ws$/, methods: { GET: missing("WebSockets") } },
     { path: /^\/v1\/ping$/, methods: get(ping) },
+    { path: /^\/v1\/sdk\.js$/, methods: { GET: missing("the SDK") } },
     { path: /^\/v1\/(?:openapi|asyncapi)\.json$/, methods: { GET: missing("descriptions of itself") } },
     { path: /^\/v1\/admin\//, methods: { GET: missing("the calls of administrators"), POST: missing("the calls of administrators"), DELETE: missing("the calls of administrators") } },
   ];

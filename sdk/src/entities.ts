@@ -1,0 +1,160 @@
+/** Entities of a client's hub, read and written: the store and the outbox, wired to the client. */
+import type { Client } from "./core/client.ts";
+import type { Options as OutboxOptions, Outbox, Pending } from "./outbox/api.ts";
+import { transportOver } from "./outbox/client.ts";
+import { uuidsV7 } from "./outbox/ids.ts";
+import { type Databases, indexedDBStorage } from "./outbox/indexeddb.ts";
+import { createOutbox } from "./outbox/outbox.ts";
+import { type Entry, memoryStorage, type Storage } from "./outbox/storage.ts";
+import type { JsonObject } from "./store/json.ts";
+import { createStore, type How, type Readable, type View } from "./store/store.ts";
+
+/** The topics of a pattern, as far as a type can say it: `orders/*` are `orders/${string}`. */
+export type TopicOf<Pattern extends string> = Pattern extends `${infer Head}**`
+  ? `${Head}${string}`
+  : Pattern extends `${infer Head}*${infer Tail}`
+    ? `${Head}${string}${TopicOf<Tail>}`
+    : Pattern;
+
+/** The patterns in E, and their topics. */
+export type TopicsOf<E extends object> = TopicOf<keyof E & string>;
+
+type Matching<E extends object, Topic extends string> = {
+  [Pattern in keyof E & string]: Topic extends TopicOf<Pattern> ? Pattern : never;
+}[keyof E & string];
+
+type MostSpecific<Pattern extends string, All extends string = Pattern> = Pattern extends string
+  ? true extends (All extends Pattern ? never : TopicOf<All> extends TopicOf<Pattern> ? true : never)
+    ? never
+    : Pattern
+  : never;
+
+/** What lives at a topic: of several patterns that match, the most specific counts. */
+export type EntityAt<E extends object, Topic extends string> = E[MostSpecific<Matching<E, Topic>> & keyof E] & object;
+
+/** What a merge patch of T may say (RFC 7396): any of its members, and null to remove one that need not be there. */
+export type PatchOf<T> = T extends readonly unknown[]
+  ? T
+  : T extends object
+    ? { readonly [Name in keyof T]?: PatchOf<T[Name]> | (Record<never, never> extends Pick<T, Name> ? null : never) }
+    : T;
+
+/** Entities of any kind, for who has generated no types. */
+export interface AnyEntities {
+  readonly "**": JsonObject;
+}
+
+/** What entities need of a client. */
+export type EntitiesClient = Pick<Client, "call" | "messages" | "retain" | "followed" | "state" | "quality" | "reportSync" | "platform" | "device">;
+
+/** How entities are kept, and what is heard of mutations. */
+export interface EntitiesOptions extends Pick<OutboxOptions, "conflict" | "settled"> {
+  /**
+   * The IndexedDB where mutations wait over reloads: one name for each hub and user that sign in here. Without it, and where the
+   * browser has none, they last as long as the page.
+   */
+  readonly database?: string;
+}
+
+/** Changes of entities. E is the RoxyEntities of `roxy generate typescript`. */
+export interface Changes<E extends object, Result> {
+  /** Creates or replaces an entity, also one that is not known. */
+  put<Topic extends TopicsOf<E>>(topic: Topic, data: EntityAt<E, Topic>, how?: How): Result;
+  /** Changes what the merge patch names. */
+  patch<Topic extends TopicsOf<E>>(topic: Topic, patch: PatchOf<EntityAt<E, Topic>>, how?: How): Result;
+  delete<Topic extends TopicsOf<E>>(topic: Topic, how?: How): Result;
+}
+
+/** Entities, with everything pending painted over what the hub has said. E is the RoxyEntities of `roxy generate typescript`. */
+export interface Entities<E extends object = AnyEntities> extends Changes<E, Pending> {
+  /** One entity, which the client subscribes to while somebody listens. The same Readable for the same topic. */
+  entity<Topic extends TopicsOf<E>>(topic: Topic): Readable<View<EntityAt<E, Topic>>>;
+  /** All entities that match pattern and live, by topic; likewise. */
+  collection<Pattern extends TopicsOf<E>>(pattern: Pattern): Readable<readonly View<EntityAt<E, Pattern>>[]>;
+  /** Refused, held and parked mutations: what a screen may want to show. */
+  readonly troubled: Readable<readonly Entry[]>;
+  /** How many mutations are not settled. */
+  readonly waiting: Readable<number>;
+  /** Decides a conflict that is held. */
+  resolve: Outbox["resolve"];
+  /** Sends a parked mutation again, as a new one. */
+  retry: Outbox["retry"];
+  /** Forgets a refused or parked mutation. */
+  dismiss: Outbox["dismiss"];
+  /** Resolves when the mutations of earlier pages are back. */
+  readonly ready: Promise<void>;
+  /** Ends all of it; what is stored stays. The client goes on. */
+  close(): void;
+}
+
+/**
+ * Returns the entities of client's hub. What the client subscribes to, or somebody listens to, is kept up to date. With
+ * `snapshot: true` the stream brings what is there; else it is asked for when somebody listens. With a `device` the hub also
+ * tells what became of mutations whose answer was lost.
+ */
+export function createEntities<E extends object = AnyEntities>(client: EntitiesClient, options: EntitiesOptions = {}): Entities<E> {
+  const { platform } = client;
+  const { clock, random } = platform;
+  const transport = transportOver(client);
+  const outbox = createOutbox({
+    transport,
+    storage: storageOf(options.database),
+    clock,
+    random,
+    newId: uuidsV7(() => Date.now(), platform.hex),
+    device: client.device ?? platform.hex(16),
+    hubTime() {
+      const offset = client.quality.get().clockOffsetMs;
+      return offset === undefined ? undefined : clock.now() + offset;
+    },
+    ...(options.conflict && { conflict: options.conflict }),
+    ...(options.settled && { settled: options.settled }),
+  });
+  const store = createStore({
+    outbox,
+    fetch: transport.fetch,
+    list: transport.list,
+    clock,
+    // What a stream that has not begun will follow is not followed yet.
+    follows: client.state.get() === "live" ? client.followed() : [],
+    retain: (pattern) => client.retain([pattern]),
+  });
+  const report = (): void => {
+    const states = outbox.troubled().map(({ state }) => state);
+    client.reportSync(states.includes("held") ? "conflict" : states.includes("parked") ? "parked" : store.waiting.getSnapshot() > 0 ? "pending" : "synced");
+  };
+  const stops = [
+    outbox.subscribe(report),
+    client.messages((batch) => {
+      store.follow(client.followed());
+      batch.forEach(store.receive);
+    }),
+  ];
+  outbox.start();
+  return {
+    entity: store.entity,
+    collection: store.collection,
+    put: store.put,
+    patch: store.patch,
+    delete: store.delete,
+    troubled: {
+      getSnapshot: outbox.troubled,
+      subscribe: (listener) => outbox.subscribe(() => listener()),
+    },
+    waiting: store.waiting,
+    resolve: outbox.resolve,
+    retry: outbox.retry,
+    dismiss: outbox.dismiss,
+    ready: outbox.ready,
+    close() {
+      stops.forEach((stop) => stop());
+      store.close();
+      outbox.close();
+    },
+  };
+}
+
+function storageOf(name: string | undefined): Storage {
+  const { indexedDB } = globalThis as { indexedDB?: Databases };
+  return name !== undefined && indexedDB ? indexedDBStorage(indexedDB, name) : memoryStorage();
+}

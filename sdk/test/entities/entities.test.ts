@@ -1,0 +1,100 @@
+import "fake-indexeddb/auto";
+import { expect, onTestFinished, test } from "vitest";
+import { createEntities, type Entities, type EntitiesOptions } from "../../src/entities.ts";
+import type { Client, ClientOptions } from "../../src/index.ts";
+import { clientOf, live, until } from "../client.ts";
+import { type Hub, startHub } from "../hub.ts";
+import type { RoxyEntities } from "./types.test.ts";
+
+function entitiesOf(hub: Hub, client: Partial<ClientOptions> = {}, options: EntitiesOptions = {}): { entities: Entities<RoxyEntities>; client: Client } {
+  const own = clientOf(hub, { topics: ["orders/**"], snapshot: true, ...client });
+  const entities = createEntities<RoxyEntities>(own, options);
+  onTestFinished(() => entities.close());
+  return { entities, client: own };
+}
+
+const order = { lines: { a: { product: "tea", quantity: 1 } }, status: "new" } as const;
+
+test("what one client writes, another one sees, and the writer sees it at once", async () => {
+  const hub = await startHub();
+  const [ann, bob] = [entitiesOf(hub, { device: "d1" }), entitiesOf(hub, { device: "d2" })];
+  ann.client.connect();
+  bob.client.connect();
+  const { settled } = ann.entities.put("orders/7", order);
+  expect(ann.entities.entity("orders/7").getSnapshot()).toMatchObject({ data: order, pending: ["lines", "status"] });
+  expect(ann.client.sync.get()).toBe("pending");
+  expect(await settled).toMatchObject({ status: "committed", version: 1 });
+  await until(() => bob.entities.entity("orders/7").getSnapshot().version === 1);
+  await bob.entities.patch("orders/7", { lines: { b: { product: "gin", quantity: 2 } } }).settled;
+  const both = { ...order, lines: { ...order.lines, b: { product: "gin", quantity: 2 } } };
+  for (const { entities, client } of [ann, bob]) {
+    await until(() => entities.entity("orders/7").getSnapshot().version === 2);
+    expect(entities.collection("orders/*").getSnapshot()).toEqual([{ topic: "orders/7", data: both, version: 2, pending: [] }]);
+    await until(() => client.sync.get() === "synced");
+  }
+});
+
+test("two who change the same: the second hears of the conflict, and decides it on the screen", async () => {
+  const hub = await startHub();
+  const ann = entitiesOf(hub);
+  const bob = entitiesOf(hub, {}, { conflict: () => "ask" });
+  ann.client.connect();
+  await ann.entities.put("orders/7", order).settled;
+  bob.client.connect();
+  await live(bob.client);
+  bob.client.close(); // bob's tablet hears nothing any more
+  await ann.entities.patch("orders/7", { payment: "payments/1" }).settled;
+  const { settled } = bob.entities.patch("orders/7", { payment: "payments/2" });
+  await until(() => bob.entities.entity("orders/7").getSnapshot().conflict);
+  const [held] = bob.entities.troubled.getSnapshot();
+  expect(held?.problem).toMatchObject({ code: "version-conflict", fields: ["payment"], current: { data: { payment: "payments/1" } } });
+  expect(bob.client.sync.get()).toBe("conflict");
+  bob.entities.resolve(held!.id, "mine");
+  expect(await settled).toMatchObject({ status: "committed", version: 3 });
+  await until(() => ann.entities.entity("orders/7").getSnapshot().data?.payment === "payments/2");
+});
+
+test("what was asked for before a reload is sent after it", async () => {
+  const hub = await startHub();
+  await hub.stop();
+  const before = entitiesOf(hub, {}, { database: "reload" });
+  const { accepted } = before.entities.put("orders/7", order);
+  expect(await accepted).toBe(true);
+  before.entities.close();
+  before.client.close();
+  await hub.start();
+  const after = entitiesOf(hub, {}, { database: "reload" });
+  after.client.connect();
+  await until(() => after.entities.entity("orders/7").getSnapshot().version === 1);
+  expect(after.entities.entity("orders/7").getSnapshot().data).toEqual(order);
+});
+
+test.each([true, false])("what somebody begins to look at is there, and follows, and what is deleted meanwhile is not (snapshot: %s)", async (snapshot) => {
+  const hub = await startHub();
+  const ann = entitiesOf(hub);
+  ann.client.connect();
+  for (const id of ["1", "2", "3"]) await ann.entities.put(`orders/${id}`, order).settled;
+  await ann.entities.put("tables/1", { number: 1 }).settled;
+
+  const bob = entitiesOf(hub, { topics: ["tables/*"], snapshot });
+  bob.client.connect();
+  await live(bob.client);
+  await ann.entities.delete("orders/2").settled;
+  const { subscribe, getSnapshot } = bob.entities.collection("orders/*");
+  const one = bob.entities.entity("orders/9");
+  expect(one.getSnapshot().data).toBe(undefined);
+  const stops = [subscribe(() => {}), one.subscribe(() => {})];
+  await until(() => getSnapshot().length === 2 && one.getSnapshot().data === null);
+  expect(getSnapshot().map((view) => view.topic)).toEqual(["orders/1", "orders/3"]);
+  await ann.entities.patch("orders/1", { status: "ready" }).settled;
+  await ann.entities.put("orders/9", order).settled;
+  await until(() => getSnapshot()[0]?.data?.status === "ready" && one.getSnapshot().data);
+
+  stops.forEach((stop) => stop());
+  await until(() => !bob.client.followed().includes("orders/*"));
+  await ann.entities.delete("orders/1").settled;
+  await ann.entities.patch("orders/3", { status: "ready" }).settled;
+  subscribe(() => {});
+  await until(() => getSnapshot().length === 2 && getSnapshot()[0]?.data?.status === "ready");
+  expect(getSnapshot().map((view) => view.topic)).toEqual(["orders/3", "orders/9"]);
+});

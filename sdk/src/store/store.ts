@@ -19,6 +19,8 @@ export interface View<T extends object = JsonObject> {
   readonly pending: readonly string[];
   /** Why something pending waits for Outbox.resolve. */
   readonly conflict?: Problem;
+  /** What is under data is from an earlier page: the hub has not been heard yet. */
+  readonly fromCache?: true;
 }
 
 /** What useSyncExternalStore takes: get returns the same until a listener was called. */
@@ -40,9 +42,13 @@ export interface How {
 export interface Options {
   readonly outbox: Outbox;
   readonly fetch: (topic: string) => Promise<Entity | undefined>;
+  /** All that live at the topics of a pattern. */
+  readonly list: (pattern: string) => Promise<readonly Entity[]>;
   readonly clock: Clock;
   /** The patterns of the stream whose messages it receives. */
   readonly follows: readonly string[];
+  /** Has the stream follow a topic or pattern, while somebody listens, until the function it returns is called. */
+  readonly retain?: (pattern: string) => () => void;
 }
 
 /** An event that takes longer to follow its commit's answer is asked for. */
@@ -92,8 +98,12 @@ export function createStore(options: Options, early: typeof overtaken = overtake
 
   const source: Source = {
     fetch: options.fetch,
+    list: options.list,
     clock: options.clock,
     follows: options.follows,
+    complete() {
+      for (const topic of entities.keys()) if (!bases.get(topic)) changed(topic);
+    },
     advanced(topic, before, change) {
       const base = bases.get(topic);
       if (!base) return;
@@ -141,7 +151,7 @@ export function createStore(options: Options, early: typeof overtaken = overtake
     stale.delete(topic);
     const base = bases.get(topic);
     const pending = outbox.pending(topic);
-    let data: JsonObject | null | undefined = base?.data;
+    let data: JsonObject | null | undefined = base ? base.data : bases.whole(topic) ? null : undefined;
     if (base || pending.some((e) => e.op !== "patch")) data = fold(base?.data ?? null, pending);
     if (data && old?.data) data = keep(old.data, data);
     const fields = [...new Set(pending.flatMap((e) => fieldsOf(e, base?.data ?? null)))].sort();
@@ -152,18 +162,22 @@ export function createStore(options: Options, early: typeof overtaken = overtake
       version: base?.version ?? 0,
       pending: old && String(old.pending) === String(fields) ? old.pending : fields,
       ...(conflict && { conflict }),
+      ...(base?.cached && { fromCache: true }),
     };
-    if (old && old.data === next.data && old.version === next.version && old.pending === next.pending && old.conflict === next.conflict) {
-      return old;
-    }
+    const names = ["data", "version", "pending", "conflict", "fromCache"] as const;
+    if (old && names.every((name) => old[name] === next[name])) return old;
     views.set(topic, next);
     return next;
   };
 
-  const listen = (listeners: Set<() => void>) => (listener: () => void): (() => void) => {
+  const listen = (listeners: Set<() => void>, pattern?: string) => (listener: () => void): (() => void) => {
     const own = (): void => listener(); // two subscriptions of one function are two
     listeners.add(own);
-    return () => void listeners.delete(own);
+    const stops = pattern === undefined ? [] : [bases.watch(pattern), options.retain?.(pattern)];
+    return () => {
+      listeners.delete(own);
+      for (const stop of stops) stop?.();
+    };
   };
 
   const add = (op: Draft["op"], topic: string, content: Partial<Draft>, how: How = {}): Pending => {
@@ -197,7 +211,7 @@ export function createStore(options: Options, early: typeof overtaken = overtake
       let known = entities.get(topic);
       if (!known) {
         const listeners = new Set<() => void>();
-        known = { listeners, readable: { subscribe: listen(listeners), getSnapshot: () => compute(topic) } };
+        known = { listeners, readable: { subscribe: listen(listeners, topic), getSnapshot: () => compute(topic) } };
         entities.set(topic, known);
       }
       return known.readable as unknown as Readable<View<T>>;
@@ -215,7 +229,7 @@ export function createStore(options: Options, early: typeof overtaken = overtake
           if (next.length !== list.length || next.some((v, i) => v !== list[i])) list = next;
           return list;
         };
-        const own = { listeners, stale: true, readable: { subscribe: listen(listeners), getSnapshot } };
+        const own = { listeners, stale: true, readable: { subscribe: listen(listeners, pattern), getSnapshot } };
         known = own;
         collections.set(pattern, known);
       }

@@ -103,7 +103,7 @@ class Device {
     });
     this.outbox = broken(outbox, fault);
     const early = fault === "no first toucher" ? hasty : fault === "sent mutation dropped early" ? anyState : overtaken;
-    this.store = createStore({ outbox: this.outbox, fetch: house.transportOf(this).fetch, clock, follows: ["orders/*"] }, early);
+    this.store = createStore({ outbox: this.outbox, fetch: house.transportOf(this).fetch, list: house.transportOf(this).list, clock, follows: ["orders/*"] }, early);
     this.snapshot();
     outbox.start();
   }
@@ -179,6 +179,7 @@ export class House {
       status: (ids) => call("status", () => ids.map((id) => hub.status(id))),
       cancel: (id) => call("cancel", () => hub.cancel(id)),
       fetch: (topic) => call("fetch", () => hub.entity(topic)),
+      list: (pattern) => call("list", () => hub.list(pattern)),
     };
   }
 

@@ -27,6 +27,8 @@ export interface Bar {
   start(): Promise<void>;
   /** Signs in at the app's server, as its pages do. */
   signIn(user: string, role: Role): Promise<Access>;
+  /** Calls the hub as that role. */
+  call(access: Access, method: "GET" | "POST", path: string, body?: unknown): Promise<unknown>;
   /** What the hub tells that role of all entities of a pattern. */
   entities<Pattern extends TopicsOf<RoxyEntities>>(access: Access, pattern: Pattern): Promise<readonly Told<EntityAt<RoxyEntities, Pattern>>[]>;
 }
@@ -79,8 +81,16 @@ export async function openBar({ lifetime = "5m" } = {}): Promise<Bar> {
   app = run("bar-serve", Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]));
   await ready(app, `${url}/api/staff`);
 
+  const call: Bar["call"] = async (access, method, path, body) => {
+    const headers = { Authorization: `Bearer ${access.token}`, ...(body !== undefined && { "Content-Type": "application/json" }) };
+    const answer = await fetch(`http://${listen}${path}`, { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) });
+    if (!answer.ok) throw new Error(`${method} ${path} as ${access.role}: ${answer.status} ${await answer.text()}`);
+    return answer.json();
+  };
+
   return {
     url,
+    call,
     hub: `http://${listen}`,
     kill: () => end(hub),
     start,
@@ -90,9 +100,8 @@ export async function openBar({ lifetime = "5m" } = {}): Promise<Bar> {
       return (await answer.json()) as Access;
     },
     async entities<Pattern extends TopicsOf<RoxyEntities>>(access: Access, pattern: Pattern) {
-      const answer = await fetch(`http://${listen}/v1/entities?limit=1000&match=${encodeURIComponent(pattern)}`, { headers: { Authorization: `Bearer ${access.token}` } });
-      if (!answer.ok) throw new Error(`${pattern} as ${access.role}: ${answer.status} ${await answer.text()}`);
-      return ((await answer.json()) as { entities: Told<EntityAt<RoxyEntities, Pattern>>[] }).entities;
+      const answer = await call(access, "GET", `/v1/entities?limit=1000&match=${encodeURIComponent(pattern)}`);
+      return (answer as { entities: Told<EntityAt<RoxyEntities, Pattern>>[] }).entities;
     },
   };
 }

@@ -78,7 +78,7 @@ class Device {
     });
     this.outbox = broken(outbox, fault);
     const early = fault === "no first toucher" ? hasty : fault === "sent mutation dropped early" ? anyState : overtaken;
-    this.store = createStore({ outbox: this.outbox, fetch: house.transportOf(this).fetch, clock, follows: ["orders/*"] }, early);
+    this.store = createStore({ outbox: this.outbox, fetch: house.transportOf(this).fetch, list: house.transportOf(this).list, clock, follows: ["orders/*"] }, early);
     this.snapshot();
     outbox.start();
   }
@@ -154,6 +154,7 @@ export class House {
       status: (ids) => call("status", () => ids.map((id) => hub.status(id))),
       cancel: (id) => call("cancel", () => hub.cancel(id)),
       fetch: (topic) => call("fetch", () => hub.entity(topic)),
+      list: (pattern) => call("list", () => hub.list(pattern)),
     };
   }
 
@@ -162,7 +163,7 @@ export class House {
     if (mutation.state === "queued") {
       const lane = device.outbox.pending(mutation.topic);
       const ahead = lane.slice(0, lane.findIndex((e) => e.id === mutation.id));
-      const wire = (e: Entry): Mutation => wireOf(e, device.name);
+      const wire = (e: Entry): Mutation => wireOf({ ...e, device: device.name });
       if (!this.hub.foresee(ahead.map(wire), wire(mutation), problem.current?.version as number)) {
         this.violations.push(`I6: ${mutation.id} was dropped early, and the hub would not have refused it`);
       }

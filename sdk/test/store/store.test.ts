@@ -13,6 +13,7 @@ const nowhere: Transport = {
   status: () => new Promise(() => {}),
   cancel: () => new Promise(() => {}),
   fetch: () => new Promise(() => {}),
+  list: () => new Promise(() => {}),
 };
 
 function open(transport: Partial<Transport> = {}, options: Partial<OutboxOptions> = {}): { store: Store; outbox: Outbox } {
@@ -21,7 +22,7 @@ function open(transport: Partial<Transport> = {}, options: Partial<OutboxOptions
   const all = { ...nowhere, ...transport };
   const outbox = createOutbox({ transport: all, storage: memoryStorage(), clock, newId: () => `m${++ids}`, random: () => 0, ...options });
   outbox.start();
-  return { outbox, store: createStore({ outbox, fetch: all.fetch, clock, follows: ["orders/*"] }) };
+  return { outbox, store: createStore({ outbox, fetch: all.fetch, list: all.list, clock, follows: ["orders/*"] }) };
 }
 
 const entity = (topic: string, version: number, data: JsonObject): Message => ({ kind: "entity", topic, version, time: "", data });

@@ -93,7 +93,7 @@ test("bytes in any pieces are read as eventsource-parser reads them", () => {
       const decoder = new TextDecoder();
       expect(read(pieces.map((piece) => decoder.decode(piece, { stream: true })))).toEqual(reference(pieces));
     }),
-    { numRuns: 3_000 },
+    { numRuns: 1_000 },
   );
 });
 
@@ -119,7 +119,7 @@ test("whatever a stream holds, reading and taking it never throws", () => {
   fc.assert(
     fc.property(fc.array(line), fc.boolean(), (lines, snapshot) => {
       const taker = createTaker(snapshot);
-      for (const block of read([lines.join("\n") + "\n\n"]).blocks) taker.take(block);
+      taker.take(read([lines.join("\n") + "\n\n"]).blocks);
     }),
     { numRuns: 500 },
   );
@@ -129,7 +129,7 @@ test("an event is taken once, however often streams bring it", () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 1, max: 30 }), { maxLength: 100 }), (offsets) => {
       const taker = createTaker(false);
-      const taken = offsets.flatMap((n) => taker.take({ event: "x", id: `e.${n}`, data: { topic: "a" } }).messages ?? []);
+      const taken = offsets.flatMap((n) => taker.take([{ event: "x", id: `e.${n}`, data: { topic: "a" } }]).messages);
       const cursors = taken.map((message) => Number((message as { cursor: string }).cursor.slice(2)));
       expect(cursors).toEqual([...new Set(cursors)].sort((a, b) => a - b));
       expect(taker.position()?.offset ?? 0).toBe(Math.max(0, ...offsets));
@@ -139,16 +139,16 @@ test("an event is taken once, however often streams bring it", () => {
 
 test("another life of the log without a reset is no stream to go on with", () => {
   const taker = createTaker(false);
-  taker.take({ event: "x", id: "e.5", data: { topic: "a" } });
-  expect(taker.take({ event: "x", id: "f.6", data: { topic: "a" } }).garbled).toContain("without a reset");
+  taker.take([{ event: "x", id: "e.5", data: { topic: "a" } }]);
+  expect(taker.take([{ event: "x", id: "f.6", data: { topic: "a" } }]).garbled).toContain("without a reset");
 });
 
 test("a hello moves no position that is known, so that a reset behind it is heard of again", () => {
   const taker = createTaker(false);
   const hello = { connection: "c", cursor: "e.9", view: "v", epoch: "e", heartbeat: "15s", time: "2026-01-01T00:00:00Z" };
-  taker.take({ event: "roxy:hello", id: "e.5", data: hello });
+  taker.take([{ event: "roxy:hello", id: "e.5", data: hello }]);
   expect(taker.position()?.text).toBe("e.5");
-  taker.take({ event: "roxy:hello", id: "e.9", data: hello });
+  taker.take([{ event: "roxy:hello", id: "e.9", data: hello }]);
   expect(taker.position()?.text).toBe("e.5");
-  expect(taker.take({ event: "roxy:hello", data: { ...hello, view: "w" } }).messages).toEqual([{ kind: "reset", reason: "view", cursor: "e.5" }]);
+  expect(taker.take([{ event: "roxy:hello", data: { ...hello, view: "w" } }]).messages).toEqual([{ kind: "reset", reason: "view", cursor: "e.5" }]);
 });

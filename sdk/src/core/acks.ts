@@ -1,11 +1,12 @@
-import { jitter, LONGEST } from "./attempts.ts";
+import { delay } from "./attempts.ts";
 import type { Clock, Timer } from "./clock.ts";
 import { beyond, type Cursor } from "./cursor.ts";
 import type { RoxyProblem } from "./problem.ts";
+import { defined } from "./quality.ts";
 
 /** What was handled waits this long for more, so that a burst of events is one call. */
 const WAIT = 50;
-/** So many handled events do not wait. */
+/** So many critical events are confirmed by one call. */
 const FULL = 100;
 /**
  * How long the position may run ahead of what the hub was told by events that are not for the device. It is only for the
@@ -43,9 +44,7 @@ export interface Acks {
   /** Whether a critical event was handled. One that was confirmed is confirmed again: the hub would not repeat what it heard of. */
   has(ackId: string): boolean;
   /** The log began anew: what had these offsets was in another life. */
-  anew(position: Cursor | undefined): void;
-  /** Caught up, or reset: the hub hears at once. */
-  hurry(): void;
+  anew(): void;
   /** Where to resume, at position or before it: everything up to there was handled, and to name it tells the hub so. */
   resume(position: Cursor | undefined): Cursor | undefined;
   /** Tries once more to tell what the hub has not heard. */
@@ -67,9 +66,7 @@ export interface AcksOptions {
 export function createAcks({ clock, random, device, confirms, send, report }: AcksOptions): Acks {
   let delivered: Cursor | undefined; // everything up to here was handled
   let told: Cursor | undefined; // and the hub has answered up to here
-  let events = 0; // handled and not yet told
   let ids: string[] = []; // critical events to be confirmed, until the hub has answered
-  let life = 0; // of the log: how often it began anew
   let open: Work[] = []; // in the order given, the first of them not done
   const known = new Map<string, boolean>(); // critical events that were handled, and whether they were confirmed
 
@@ -80,51 +77,41 @@ export function createAcks({ clock, random, device, confirms, send, report }: Ac
   let rest = -Infinity; // until when to leave the hub alone
   let closed = false;
 
-  const pending = (): boolean => beyond(delivered, told) || ids.length > 0;
-
   const within = (ms: number): void => {
-    if (!pending() || closed) return;
     const when = Math.max(clock.now() + ms, rest);
-    if (when >= due) return;
-    if (due < Infinity) clock.clear(timer);
+    if (closed || when >= due) return;
+    clock.clear(timer);
     due = when;
-    if (!calling) timer = clock.set(tell, when - clock.now());
+    timer = clock.set(() => void tell(false), when - clock.now());
   };
 
-  const tell = (): void => void call(false);
-
-  const call = async (last: boolean): Promise<void> => {
+  const tell = async (last: boolean): Promise<void> => {
     due = Infinity;
-    events = 0;
-    if (!pending()) return;
-    calling = true;
-    const now = life;
+    if (calling && !last) return within(WAIT);
     const position = beyond(delivered, told) ? delivered : undefined;
     const batch = ids.slice(0, FULL);
-    let asked: number | undefined; // how long to wait before the next attempt; undefined when there is no need of one
+    if (!position && batch.length === 0) return;
+    calling = true;
+    let over = true;
     try {
-      await send({ device, ...(position ? { delivered: position.text } : {}), ...(batch.length > 0 ? { ids: batch } : {}) }, last);
+      await send(defined<AckBody>({ device, delivered: position?.text, ids: batch.length > 0 ? batch : undefined }), last);
       failures = 0;
     } catch (error) {
       const problem = error as RoxyProblem;
-      if (problem.passing || problem.status === 401) asked = problem.retryAfter;
-      else report(problem); // it is the hub's last word
+      over = !problem.passing && problem.status !== 401;
+      if (over) report(problem); // it is the hub's last word
+      else rest = clock.now() + delay(random(), failures++, problem.retryAfter);
     }
     calling = false;
-    if (asked !== undefined) {
-      rest = clock.now() + Math.max(jitter(random(), failures++, 500, 30_000), Math.min(asked, LONGEST));
-    } else if (now === life) {
+    if (over) {
       if (beyond(position, told)) told = position;
       ids = ids.filter((id) => !batch.includes(id));
     }
-    const waits = due;
-    due = Infinity; // what became due meanwhile set no timer
-    if (asked !== undefined || ids.length > 0) within(0);
-    else within(waits < Infinity ? Math.max(0, waits - clock.now()) : WAIT);
+    if (!over || ids.length > 0) within(0);
   };
 
-  const keep = (id: string, confirmed: boolean): void => {
-    known.set(id, confirmed || known.get(id) === true);
+  const keep = (id: string, confirmed = false): void => {
+    known.set(id, confirmed || !!known.get(id));
     if (known.size > KEPT) known.delete(known.keys().next().value!);
   };
 
@@ -135,10 +122,7 @@ export function createAcks({ clock, random, device, confirms, send, report }: Ac
   };
 
   const drain = (): void => {
-    while (open[0]?.done) {
-      const { position } = open.shift()!;
-      if (position) delivered = position;
-    }
+    while (open[0]?.done) delivered = open.shift()!.position ?? delivered;
   };
 
   return {
@@ -153,14 +137,11 @@ export function createAcks({ clock, random, device, confirms, send, report }: Ac
     done(work, ackId, handled = true) {
       work.done = true;
       drain();
-      if (ackId && handled) {
-        keep(ackId, false);
-        if (confirms) confirm(ackId);
-      }
-      if (work.position) within(++events >= FULL ? 0 : WAIT);
+      if (ackId && handled) (confirms ? confirm : keep)(ackId);
+      within(WAIT);
     },
     passed(position, soon) {
-      if (!position || !beyond(position, open.at(-1)?.position ?? delivered)) return;
+      if (!beyond(position, open.at(-1)?.position ?? delivered)) return;
       open.push({ position, done: true });
       drain();
       within(soon ? WAIT : IDLE);
@@ -171,19 +152,17 @@ export function createAcks({ clock, random, device, confirms, send, report }: Ac
       if (confirmed) confirm(ackId);
       return confirmed !== undefined;
     },
-    anew(position) {
-      delivered = told = position;
+    anew() {
+      delivered = told = undefined;
       ids = [];
       open = [];
       known.clear();
-      life++;
     },
-    hurry: () => within(0),
     resume: (position) => (open.length === 0 ? position : delivered),
     close() {
       closed = true;
-      if (due < Infinity && !calling) clock.clear(timer);
-      void call(true);
+      clock.clear(timer);
+      void tell(true);
     },
     reopen() {
       closed = false;

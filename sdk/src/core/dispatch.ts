@@ -1,7 +1,7 @@
 import type { Acks } from "./acks.ts";
 import { parseCursor } from "./cursor.ts";
 import type { Message, ResetMessage, RoxyEvent } from "./messages.ts";
-import { createListeners } from "./observable.ts";
+import { createListeners, type Run } from "./observable.ts";
 import { matches } from "./topic.ts";
 
 /** What runs for each event. What it throws, or its promise, is reported; a critical event then counts as not handled. */
@@ -27,83 +27,43 @@ export interface Dispatch {
   heard(): string[];
 }
 
-export interface DispatchOptions {
-  readonly acks: Acks | undefined;
-  readonly report: (error: unknown) => void;
-  /** A reset is being handled; the promise tells whether all is fetched anew. */
-  readonly resetting: (reset: ResetMessage, settled: Promise<boolean>) => void;
-}
-
-export function createDispatch({ acks, report, resetting }: DispatchOptions): Dispatch {
+/** Calls resetting when a reset is being handled; its promise tells what became of each handler. */
+export function createDispatch(run: Run, acks: Acks | undefined, resetting: (reset: ResetMessage, settled: Promise<boolean[]>) => void): Dispatch {
   const subscriptions = new Set<Subscription>();
-  const batches = createListeners<[readonly Message[]]>(report);
-  const resets = new Set<{ handler: (reset: ResetMessage) => unknown }>();
-  const borne = new Map<string, Set<Subscription>>(); // by ack.id, who has handled it while another did not
-
-  /** Runs one handler; true or a promise of it when it is done, false when it threw. */
-  const run = (handler: () => unknown): boolean | Promise<boolean> => {
-    try {
-      const result = handler();
-      if (!isPromise(result)) return true;
-      return result.then(
-        () => true,
-        (error: unknown) => {
-          report(error);
-          return false;
-        },
-      );
-    } catch (error) {
-      report(error);
-      return false;
-    }
-  };
-
-  /** Calls back when all have answered: at once when none has to be waited for. */
-  const all = (results: (boolean | Promise<boolean>)[], done: (good: boolean[]) => void): void => {
-    if (results.some(isPromise)) void Promise.all(results).then(done);
-    else done(results as boolean[]);
-  };
+  const batches = createListeners<[readonly Message[]]>(run);
+  const resets = createListeners<[ResetMessage]>(run);
+  const borne = new Map<string, Map<Subscription, Promise<boolean>>>(); // by ack.id, who has handled it or is about to
 
   const event = (message: RoxyEvent): void => {
     const position = parseCursor(message.cursor);
     const critical = message.ack?.id;
     if (critical && acks?.has(critical)) return acks.passed(position, true);
     const work = acks?.given(position);
-    const before = critical ? borne.get(critical) : undefined;
-    const mine = [...subscriptions].filter(
-      (s) => (s.type === "*" || s.type === message.type) && (s.topic === undefined || matches(s.topic, message.topic)),
-    );
-    const due = mine.filter((s) => !before?.has(s));
-    const results = due.map(({ handler }) => run(() => handler(message)));
+    const before = (critical && borne.get(critical)) || new Map<Subscription, Promise<boolean>>();
+    const results = [...subscriptions]
+      .filter(({ type, topic }) => (type === "*" || type === message.type) && (topic === undefined || matches(topic, message.topic)))
+      .map((subscription) => {
+        const result = before.get(subscription) ?? run(() => subscription.handler(message));
+        before.set(subscription, result);
+        void result.then((good) => good || before.delete(subscription));
+        return result;
+      });
     if (!work) return;
-    all(results, (good) => {
-      const handled = mine.length > 0 && good.every(Boolean);
-      if (critical && !handled && mine.length > 0) {
-        const bearers = new Set([...(before ?? []), ...due.filter((_, i) => good[i])]);
-        borne.set(critical, bearers);
-        if (borne.size > REMEMBERED) borne.delete(borne.keys().next().value!);
-      } else if (critical) borne.delete(critical);
+    if (critical) borne.set(critical, before);
+    if (borne.size > REMEMBERED) borne.delete(borne.keys().next().value!);
+    void Promise.all(results).then((good) => {
+      const handled = good.length > 0 && good.every(Boolean);
+      if (critical && handled) borne.delete(critical);
       acks!.done(work, critical, handled);
     });
   };
 
   const reset = (message: ResetMessage): void => {
-    const position = parseCursor(message.cursor);
-    if (message.reason === "epoch") acks?.anew(undefined);
-    const work = message.reason === "view" ? undefined : acks?.given(position);
-    const results = [...resets].map(({ handler }) => run(() => handler(message)));
-    resetting(
-      message,
-      new Promise((settled) =>
-        all(results, (good) => {
-          if (work) {
-            acks!.done(work);
-            acks!.hurry();
-          }
-          settled(good.length > 0 && good.every(Boolean));
-        }),
-      ),
-    );
+    if (message.reason === "epoch") acks?.anew();
+    const work = message.reason === "view" ? undefined : acks?.given(parseCursor(message.cursor));
+    const settled = Promise.all(resets.call(message));
+    if (work) void settled.then(() => acks!.done(work));
+    resetting(message, settled);
   };
 
   return {
@@ -112,28 +72,16 @@ export function createDispatch({ acks, report, resetting }: DispatchOptions): Di
       subscriptions.add(subscription);
       return () => void subscriptions.delete(subscription);
     },
-    messages: (listener) => batches.add(listener),
-    onReset(handler) {
-      const entry = { handler };
-      resets.add(entry);
-      return () => void resets.delete(entry);
-    },
+    messages: batches.add,
+    onReset: resets.add,
     heard: () => [...new Set([...subscriptions].map(({ type }) => type))].filter((type) => type !== "*"),
     give(batch) {
-      if (batch.length === 0) return;
-      batches.call(batch);
+      if (batch.length > 0) batches.call(batch);
       for (const message of batch) {
         if (message.kind === "event") event(message);
         else if (message.kind === "reset") reset(message);
-        else if (message.kind === "live") {
-          acks?.passed(parseCursor(message.cursor), true);
-          acks?.hurry();
-        }
+        else if (message.kind === "live") acks?.passed(parseCursor(message.cursor), true);
       }
     },
   };
-}
-
-function isPromise(value: unknown): value is Promise<unknown> {
-  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }

@@ -1,6 +1,5 @@
-import { RoxyProblem } from "./problem.ts";
-import { once, parsed, unreachable } from "./sse.ts";
-import { streamQuery, type Transport } from "./transport.ts";
+import { parsed, RoxyProblem, unreachable } from "./problem.ts";
+import { once, streamQuery, type Transport } from "./transport.ts";
 
 const CONTROL = ["hello", "entity", "receipt", "ack", "presence", "reset", "live", "heartbeat", "bye"].map((name) => `roxy:${name}`);
 const ENTITY = ["entity:created", "entity:updated", "entity:deleted"];

@@ -72,35 +72,35 @@ export interface Gauge {
   reset(): void;
   /** A stream is live. */
   up(): void;
-  /** It no longer is. A planned end counts as no drop; `dead`: the level is poor at once. */
-  down(how: { planned?: boolean; dead?: boolean }): void;
+  /** It no longer is. */
+  down(how: Down): void;
   /** Judges anew, and returns the same object until something changed. */
   evaluate(): Quality;
   /** The level now, 3 for excellent. */
   level(): number;
 }
 
-const MINUTE = 60_000;
+/** How a stream ended: by the hub's plan, the app's or sleep, which is no drop; or fell silent or was refused, and the level is poor at once. */
+export type Down = "planned" | "dropped" | "dead";
+
+/** What is remembered of each figure, and for how long. */
+const WINDOWS = { rtt: 180_000, lag: 60_000, missed: 300_000, drops: 300_000, resets: 600_000 };
+const KEPT = 100;
 
 /** What a client shows that has not connected yet. */
 export const UNMEASURED: Quality = { quality: "good", confident: false, reasons: [], missedHeartbeats: 0, drops: 0 };
 
 export function createGauge(clock: Clock): Gauge {
-  let rtts: { at: number; ms: number; offset: number }[] = [];
+  const seen: Record<keyof typeof WINDOWS, { at: number; ms: number; offset: number }[]> = { rtt: [], lag: [], missed: [], drops: [], resets: [] };
   let offset: number | undefined;
-  let beat: { arrival: number; time: number } | undefined;
-  let beats = 0;
+  let beat: { arrival: number; hubTime: number } | undefined;
+  let beaten = false;
   let jitter: number | undefined;
-  let lags: { at: number; ms: number }[] = [];
-  let misses: number[] = [];
-  let drops: number[] = [];
-  let resets: number[] = [];
   let pings: boolean[] = []; // whether the last five failed
 
   let level = 2;
   let reasons: readonly Reason[] = [];
-  let worse = 0; // evaluations in a row
-  let better = 0;
+  let streak = 0; // evaluations in a row that were better, or below 0 worse
   let risen = -Infinity;
   let live = false;
   let lost: number | undefined; // when it was last live, or was first asked about
@@ -109,79 +109,37 @@ export function createGauge(clock: Clock): Gauge {
   let urgent = false;
   let shown = UNMEASURED;
 
-  const middle = (values: number[], part: number): number | undefined => {
-    const sorted = [...values].sort((a, b) => a - b);
-    return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))];
+  const see = (what: keyof typeof WINDOWS, ms = 0, offset = 0): void => {
+    seen[what] = [...seen[what].slice(1 - KEPT), { at: clock.now(), ms, offset }];
   };
-
-  const figures = (now: number): Figures => {
-    misses = misses.filter((at) => now - at <= 5 * MINUTE);
-    drops = drops.filter((at) => now - at <= 5 * MINUTE);
-    resets = resets.filter((at) => now - at <= 10 * MINUTE);
-    lags = lags.filter(({ at }) => now - at <= MINUTE);
-    const recent = rtts.slice(-5).filter(({ at }) => now - at <= 3 * MINUTE);
-    return {
-      rtt: middle(recent.map(({ ms }) => ms), 0.5),
-      jitter,
-      lag: middle(lags.map(({ ms }) => ms), 0.95),
-      missed: misses.length,
-      drops: drops.length,
-      resets: resets.length,
-      ping: pings.filter(Boolean).length,
-    };
-  };
-
-  const judge = (now: number, measured: number, why: Reason[]): void => {
-    if (!live) {
-      lost ??= now;
-      if (dead || now - lost >= 5_000) [level, reasons] = [0, ["disconnected"]];
-      worse = better = 0;
-      return;
-    }
-    if (measured < level) {
-      better = 0;
-      if (++worse >= 2 || urgent) [level, reasons, worse] = [measured, why, 0];
-    } else if (measured > level) {
-      worse = 0;
-      if (++better >= 3 && now - risen >= 15_000) {
-        level++;
-        better = 0;
-        risen = now;
-        if (level === measured) reasons = why;
-      }
-    } else {
-      worse = better = 0;
-      reasons = why;
-    }
+  const recent = (what: keyof typeof WINDOWS): number[] => seen[what].filter(({ at }) => clock.now() - at <= WINDOWS[what]).map(({ ms }) => ms);
+  const part = (values: number[], share: number): number | undefined => values.sort((a, b) => a - b)[Math.ceil(values.length * share) - 1];
+  const pinging = (failed: boolean): void => {
+    pings = [...pings.slice(-4), failed];
   };
 
   return {
     pinged(sent, hubTime) {
       const now = clock.now();
-      rtts.push({ at: now, ms: now - sent, offset: hubTime - (sent + now) / 2 });
-      rtts = rtts.slice(-10);
-      offset = rtts.reduce((best, sample) => (sample.ms < best.ms ? sample : best)).offset;
-      pings = [...pings, false].slice(-5);
+      see("rtt", now - sent, hubTime - (sent + now) / 2);
+      offset = seen.rtt.slice(-10).reduce((best, sample) => (sample.ms < best.ms ? sample : best)).offset;
+      pinging(false);
     },
     pingFailed() {
       urgent ||= pings.at(-1) === true;
-      pings = [...pings, true].slice(-5);
+      pinging(true);
     },
     heartbeat(hubTime) {
       const arrival = clock.now();
-      beats++;
-      if (beat) {
-        const difference = Math.abs(arrival - beat.arrival - (hubTime - beat.time));
-        jitter = (jitter ?? 0) + (difference - (jitter ?? 0)) / 16;
-      }
-      beat = { arrival, time: hubTime };
+      if (beat) jitter = (15 * (jitter ?? 0) + Math.abs(arrival - beat.arrival - (hubTime - beat.hubTime))) / 16;
+      beat = { arrival, hubTime };
+      beaten = true;
     },
     event(hubTime) {
-      const now = clock.now();
-      if (offset !== undefined) lags = [...lags.slice(-19), { at: now, ms: Math.max(0, now + offset - hubTime) }];
+      if (offset !== undefined) see("lag", Math.max(0, clock.now() + offset - hubTime));
     },
-    missed: () => void misses.push(clock.now()),
-    reset: () => void resets.push(clock.now()),
+    missed: () => see("missed"),
+    reset: () => see("resets"),
     up() {
       live = true;
       dead = false;
@@ -189,31 +147,55 @@ export function createGauge(clock: Clock): Gauge {
       if (held !== undefined) [level, reasons] = [held, []];
       held = undefined;
     },
-    down({ planned = false, dead: now = false }) {
-      dead = now;
+    down(how) {
+      dead = how === "dead";
       if (!live) return;
       live = false;
       lost = clock.now();
-      if (planned) held = level;
-      else drops.push(lost);
+      if (how === "planned") held = level;
+      else see("drops");
     },
     evaluate() {
       const now = clock.now();
-      const all = figures(now);
-      const confident = rtts.length >= 2 && beats >= 1;
-      const measured = grade(all);
-      judge(now, confident ? measured.grade : Math.min(2, measured.grade), measured.reasons);
+      const missed = recent("missed").length;
+      const drops = recent("drops").length;
+      const figures: Figures = {
+        rtt: part(recent("rtt").slice(-5), 0.5),
+        jitter,
+        lag: part(recent("lag"), 0.95),
+        missed,
+        drops,
+        resets: recent("resets").length,
+        ping: pings.filter(Boolean).length,
+      };
+      const confident = seen.rtt.length > 1 && beaten;
+      const { grade: all, reasons: why } = grade(figures);
+      const measured = confident ? all : Math.min(2, all);
+      if (live) {
+        const way = Math.sign(measured - level);
+        streak = streak * way > 0 ? streak + way : way;
+        if (streak < -1 || (way < 0 && urgent)) level = measured;
+        else if (streak > 2 && now - risen >= 15_000) {
+          level++;
+          streak = 0;
+          risen = now;
+        }
+        if (level === measured) reasons = why;
+      } else {
+        streak = 0;
+        lost ??= now;
+        if (dead || now - lost >= 5_000) [level, reasons] = [0, ["disconnected"]];
+      }
       urgent = false;
-      const round = (ms: number | undefined): number | undefined => (ms === undefined ? undefined : Math.round(ms));
       const next = defined<Quality>({
         quality: LEVELS[level]!,
         confident,
         reasons,
-        rttMs: round(all.rtt),
-        jitterMs: round(all.jitter),
-        lagMs: round(all.lag),
-        missedHeartbeats: all.missed,
-        drops: all.drops,
+        rttMs: round(figures.rtt),
+        jitterMs: round(jitter),
+        lagMs: round(figures.lag),
+        missedHeartbeats: missed,
+        drops,
         clockOffsetMs: round(offset),
       });
       if (JSON.stringify(next) !== JSON.stringify(shown)) shown = next;
@@ -222,6 +204,8 @@ export function createGauge(clock: Clock): Gauge {
     level: () => level,
   };
 }
+
+const round = (ms: number | undefined): number | undefined => ms && Math.round(ms);
 
 /** Returns the members that have a value. */
 export function defined<Shape>(members: { [Name in keyof Shape]: Shape[Name] | undefined }): Shape {

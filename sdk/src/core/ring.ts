@@ -5,7 +5,7 @@ export interface Note {
   /** By the client's clock, in milliseconds. */
   readonly at: number;
   readonly kind: string;
-  readonly detail?: string;
+  readonly detail?: string | undefined;
 }
 
 const KEPT = 500;
@@ -15,7 +15,7 @@ export function createRing(clock: Clock): { note(kind: string, detail?: string):
   const notes: Note[] = [];
   return {
     note(kind, detail) {
-      notes.push(detail === undefined ? { at: clock.now(), kind } : { at: clock.now(), kind, detail });
+      notes.push({ at: clock.now(), kind, detail });
       if (notes.length > KEPT) notes.shift();
     },
     notes: () => [...notes],

@@ -1,4 +1,4 @@
-import { problemOf, RoxyProblem } from "./problem.ts";
+import { parsed, problemOf, RoxyProblem, unreachable } from "./problem.ts";
 import { streamQuery, type Block, type Sink, type StreamRequest, type Transport } from "./transport.ts";
 
 /** Bounds one event as it comes, in characters; a hub accepts 64 KiB unless its configuration says otherwise. */
@@ -7,44 +7,38 @@ const LARGEST = 4 << 20;
 /** Server-sent events over fetch: the whole of docs/protocol.md §4, with headers, and the first choice. */
 export const sse: Transport = {
   name: "sse",
-  usable: (platform) => platform.fetch !== undefined,
+  usable: (platform) => !!platform.fetch,
   open(request, sink) {
     const abort = request.platform.abort();
-    let over = false;
-    const told = once(sink, () => over);
-    void follow(request, told, abort.signal).catch((error: unknown) => told.ended({ problem: unreachable(error) }));
-    return {
-      close() {
-        over = true;
-        abort.abort();
-      },
-    };
+    follow(request, sink, abort.signal).catch((error: unknown) => sink.ended({ problem: unreachable(error) }));
+    return { close: () => abort.abort() };
   },
 };
 
 async function follow(request: StreamRequest, sink: Sink, signal: unknown): Promise<void> {
-  const { after, platform } = request;
+  const { after, platform, credentials } = request;
   const headers: Record<string, string> = { ...request.headers, Accept: "text/event-stream" };
   const earliest = after === "earliest";
   if (after && !earliest) headers["Last-Event-ID"] = after;
   const url = `${request.url}/v1/stream?${streamQuery(request, earliest ? { after } : {})}`;
-  const answer = await platform.fetch!(url, { method: "GET", headers, signal, credentials: request.credentials, cache: "no-store" });
-  if (answer.status === 204) return sink.ended({ away: true });
-  if (answer.status !== 200) return sink.ended({ problem: problemOf(answer.status, await answer.text(), answer.headers.get("Retry-After")) });
-  if (!/^text\/event-stream\b/i.test(answer.headers.get("Content-Type") ?? "") || !answer.body) {
+  const answer = await platform.fetch!(url, { method: "GET", headers, signal, credentials, cache: "no-store" });
+  const { status, body } = answer;
+  if (status === 204) return sink.ended({ away: true });
+  if (status !== 200) return sink.ended({ problem: problemOf(status, await answer.text(), answer.headers.get("Retry-After")) });
+  if (!/^text\/event-stream\b/i.test(answer.headers.get("Content-Type") ?? "") || !body) {
     // A login page of a hotel's network, or an app's index.html at the wrong URL: 406 takes another transport.
-    return sink.ended({ problem: new RoxyProblem("not-acceptable", 406, "the answer is no event stream") });
+    return sink.ended({ problem: new RoxyProblem("not-acceptable", 406, "no event stream") });
   }
   sink.opened();
-  const reader = answer.body.getReader();
+  const reader = body.getReader();
   const decoder = platform.decoder();
   const parse = createReader(sink);
   for (;;) {
     // A cut of an open stream is no refusal: it has no problem.
-    const chunk = await reader.read().catch(() => ({ done: true, value: undefined }));
-    if (chunk.done || !chunk.value) return sink.ended({});
+    const { value } = await reader.read().catch(() => ({ value: undefined }));
+    if (!value) return sink.ended({});
     sink.alive();
-    parse(decoder.decode(chunk.value, { stream: true }));
+    parse(decoder.decode(value, { stream: true }));
   }
 }
 
@@ -93,35 +87,4 @@ export function createReader(sink: Sink): (text: string) => void {
     if (all.length > 0) sink.blocks(all);
     if (garbled) sink.ended({ garbled });
   };
-}
-
-/** Returns the value of a JSON text; undefined when it is none. */
-export function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-/** Returns a sink that hears nothing after an end, or once over says so. */
-export function once(sink: Sink, over: () => boolean): Sink {
-  let ended = false;
-  const open = (): boolean => !ended && !over();
-  return {
-    opened: () => open() && sink.opened(),
-    alive: () => open() && sink.alive(),
-    blocks: (blocks) => open() && sink.blocks(blocks),
-    retry: (ms) => open() && sink.retry(ms),
-    ended(end) {
-      if (!open()) return;
-      ended = true;
-      sink.ended(end);
-    },
-  };
-}
-
-/** Returns the problem of a call that got no answer. */
-export function unreachable(error: unknown): RoxyProblem {
-  return error instanceof RoxyProblem ? error : new RoxyProblem("network", 0, error instanceof Error ? error.message : String(error));
 }

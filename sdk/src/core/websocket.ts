@@ -1,6 +1,5 @@
-import { problemFrom, RoxyProblem } from "./problem.ts";
-import { once, parsed, unreachable } from "./sse.ts";
-import type { Block, End, Transport } from "./transport.ts";
+import { parsed, problemFrom, RoxyProblem, unreachable } from "./problem.ts";
+import { once, type Block, type End, type Transport } from "./transport.ts";
 import type { WebSocketLike } from "./platform.ts";
 
 interface Down {

@@ -1,7 +1,7 @@
 import type { Client } from "../core/client.ts";
 import type { Timer } from "../core/clock.ts";
 import type { Message, RoxyEvent } from "../core/messages.ts";
-import { createObservable } from "../core/observable.ts";
+import { createObservable, createRun } from "../core/observable.ts";
 import { matches } from "../core/topic.ts";
 import type { Readable } from "../store/store.ts";
 
@@ -35,7 +35,7 @@ interface Place {
 export function createHearing(client: Client): Hearing {
   const { clock } = client.platform;
   const left = new Set<Place>();
-  const last = createObservable<RoxyEvent | null>(null, client.platform.report);
+  const last = createObservable<RoxyEvent | null>(null, createRun(client.platform.report));
   let listening = false;
 
   const take = (batch: readonly Message[]): void => {

@@ -1,6 +1,6 @@
 import type { Client } from "../core/client.ts";
 import type { Message, Present } from "../core/messages.ts";
-import { createObservable, type Observable } from "../core/observable.ts";
+import { createObservable, createRun, type Observable } from "../core/observable.ts";
 
 /** The topic that tells who is there (docs/protocol.md §9). */
 const TOPIC = "roxy/presence";
@@ -12,7 +12,7 @@ export type Presence = Observable<readonly Present[]>;
 export const NOBODY: readonly Present[] = [];
 
 export function createPresence(client: Client): Presence {
-  const present = createObservable(NOBODY, client.platform.report);
+  const present = createObservable(NOBODY, createRun(client.platform.report));
   let listeners = 0;
   let listening = false;
 

@@ -11,6 +11,7 @@ export default defineConfig({
     entities: "src/entities.ts",
     react: "src/react.ts",
     server: "src/server.ts",
+    tabs: "src/tabs.ts",
   },
   format: ["esm", "cjs"],
   target: "es2022",

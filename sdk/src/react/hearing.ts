@@ -1,7 +1,7 @@
 import type { Client } from "../core/client.ts";
 import type { Timer } from "../core/clock.ts";
 import type { Message, Present, RoxyEvent } from "../core/messages.ts";
-import { createObservable, type Observable } from "../core/observable.ts";
+import { createObservable, createRun, type Observable } from "../core/observable.ts";
 import { matches } from "../core/topic.ts";
 import { PRESENCE, presentAfter } from "./presence.ts";
 
@@ -41,9 +41,10 @@ interface Place {
 
 export function createHearing(client: Client): Hearing {
   const { clock, report } = client.platform;
+  const run = createRun(report);
   const left = new Set<Place>();
-  const last = createObservable<RoxyEvent | null>(null, report);
-  const present = createObservable(NOBODY, report);
+  const last = createObservable<RoxyEvent | null>(null, run);
+  const present = createObservable(NOBODY, run);
   let listening = false;
   let watching = 0;
 

@@ -9,8 +9,8 @@ export interface ProxyOptions {
   /** The hub's address as this server reaches it, absolute. */
   readonly url: string;
   /**
-   * The token of whoever sent the request. The server holds it and the browser never sees it; a function is asked again, with `fresh`,
-   * when the hub refuses what it gave. The browser may read and do all that the token may: one of the server's own would make every
+   * The token of whoever sent the request. The server holds it and the browser never sees it; "" lets the hub refuse who is not
+   * signed in, and a function is asked again, with `fresh`, when the hub refuses what it gave. The browser may read and do all that the token may: one of the server's own would make every
    * visitor the same user.
    */
   readonly token: string | TokenSource;

@@ -13,3 +13,14 @@ export interface Clock {
   /** Forgets a timer; one that has fired or was forgotten is no error. */
   clear(timer: Timer): void;
 }
+
+/** One timer: to set it again forgets what it was set to. Without a callback it only forgets. */
+export type Alarm = (callback?: () => void, ms?: number) => void;
+
+export function createAlarm(clock: Clock): Alarm {
+  let timer: Timer;
+  return (callback, ms = 0) => {
+    clock.clear(timer);
+    timer = callback && clock.set(callback, ms);
+  };
+}

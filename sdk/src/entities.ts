@@ -45,7 +45,7 @@ export interface AnyEntities {
 }
 
 /** What entities need of a client. */
-export type EntitiesClient = Pick<Client, "call" | "messages" | "followed" | "quality" | "reportSync" | "platform" | "device">;
+export type EntitiesClient = Pick<Client, "call" | "messages" | "retain" | "followed" | "state" | "reportSync" | "platform" | "device">;
 
 /** How entities are kept, and what is heard of mutations. */
 export interface EntitiesOptions extends Pick<OutboxOptions, "conflict" | "settled"> {
@@ -67,9 +67,9 @@ export interface Changes<E extends object, Result> {
 
 /** Entities, with everything pending painted over what the hub has said. E is the RoxyEntities of `roxy generate typescript`. */
 export interface Entities<E extends object = AnyEntities> extends Changes<E, Pending> {
-  /** One entity. The same Readable for the same topic. */
+  /** One entity, which the client subscribes to while somebody listens. The same Readable for the same topic. */
   entity<Topic extends TopicsOf<E>>(topic: Topic): Readable<View<EntityAt<E, Topic>>>;
-  /** All entities that match pattern and live, by topic; the same Readable for the same pattern. */
+  /** All entities that match pattern and live, by topic; likewise. */
   collection<Pattern extends TopicsOf<E>>(pattern: Pattern): Readable<readonly View<EntityAt<E, Pattern>>[]>;
   /** Refused, held and parked mutations: what a screen may want to show. */
   readonly troubled: Readable<readonly Entry[]>;
@@ -88,8 +88,9 @@ export interface Entities<E extends object = AnyEntities> extends Changes<E, Pen
 }
 
 /**
- * Returns the entities of client's hub. What the client subscribes to is kept up to date; the client should have been made with
- * `snapshot: true`, which brings what is there already. With a `device` the hub also tells what became of mutations whose answer was lost.
+ * Returns the entities of client's hub. What the client subscribes to, or somebody listens to, is kept up to date. With
+ * `snapshot: true` the stream brings what is there; else it is asked for when somebody listens. With a `device` the hub also
+ * tells what became of mutations whose answer was lost.
  */
 export function createEntities<E extends object = AnyEntities>(client: EntitiesClient, options: EntitiesOptions = {}): Entities<E> {
   const { platform } = client;
@@ -102,14 +103,18 @@ export function createEntities<E extends object = AnyEntities>(client: EntitiesC
     random,
     newId: uuidsV7(() => Date.now(), platform.hex),
     device: client.device ?? platform.hex(16),
-    hubTime() {
-      const offset = client.quality.get().clockOffsetMs;
-      return offset === undefined ? undefined : clock.now() + offset;
-    },
     ...(options.conflict && { conflict: options.conflict }),
     ...(options.settled && { settled: options.settled }),
   });
-  const store = createStore({ outbox, fetch: transport.fetch, clock, follows: client.followed() });
+  const store = createStore({
+    outbox,
+    fetch: transport.fetch,
+    list: transport.list,
+    clock,
+    // What a stream that has not begun will follow is not followed yet.
+    follows: client.state.get() === "live" ? client.followed() : [],
+    retain: (pattern) => client.retain([pattern]),
+  });
   const report = (): void => {
     const states = outbox.troubled().map(({ state }) => state);
     client.reportSync(states.includes("held") ? "conflict" : states.includes("parked") ? "parked" : store.waiting.getSnapshot() > 0 ? "pending" : "synced");

@@ -3,6 +3,7 @@ import type { Backoff } from "./attempts.ts";
 import { createCalls, type Call, type TokenSource } from "./calls.ts";
 import { createAlarm, type Timer } from "./clock.ts";
 import { createConnection, type State } from "./connection.ts";
+import { beyond, parseCursor } from "./cursor.ts";
 import { createDispatch } from "./dispatch.ts";
 import { createLadder } from "./ladder.ts";
 import type { Message, ResetMessage, RoxyEvent } from "./messages.ts";
@@ -117,8 +118,11 @@ export interface Client<Events extends object = Record<string, unknown>> {
     handler: (event: Type extends keyof Events & string ? RoxyEvent<Type, Events[Type]> : RoxyEvent) => unknown,
     options?: { readonly topic?: string },
   ): () => void;
-  /** Subscribes to patterns until the function it returns is called. */
-  retain(patterns: readonly string[]): () => void;
+  /**
+   * Subscribes to patterns until the function it returns is called. A first stream then begins behind `after`, a cursor, or before
+   * it if somebody asked for an earlier one.
+   */
+  retain(patterns: readonly string[], options?: { readonly after?: string }): () => void;
   /** Calls listener with all that came at once, in order, before the handlers of its events. */
   messages(listener: (batch: readonly Message[]) => unknown): () => void;
   /** Runs handler when something was missed for good. Continuity is `reset` until its promise is fulfilled. */
@@ -203,7 +207,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
   });
 
   let connectionId: string | undefined;
-  let { after } = options; // of the past once a stream has begun
+  let after: string | null | undefined = options.after; // null once a stream has begun
   let followed: readonly string[] = []; // the topics of the last attempt
   let gone: Timer; // runs since the stream went
   const connection = createConnection({
@@ -215,7 +219,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
       followed = topics.list();
       if (followed.length === 0) return undefined;
       const position = taker.position();
-      const from = position ? (acks ? acks.resume(position) : position)?.text : after;
+      const from = position ? (acks ? acks.resume(position) : position)?.text : (after ?? undefined);
       return { topics: followed, types, device, heartbeat, snapshot, after: from, heard: dispatch.heard };
     },
     take: taker.take,
@@ -244,7 +248,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
     },
     up({ connection: id, position, time }) {
       connectionId = id;
-      after = undefined;
+      after = null;
       gauge.up();
       acks?.begins(position);
       pings.start();
@@ -324,7 +328,11 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
         release();
       };
     },
-    retain(patterns) {
+    retain(patterns, { after: from } = {}) {
+      if (from && (after === undefined || beyond(parseCursor(after), parseCursor(from)))) {
+        after = from;
+        if (unwatch) connection.renew("after");
+      }
       const release = topics.retain(patterns);
       if (!unwatch) start();
       return release;

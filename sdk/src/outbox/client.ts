@@ -38,6 +38,18 @@ export function transportOver(client: Pick<Client, "call">): Transport {
       if (answer.code === "not-found") return undefined;
       throw answer;
     },
+    async list(pattern) {
+      const all: Entity[] = [];
+      let page: string | undefined;
+      do {
+        const query = `match=${encodeURIComponent(pattern)}&limit=1000${page ? `&page=${encodeURIComponent(page)}` : ""}`;
+        const answer = await call<{ entities: readonly Entity[]; page?: string }>("GET", `/v1/entities?${query}`);
+        if (answer instanceof RoxyProblem) throw answer;
+        all.push(...answer.entities);
+        page = answer.page;
+      } while (page);
+      return all;
+    },
   };
 }
 

@@ -69,4 +69,6 @@ export interface Transport {
   cancel(id: string): Promise<Result | undefined>;
   /** GET /v1/entities/{topic}: undefined when nothing lives there. */
   fetch(topic: string): Promise<Entity | undefined>;
+  /** GET /v1/entities?match=: all that live there. */
+  list(pattern: string): Promise<readonly Entity[]>;
 }

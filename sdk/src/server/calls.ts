@@ -17,11 +17,10 @@ export interface Hub {
   readonly token: TokenSource;
 }
 
-/** Returns the hub at options.url. Its errors name the member at fault. */
+/** Returns the hub at options.url; an address that is none is a TypeError. */
 export function hubOf(options: { readonly url: string; readonly token: string | TokenSource }): Hub {
   const { url, token } = options;
   if (!/^https?:\/\/[^/?#]/i.test(url)) throw new TypeError(`url ${JSON.stringify(url)}: want the hub's address, as in https://hub.example`);
-  if (!token) throw new TypeError("token: want one, or who gives one before each call");
   return { url: url.replace(/\/+$/, ""), token: typeof token === "string" ? () => token : token };
 }
 

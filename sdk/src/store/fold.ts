@@ -5,6 +5,8 @@ import type { Entry } from "../outbox/storage.ts";
 export interface Base {
   readonly version: number;
   readonly data: JsonObject | null;
+  /** An earlier page knew it, and this one has heard nothing yet. */
+  readonly cached?: boolean;
 }
 
 /** What a mutation makes of an entity, as the hub would: a patch of nothing makes nothing. */

@@ -19,6 +19,8 @@ export interface View<T extends object = JsonObject> {
   readonly pending: readonly string[];
   /** Why something pending waits for Outbox.resolve. */
   readonly conflict?: Problem;
+  /** What is under data is from an earlier page: the hub has not been heard yet. */
+  readonly fromCache?: true;
 }
 
 /** What useSyncExternalStore takes: get returns the same until a listener was called. */
@@ -34,31 +36,43 @@ export interface How {
   /** The type of its event. */
   readonly type?: string;
   readonly correlation?: string;
+  /** It is not worth sending when it has waited for so many milliseconds: then it is parked, as `expired`. */
+  readonly ttl?: number;
 }
 
 /** Where a store gets what it needs. */
 export interface Options {
   readonly outbox: Outbox;
   readonly fetch: (topic: string) => Promise<Entity | undefined>;
+  /** All that live at the topics of a pattern. */
+  readonly list: (pattern: string) => Promise<readonly Entity[]>;
   readonly clock: Clock;
   /** The patterns of the stream whose messages it receives. */
   readonly follows: readonly string[];
+  /** Has the stream follow a topic or pattern, while somebody listens, until the function it returns is called. */
+  readonly retain?: (pattern: string) => () => void;
+}
+
+/** Changes of entities. */
+export interface Drafts<Result> {
+  /** Creates or replaces an entity, also one that is not known. */
+  put(topic: string, data: object, how?: How): Result;
+  /** Changes what the merge patch names (RFC 7396). */
+  patch(topic: string, patch: object, how?: How): Result;
+  delete(topic: string, how?: How): Result;
 }
 
 /** An event that takes longer to follow its commit's answer is asked for. */
 const eventWithin = 5000;
 
 /** Entities, read and written. E maps patterns to types, as roxy generate typescript writes them. */
-export interface Store {
+export interface Store extends Drafts<Pending> {
   /** One entity. The same Readable for the same topic. */
   entity<T extends object = JsonObject>(topic: string): Readable<View<T>>;
   /** All entities that match pattern and live, by topic; the same Readable for the same pattern. */
   collection<T extends object = JsonObject>(pattern: string): Readable<readonly View<T>[]>;
-  /** Creates or replaces an entity, also one that is not known. */
-  put(topic: string, data: object, how?: How): Pending;
-  /** Changes what the merge patch names (RFC 7396). */
-  patch(topic: string, patch: object, how?: How): Pending;
-  delete(topic: string, how?: How): Pending;
+  /** Makes the changes of several entities that build asks for in one request, which the hub takes all or none of. */
+  atomic(build: (draft: Drafts<void>) => void): Pending;
   /** Takes a message of the stream, all of them in the stream's order. */
   receive(message: Message): void;
   /** The stream has other patterns from now on. */
@@ -92,8 +106,12 @@ export function createStore(options: Options, early: typeof overtaken = overtake
 
   const source: Source = {
     fetch: options.fetch,
+    list: options.list,
     clock: options.clock,
     follows: options.follows,
+    complete() {
+      for (const topic of entities.keys()) if (!bases.get(topic)) changed(topic);
+    },
     advanced(topic, before, change) {
       const base = bases.get(topic);
       if (!base) return;
@@ -141,7 +159,7 @@ export function createStore(options: Options, early: typeof overtaken = overtake
     stale.delete(topic);
     const base = bases.get(topic);
     const pending = outbox.pending(topic);
-    let data: JsonObject | null | undefined = base?.data;
+    let data: JsonObject | null | undefined = base ? base.data : bases.whole(topic) ? null : undefined;
     if (base || pending.some((e) => e.op !== "patch")) data = fold(base?.data ?? null, pending);
     if (data && old?.data) data = keep(old.data, data);
     const fields = [...new Set(pending.flatMap((e) => fieldsOf(e, base?.data ?? null)))].sort();
@@ -152,21 +170,25 @@ export function createStore(options: Options, early: typeof overtaken = overtake
       version: base?.version ?? 0,
       pending: old && String(old.pending) === String(fields) ? old.pending : fields,
       ...(conflict && { conflict }),
+      ...(base?.cached && { fromCache: true }),
     };
-    if (old && old.data === next.data && old.version === next.version && old.pending === next.pending && old.conflict === next.conflict) {
-      return old;
-    }
+    const names = ["data", "version", "pending", "conflict", "fromCache"] as const;
+    if (old && names.every((name) => old[name] === next[name])) return old;
     views.set(topic, next);
     return next;
   };
 
-  const listen = (listeners: Set<() => void>) => (listener: () => void): (() => void) => {
+  const listen = (listeners: Set<() => void>, pattern?: string) => (listener: () => void): (() => void) => {
     const own = (): void => listener(); // two subscriptions of one function are two
     listeners.add(own);
-    return () => void listeners.delete(own);
+    const stops = pattern === undefined ? [] : [bases.watch(pattern), options.retain?.(pattern)];
+    return () => {
+      listeners.delete(own);
+      for (const stop of stops) stop?.();
+    };
   };
 
-  const add = (op: Draft["op"], topic: string, content: Partial<Draft>, how: How = {}): Pending => {
+  const draftOf = (op: Draft["op"], topic: string, content: Partial<Draft>, how: How = {}): Draft => {
     const base = bases.get(topic);
     const pending = outbox.pending(topic);
     // Whoever has never heard of an entity cannot say what of it others may not have changed; but that it creates it, it can.
@@ -176,7 +198,7 @@ export function createStore(options: Options, early: typeof overtaken = overtake
       const known = e.state === "committed" && (e.version === version + 1 || e.op !== "patch");
       return known ? Math.max(version, e.version as number) : version;
     }, base?.version ?? 0);
-    return outbox.add({
+    return {
       op,
       topic,
       ...content,
@@ -184,8 +206,14 @@ export function createStore(options: Options, early: typeof overtaken = overtake
       ...(guard !== "none" && { base: seen }),
       ...(how.type !== undefined && { type: how.type }),
       ...(how.correlation !== undefined && { correlation: how.correlation }),
-    });
+      ...(how.ttl !== undefined && { ttl: how.ttl }),
+    };
   };
+  const drafts = <Result>(take: (draft: Draft) => Result): Drafts<Result> => ({
+    put: (topic, data, how) => take(draftOf("put", topic, { data: copied(data) }, how)),
+    patch: (topic, patch, how) => take(draftOf("patch", topic, { patch: copied(patch) }, how)),
+    delete: (topic, how) => take(draftOf("delete", topic, {}, how)),
+  });
 
   const unsubscribe = outbox.subscribe((topic) => {
     missing(topic, false);
@@ -197,7 +225,7 @@ export function createStore(options: Options, early: typeof overtaken = overtake
       let known = entities.get(topic);
       if (!known) {
         const listeners = new Set<() => void>();
-        known = { listeners, readable: { subscribe: listen(listeners), getSnapshot: () => compute(topic) } };
+        known = { listeners, readable: { subscribe: listen(listeners, topic), getSnapshot: () => compute(topic) } };
         entities.set(topic, known);
       }
       return known.readable as unknown as Readable<View<T>>;
@@ -215,15 +243,24 @@ export function createStore(options: Options, early: typeof overtaken = overtake
           if (next.length !== list.length || next.some((v, i) => v !== list[i])) list = next;
           return list;
         };
-        const own = { listeners, stale: true, readable: { subscribe: listen(listeners), getSnapshot } };
+        const own = { listeners, stale: true, readable: { subscribe: listen(listeners, pattern), getSnapshot } };
         known = own;
         collections.set(pattern, known);
       }
       return known.readable as unknown as Readable<readonly View<T>[]>;
     },
-    put: (topic, data, how) => add("put", topic, { data: copied(data) }, how),
-    patch: (topic, patch, how) => add("patch", topic, { patch: copied(patch) }, how),
-    delete: (topic, how) => add("delete", topic, {}, how),
+    ...drafts((draft) => outbox.add(draft)),
+    atomic(build) {
+      const all = new Map<string, Draft>();
+      build(
+        drafts((draft) => {
+          if (all.has(draft.topic)) throw new Error(`atomic: ${draft.topic} is changed twice`);
+          all.set(draft.topic, draft);
+        }),
+      );
+      if (all.size === 0) throw new Error("atomic: nothing is changed");
+      return outbox.add(...all.values());
+    },
     receive(message) {
       if (message.kind === "receipt") return outbox.receipt({ ...message, problem: message.problem as unknown as Problem });
       bases.receive(message);

@@ -68,3 +68,33 @@ test("what was asked for before a reload is sent after it", async () => {
   await until(() => after.entities.entity("orders/7").getSnapshot().version === 1);
   expect(after.entities.entity("orders/7").getSnapshot().data).toEqual(order);
 });
+
+test.each([true, false])("what somebody begins to look at is there, and follows, and what is deleted meanwhile is not (snapshot: %s)", async (snapshot) => {
+  const hub = await startHub();
+  const ann = entitiesOf(hub);
+  ann.client.connect();
+  for (const id of ["1", "2", "3"]) await ann.entities.put(`orders/${id}`, order).settled;
+  await ann.entities.put("tables/1", { number: 1 }).settled;
+
+  const bob = entitiesOf(hub, { topics: ["tables/*"], snapshot });
+  bob.client.connect();
+  await live(bob.client);
+  await ann.entities.delete("orders/2").settled;
+  const { subscribe, getSnapshot } = bob.entities.collection("orders/*");
+  const one = bob.entities.entity("orders/9");
+  expect(one.getSnapshot().data).toBe(undefined);
+  const stops = [subscribe(() => {}), one.subscribe(() => {})];
+  await until(() => getSnapshot().length === 2 && one.getSnapshot().data === null);
+  expect(getSnapshot().map((view) => view.topic)).toEqual(["orders/1", "orders/3"]);
+  await ann.entities.patch("orders/1", { status: "ready" }).settled;
+  await ann.entities.put("orders/9", order).settled;
+  await until(() => getSnapshot()[0]?.data?.status === "ready" && one.getSnapshot().data);
+
+  stops.forEach((stop) => stop());
+  await until(() => !bob.client.followed().includes("orders/*"));
+  await ann.entities.delete("orders/1").settled;
+  await ann.entities.patch("orders/3", { status: "ready" }).settled;
+  subscribe(() => {});
+  await until(() => getSnapshot().length === 2 && getSnapshot()[0]?.data?.status === "ready");
+  expect(getSnapshot().map((view) => view.topic)).toEqual(["orders/3", "orders/9"]);
+});

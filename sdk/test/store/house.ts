@@ -1,13 +1,14 @@
 import assert from "node:assert";
 import { isDeepStrictEqual } from "node:util";
+import fc from "fast-check";
 import type { Conflict, Decision } from "../../src/outbox/conflict.ts";
 import type { Outbox, Settlement } from "../../src/outbox/api.ts";
 import { createOutbox } from "../../src/outbox/outbox.ts";
 import { wireOf } from "../../src/outbox/lane.ts";
 import type { Entry } from "../../src/outbox/storage.ts";
-import type { Mutation, Result, Transport } from "../../src/outbox/wire.ts";
+import type { Guard, Mutation, Result, Transport } from "../../src/outbox/wire.ts";
 import type { ReceiptMessage, RoxyEvent } from "../../src/core/messages.ts";
-import type { Change } from "../../src/store/bases.ts";
+import type { Change as Commit } from "../../src/store/bases.ts";
 import { overtaken } from "../../src/store/fold.ts";
 import type { Json, JsonObject } from "../../src/store/json.ts";
 import { createStore, type Store } from "../../src/store/store.ts";
@@ -27,8 +28,32 @@ export type Fault =
 /** One step of a history: what happens, to which device, and what it is about. */
 export type Step = readonly [kind: number, device: number, x: number, y: number];
 
-const topics = ["orders/1", "orders/2"];
+/** Histories of a few devices: what happens, in which order. */
+export const steps: fc.Arbitrary<Step> = fc.tuple(fc.nat(19), fc.nat(2), fc.nat(59), fc.nat(1000));
+
+export const topics = ["orders/1", "orders/2"];
 const fields = ["a", "b", "c"];
+
+/** A change that somebody asks for. */
+export interface Change {
+  readonly op: "put" | "patch" | "delete";
+  readonly topic: string;
+  readonly content: JsonObject;
+  readonly how: { readonly guard: Guard };
+}
+
+/** The change that a step with these numbers asks for. */
+export function change(x: number, y: number): Change {
+  const topic = topics[x % 2] as string;
+  const how = { guard: y % 7 === 0 ? ("none" as const) : y % 11 === 0 ? ("version" as const) : ("fields" as const) };
+  const field = fields[Math.floor(x / 2) % 3] as string;
+  const value: Json = y % 13 === 0 ? "bad" : y % 5 === 0 ? null : y % 4 === 0 ? { [`n${y % 2}`]: y % 3 } : y % 3;
+  const op = x % 10;
+  if (op === 0) return { op: "delete", topic, content: {}, how };
+  if (op < 3) return { op: "put", topic, content: { [field]: value, ...(y % 2 === 0 && { c: y % 3 }) }, how };
+  return { op: "patch", topic, content: { [field]: value, ...(y % 6 === 0 && { b: 7 }) }, how };
+}
+
 const flush = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 interface Call {
@@ -78,7 +103,7 @@ class Device {
     });
     this.outbox = broken(outbox, fault);
     const early = fault === "no first toucher" ? hasty : fault === "sent mutation dropped early" ? anyState : overtaken;
-    this.store = createStore({ outbox: this.outbox, fetch: house.transportOf(this).fetch, clock, follows: ["orders/*"] }, early);
+    this.store = createStore({ outbox: this.outbox, fetch: house.transportOf(this).fetch, list: house.transportOf(this).list, clock, follows: ["orders/*"] }, early);
     this.snapshot();
     outbox.start();
   }
@@ -154,6 +179,7 @@ export class House {
       status: (ids) => call("status", () => ids.map((id) => hub.status(id))),
       cancel: (id) => call("cancel", () => hub.cancel(id)),
       fetch: (topic) => call("fetch", () => hub.entity(topic)),
+      list: (pattern) => call("list", () => hub.list(pattern)),
     };
   }
 
@@ -162,7 +188,7 @@ export class House {
     if (mutation.state === "queued") {
       const lane = device.outbox.pending(mutation.topic);
       const ahead = lane.slice(0, lane.findIndex((e) => e.id === mutation.id));
-      const wire = (e: Entry): Mutation => wireOf(e, device.name);
+      const wire = (e: Entry): Mutation => wireOf({ ...e, device: device.name });
       if (!this.hub.foresee(ahead.map(wire), wire(mutation), problem.current?.version as number)) {
         this.violations.push(`I6: ${mutation.id} was dropped early, and the hub would not have refused it`);
       }
@@ -194,20 +220,11 @@ export class House {
   }
 
   mutate(device: Device, x: number, y: number): void {
-    const topic = topics[x % 2] as string;
-    const how = { guard: y % 7 === 0 ? ("none" as const) : y % 11 === 0 ? ("version" as const) : ("fields" as const) };
-    const field = fields[Math.floor(x / 2) % 3] as string;
-    const value: Json = y % 13 === 0 ? "bad" : y % 5 === 0 ? null : y % 4 === 0 ? { [`n${y % 2}`]: y % 3 } : y % 3;
+    const { op, topic, content, how } = change(x, y);
     const { version } = device.store.entity(topic).getSnapshot();
     this.seen.set(`${device.name}-${this.ids + 1}`, version);
-    const op = x % 10;
     const { store } = device;
-    const { id, cancel } =
-      op === 0
-        ? store.delete(topic, how)
-        : op < 3
-          ? store.put(topic, { [field]: value, ...(y % 2 === 0 && { c: y % 3 }) }, how)
-          : store.patch(topic, { [field]: value, ...(y % 6 === 0 && { b: 7 }) }, how);
+    const { id, cancel } = op === "delete" ? store.delete(topic, how) : store[op](topic, content, how);
     const { life } = device;
     this.cancels.set(id, () => device.life === life && cancel());
   }
@@ -404,7 +421,7 @@ export class House {
   }
 }
 
-function eventOf({ topic, ...change }: Change): RoxyEvent {
+function eventOf({ topic, ...change }: Commit): RoxyEvent {
   return structuredClone({ kind: "event", type: "entity:changed", topic, data: undefined, time: "", live: true, change });
 }
 

@@ -51,7 +51,7 @@ function tabletOf(hub: Hub, name: string, topics: string, script: () => number, 
       settled.set(s.id, s);
     },
   });
-  const store = createStore({ outbox, fetch: real.fetch, clock: hasty, follows: [topics] });
+  const store = createStore({ outbox, fetch: real.fetch, list: real.list, clock: hasty, follows: [topics] });
   client.messages((batch) => batch.forEach(store.receive));
   outbox.start();
   client.connect();

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import { matches } from "../../src/core/topic.ts";
 import type { Entity, Mutation, Problem, Result } from "../../src/outbox/wire.ts";
 import type { Json, JsonObject } from "../../src/store/json.ts";
 import type { Change } from "../../src/store/bases.ts";
@@ -59,6 +60,10 @@ export class SimHub {
   entity(topic: string): Entity | undefined {
     const { version, data } = this.state(topic);
     return data ? { topic, version, data } : undefined;
+  }
+
+  list(pattern: string): Entity[] {
+    return this.topics().flatMap((topic) => (matches(pattern, topic) && this.entity(topic)) || []);
   }
 
   topics(): string[] {

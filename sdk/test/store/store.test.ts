@@ -13,6 +13,7 @@ const nowhere: Transport = {
   status: () => new Promise(() => {}),
   cancel: () => new Promise(() => {}),
   fetch: () => new Promise(() => {}),
+  list: () => new Promise(() => {}),
 };
 
 function open(transport: Partial<Transport> = {}, options: Partial<OutboxOptions> = {}): { store: Store; outbox: Outbox } {
@@ -21,7 +22,7 @@ function open(transport: Partial<Transport> = {}, options: Partial<OutboxOptions
   const all = { ...nowhere, ...transport };
   const outbox = createOutbox({ transport: all, storage: memoryStorage(), clock, newId: () => `m${++ids}`, random: () => 0, ...options });
   outbox.start();
-  return { outbox, store: createStore({ outbox, fetch: all.fetch, clock, follows: ["orders/*"] }) };
+  return { outbox, store: createStore({ outbox, fetch: all.fetch, list: all.list, clock, follows: ["orders/*"] }) };
 }
 
 const entity = (topic: string, version: number, data: JsonObject): Message => ({ kind: "entity", topic, version, time: "", data });
@@ -48,6 +49,15 @@ test("a change of one entity leaves the references of all others, and of its own
   expect((next[0]!.data!["lines"] as JsonObject)["b"]).toBe((all[0]!.data!["lines"] as JsonObject)["b"]);
   expect(store.collection("orders/*").getSnapshot()).toBe(next);
   expect(store.entity("orders/1")).toBe(store.entity("orders/1"));
+});
+
+test("what is created behind a snapshot and before it is live, stays", () => {
+  const { store } = open();
+  store.receive({ kind: "snapshot" });
+  store.receive(entity("orders/1", 1, { status: "open" }));
+  store.receive(event("orders/2", 1, { status: "new" })); // of the mailbox, or of the moment
+  store.receive({ kind: "live", replayed: 1, entities: 1 });
+  expect(store.collection("orders/*").getSnapshot().map(({ topic }) => topic)).toEqual(["orders/1", "orders/2"]);
 });
 
 test("a snapshot of what is known already changes no reference", () => {

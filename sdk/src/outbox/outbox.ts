@@ -121,7 +121,8 @@ export function createOutbox(options: Options): Outbox {
   /** Takes the hub's word on a mutation, by whichever way it came: the first one counts (I9). */
   const verdict = (slot: Slot, result: Result): void => {
     const { state } = slot.entry;
-    if (!lanes.has(slot) || slot.entry.id !== result.id || !["queued", "sent", "cancelling"].includes(state)) return;
+    // After close the entry is another outbox's, which asks the hub itself.
+    if (closed || !lanes.has(slot) || slot.entry.id !== result.id || !["queued", "sent", "cancelling"].includes(state)) return;
     const problem = result.problem ?? { code: "internal", detail: "the hub gave no reason" };
     if (result.status === "committed") return committed(slot, result.version as number);
     if (result.status === "unknown") return;

@@ -35,7 +35,7 @@ export interface Acks {
   /** Its handlers returned. `handled` is the ack.id of a critical event, unless one of them threw or there was none. */
   done(work: Work, handled?: string): void;
   /** Everything up to position is handled although nothing was given. */
-  passed(position: Cursor | undefined, soon: boolean): void;
+  passed(position: Cursor | undefined): void;
   /** Confirms a critical event. */
   confirm(ackId: string): void;
   /** The log began anew: what had these offsets was in another life. */
@@ -48,17 +48,14 @@ export interface Acks {
   reopen(): void;
 }
 
-export interface AcksOptions {
-  readonly clock: Clock;
-  readonly device: string;
-  /** Critical events are confirmed once they were handled. */
-  readonly confirms: boolean;
-  /** Sends until the hub has answered, or for long enough. */
-  readonly send: (body: AckBody, last: boolean) => Promise<unknown>;
-  readonly report: (error: unknown) => void;
-}
-
-export function createAcks({ clock, device, confirms, send, report }: AcksOptions): Acks {
+/** With confirms, critical events are confirmed once they were handled. send tries until the hub has answered, or for long enough. */
+export function createAcks(
+  clock: Clock,
+  report: (error: unknown) => void,
+  device: string,
+  confirms: boolean,
+  send: (body: AckBody, last: boolean) => Promise<unknown>,
+): Acks {
   let delivered: Cursor | undefined; // everything up to here was handled
   let told: Cursor | undefined; // and the hub has answered up to here
   let ids: string[] = []; // critical events to be confirmed, until the hub has answered
@@ -122,10 +119,10 @@ export function createAcks({ clock, device, confirms, send, report }: AcksOption
       if (handled && confirms) confirm(handled);
       drain(WAIT);
     },
-    passed(position, soon) {
+    passed(position) {
       if (!beyond(position, open.at(-1)?.position ?? delivered)) return;
       open.push({ position, done: true });
-      drain(soon ? WAIT : IDLE);
+      drain(IDLE);
     },
     confirm,
     anew() {

@@ -92,7 +92,7 @@ export function createCalls(platform: Platform, url: string, credentials: Creden
       const { signal } = abort;
       const answer = await platform.fetch!(url + path, { method, headers: all, body: JSON.stringify(body), signal, credentials: bare ? "omit" : credentials, cache: "no-store", keepalive });
       const text = await answer.text();
-      if (answer.status < 200 || answer.status > 299) throw problemOf(answer.status, text, answer.headers.get("Retry-After"));
+      if (answer.status > 299) throw problemOf(answer.status, text, answer.headers.get("Retry-After"));
       if (!bare) good();
       return text ? JSON.parse(text) : undefined;
     } catch (error) {
@@ -114,7 +114,7 @@ export function createCalls(platform: Platform, url: string, credentials: Creden
     });
 
   const call = async (given: Call, once = false): Promise<unknown> => {
-    const request = given.method === "GET" ? given : { ...given, headers: { traceparent: traceparent(platform), ...given.headers } };
+    const request = { ...given, headers: { traceparent: traceparent(platform), ...given.headers } };
     for (let failures = 0; ; failures++) {
       try {
         return await attempt(request);

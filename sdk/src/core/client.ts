@@ -165,9 +165,8 @@ const SHORT = 5_000;
 /** Returns a client that lives on platform. */
 export function createCore<Events extends object = Record<string, unknown>>(platform: Platform, options: ClientOptions): Client<Events> {
   const { clock } = platform;
-  const { token, device, types = [], heartbeat, snapshot = false, share } = options;
+  const { token, device, types = [], heartbeat, snapshot = false, share, confirm = true, hiddenAfter, onError: report = platform.report } = options;
   const transports = [sse, ...(options.transports ?? [])];
-  const report = options.onError ?? platform.report;
   const source: TokenSource | undefined = typeof token === "string" ? () => token : token;
   const calls = createCalls(platform, options.url.replace(/\/+$/, ""), options.credentials ?? (source ? "omit" : "include"), source);
   const notes: Note[] = [];
@@ -186,13 +185,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
   const measure = (): void => quality.set(gauge.evaluate());
 
   const acks = device
-    ? createAcks({
-        clock,
-        device,
-        confirms: options.confirm ?? true,
-        report,
-        send: (body, keepalive) => calls.call({ method: "POST", path: "/v1/acks", body, keepalive }, true),
-      })
+    ? createAcks(clock, report, device, confirm, (body, keepalive) => calls.call({ method: "POST", path: "/v1/acks", body, keepalive }))
     : undefined;
 
   let caughtUp = false; // since the stream began
@@ -239,7 +232,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
         note(message.type, message.cursor ?? message.topic);
       }
       dispatch.give(messages);
-      acks?.passed(taker.position(), false);
+      acks?.passed(taker.position());
       caughtUp ||= messages.some(({ kind }) => kind === "live");
       judge();
     },
@@ -248,7 +241,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
       state.set(next);
       share?.state(next);
       measure();
-      if (next === "live" || next === "closed" || next === "idle") {
+      if (["live", "closed", "idle"].includes(next)) {
         clock.clear(gone);
         gone = undefined;
         lost.set(false);
@@ -299,7 +292,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
     calls.reopen();
     acks?.reopen();
     unwatch ??= platform.watch((signal) => {
-      hiding(signal === "hidden" && options.hiddenAfter !== undefined ? connection.pause : undefined, options.hiddenAfter);
+      hiding(signal === "hidden" && hiddenAfter !== undefined ? connection.pause : undefined, hiddenAfter);
       connection.signal(signal);
     });
     connection.connect();
@@ -319,7 +312,6 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
     try {
       const once = body.some(({ ephemeral }) => ephemeral); // nothing protects those from doubling
       const answer = await calls.call({ method: "POST", path: "/v1/events", body, headers }, once);
-      note("published", body.map(({ correlation }) => correlation).join(" "));
       return (answer as { events: Published[] }).events;
     } finally {
       publishing--;
@@ -356,7 +348,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
     publishAll: (publications, given) => publishAll(publications as readonly Publication[], given),
     confirm(event) {
       const id = typeof event === "string" ? event : event.ack?.id;
-      if (!acks || !id) throw new Error("confirm: wants a device and a critical event");
+      if (!acks || !id) throw new Error("confirm: no device, or no critical event");
       acks.confirm(id);
     },
     call: (call, { once } = {}) => calls.call(call, once),

@@ -114,7 +114,7 @@ export function createConnection(options: ConnectionOptions): Connection {
     stop(how);
     become(away());
     if (asked === undefined) attempts.soon();
-    else note("retry", `${Math.round(attempts.later(asked))} ms`);
+    else note("retry", `${attempts.later(asked)} ms`);
   };
 
   /** And stays away. */
@@ -230,7 +230,7 @@ export function createConnection(options: ConnectionOptions): Connection {
   };
 
   const ended = ({ problem: why, renew: other }: End): void => {
-    const { reason, retry } = bye ?? { reason: "cut", retry: 0 };
+    const { reason = "cut", retry = 0 } = bye ?? {};
     const status = GOODBYES[reason];
     note("ended", why?.code ?? other ?? reason);
     if (other) again("planned");
@@ -247,7 +247,7 @@ export function createConnection(options: ConnectionOptions): Connection {
       // A cookie may be a newer one by now: a stream that was live is worth one more attempt with it.
       if (calls.stale() || helloAt) again("planned");
       else rest("needs-auth", "dead", why);
-    } else if (passing || ((status === 404 || status === 406) && ladder.leave(transport!))) {
+    } else if (passing || ([404, 406].includes(status) && ladder.leave(transport!))) {
       again("dropped", retryAfter);
       if (failed && status === 0 && !platform.offline()) suspect(failed);
     } else rest(status === 204 ? "closed" : "failed", "dead", why);

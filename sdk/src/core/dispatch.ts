@@ -39,11 +39,11 @@ export function createDispatch(run: Run, acks: Acks | undefined, resetting: (res
     const position = parseCursor(message.cursor);
     const critical = message.ack?.id ?? "";
     const known = bearers.get(critical);
-    if (known === null) return acks?.passed(position, true);
+    if (known === null) return acks?.passed(position);
     const mine = known ?? new Map<Subscription, Promise<boolean>>();
     const work = acks?.given(position);
     const results = [...subscriptions]
-      .filter(({ type, topic }) => (type === "*" || type === message.type) && (topic === undefined || matches(topic, message.topic)))
+      .filter(({ type, topic }) => ["*", message.type].includes(type) && matches(topic ?? message.topic, message.topic))
       .map((subscription) => {
         const result = mine.get(subscription) ?? run(() => subscription.handler(message));
         mine.set(subscription, result);
@@ -62,9 +62,9 @@ export function createDispatch(run: Run, acks: Acks | undefined, resetting: (res
 
   const reset = (message: ResetMessage): void => {
     if (message.reason === "epoch") acks?.anew();
-    const work = message.reason === "view" ? undefined : acks?.given(parseCursor(message.cursor));
+    const work = acks?.given(parseCursor(message.cursor));
     const settled = Promise.all(resets.call(message));
-    if (work) void settled.then(() => acks!.done(work));
+    void settled.then(() => work && acks!.done(work));
     resetting(message, settled);
   };
 
@@ -82,7 +82,6 @@ export function createDispatch(run: Run, acks: Acks | undefined, resetting: (res
       for (const message of batch) {
         if (message.kind === "event") event(message);
         else if (message.kind === "reset") reset(message);
-        else if (message.kind === "live") acks?.passed(parseCursor(message.cursor), true);
       }
     },
   };

@@ -29,7 +29,7 @@ export const createEventSourceTransport = (native: () => OpenEventSource | undef
         const data = parsed(event.data);
         const id = event.lastEventId !== "" && event.lastEventId !== last ? event.lastEventId : undefined;
         last = event.lastEventId;
-        if (data === undefined) return end({ problem: garbled(`the data of ${type} is not JSON`) });
+        if (data === undefined) return end({ problem: garbled(`${type} is not JSON`) });
         told.blocks([{ event: type, id, data }]);
       });
     };

@@ -1,9 +1,9 @@
 import { createAlarm } from "./clock.ts";
 import type { Platform } from "./platform.ts";
 
-const FIRST = 1_000; // after a stream is live
-const PERIOD = 30_000;
-const SPREAD = 0.2; // 24 to 36 s: no more than 3 a minute
+const FIRST = 1_000; // after a stream is live, and in a burst
+const SOONEST = 24_000; // no more than 3 a minute
+const SPREAD = 12_000;
 const BURST = 3;
 const BETWEEN_BURSTS = 120_000;
 
@@ -21,7 +21,7 @@ export function createPings({ clock, random, hidden }: Platform, ping: () => voi
   let lastBurst = -Infinity;
 
   const due = (): void => {
-    let wait = PERIOD;
+    let wait = SOONEST + SPREAD * random();
     if (hidden()) burst = 0;
     else {
       last = clock.now();
@@ -31,7 +31,7 @@ export function createPings({ clock, random, hidden }: Platform, ping: () => voi
         burst = BURST - 1;
         lastBurst = last;
       }
-      wait = burst > 0 ? FIRST : PERIOD * (1 - SPREAD + 2 * SPREAD * random());
+      if (burst > 0) wait = FIRST;
     }
     alarm(due, wait);
   };
@@ -39,7 +39,7 @@ export function createPings({ clock, random, hidden }: Platform, ping: () => voi
   return {
     start() {
       // A stream that comes and goes must not ping each time.
-      alarm(due, Math.max(FIRST, last + PERIOD * (1 - SPREAD) - clock.now()));
+      alarm(due, Math.max(FIRST, last + SOONEST - clock.now()));
     },
     stop() {
       burst = 0;

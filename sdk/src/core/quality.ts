@@ -92,9 +92,7 @@ export function createGauge(clock: Clock): Gauge {
   const seen: { [What in "rtt" | "lag" | "missed" | "drops" | "resets" | "ping"]?: readonly Sample[] } = {};
   let offsets: Sample[] = []; // of the hub's clock, by their round trips
   let offset: number | undefined;
-  let beat: { readonly arrival: number; readonly time: number } | undefined;
-  let trips = 0;
-  let beaten = false;
+  let beat: number | undefined; // how much later than the hub's time the last heartbeat came
   let jitter: number | undefined;
 
   let level = 2;
@@ -121,17 +119,16 @@ export function createGauge(clock: Clock): Gauge {
       see("ping", 0);
       offsets = [...offsets, { at: hubTime - sent - ms / 2, ms }].slice(-10);
       offset = offsets.reduce((best, sample) => (sample.ms < best.ms ? sample : best)).at;
-      trips++;
     },
     pingFailed() {
       urgent ||= recent("ping", 3).at(-1) === 1;
       see("ping");
     },
     heartbeat(time) {
-      const arrival = clock.now();
-      if (beat) jitter = (15 * (jitter ?? 0) + Math.abs(arrival - beat.arrival - (time - beat.time))) / 16;
-      beat = { arrival, time };
-      beaten = true;
+      const late = clock.now() - time;
+      jitter ??= 0;
+      if (beat !== undefined) jitter += (Math.abs(late - beat) - jitter) / 16;
+      beat = late;
     },
     event(hubTime) {
       if (offset !== undefined) see("lag", Math.max(0, clock.now() + offset - hubTime));
@@ -159,7 +156,7 @@ export function createGauge(clock: Clock): Gauge {
         resets: recent("resets", 10).length,
         ping: recent("ping", 3).slice(-5).filter(Boolean).length,
       };
-      const confident = trips > 1 && beaten;
+      const confident = offsets.length > 1 && jitter !== undefined;
       const { grade: all, reasons: why } = grade(figures);
       const measured = confident ? all : Math.min(2, all);
       const cut = !live && (ended === "dead" || now - (lost ??= now) >= 5_000);

@@ -30,7 +30,7 @@ export function createRenewal(platform: Platform, calls: Calls, anew: () => void
       // The same token again is of no use before the hub ends the stream.
       if (next > expires) schedule(connection, next, skew);
     };
-    alarm(() => void renew(), Math.max(left - Math.min(LEAD, left / 5), 0));
+    alarm(renew, Math.max(left - Math.min(LEAD, left / 5), 0));
   };
 
   return {

@@ -58,7 +58,7 @@ export function createReader(sink: Sink): (text: string) => void {
     block = {};
     if (data === undefined) return id === undefined ? undefined : { event: "roxy:id", id, data: null };
     const read = parsed(data);
-    if (read === undefined) throw garbled(`the data of ${event} is not JSON`);
+    if (read === undefined) throw garbled(`${event} is not JSON`);
     return { event, id, data: read };
   };
 
@@ -75,7 +75,7 @@ export function createReader(sink: Sink): (text: string) => void {
         const block = take(line);
         if (block) blocks.push(block);
       }
-      if (rest.length + (block.data ?? "").length > LARGEST) throw garbled(`an event has more than ${LARGEST} characters`);
+      if (rest.length + (block.data ?? "").length > LARGEST) throw garbled(`more than ${LARGEST} characters`);
     } finally {
       if (blocks.length > 0) sink.blocks(blocks);
     }

@@ -21,7 +21,7 @@ export interface Taken {
   readonly messages: Message[];
   /** A heartbeat, and the hub's time in it. */
   heartbeat?: number;
-  bye?: { readonly reason: string; readonly retry: number };
+  bye?: { readonly reason?: string; readonly retry?: number };
   /** A new snapshot is needed, from a new connection. */
   again?: boolean;
   /** A block is not as docs/protocol.md says. To leave it out would be a hole. */
@@ -51,14 +51,14 @@ export function createTaker(snapshot: boolean): Taker {
     const known = position;
     position ??= at;
     taken.hello = {
-      connection: String(data["connection"]),
+      connection: data["connection"] as string,
       position: data["cursor"] ? position : undefined,
-      heartbeat: Math.min(Math.max(duration(data["heartbeat"]), 1_000), 60_000),
-      time: Date.parse(String(data["time"])),
+      heartbeat: duration(data["heartbeat"]) || 15_000,
+      time: Date.parse(data["time"] as string),
     };
     live = false;
     const before = view;
-    view = String(data["view"] || view);
+    view = (data["view"] as string) || view;
     if (known && before && view !== before) {
       taken.again = snapshot;
       if (snapshot) position = undefined; // what was given before is not what a patch of this stream is for
@@ -95,8 +95,8 @@ export function createTaker(snapshot: boolean): Taker {
       return;
     }
     const kind = type.slice(5);
-    if (kind === "bye") taken.bye = { reason: String(data["reason"]), retry: Number(data["retry"]) || 0 };
-    else if (kind === "heartbeat") taken.heartbeat = Date.parse(String(data["time"]));
+    if (kind === "bye") taken.bye = data;
+    else if (kind === "heartbeat") taken.heartbeat = Date.parse(data["time"] as string);
     else if (kind === "live") {
       live = true;
       const { replayed = 0, entities } = data as { replayed?: number; entities?: number };

@@ -39,10 +39,9 @@ export const createEventSourceTransport = (native: () => OpenEventSource | undef
     };
 
     void (async () => {
-      const more: Record<string, string> = {};
-      if (request.tokened) more["ticket"] = await request.ticket();
+      const ticket = request.tokened ? `&ticket=${encodeURIComponent(await request.ticket())}` : "";
       if (over) return;
-      source = (request.platform.eventSource ?? native())!(`${request.url}/v1/stream?${streamQuery(request, more)}`, {
+      source = (request.platform.eventSource ?? native())!(`${request.url}/v1/stream?${streamQuery(request)}${ticket}`, {
         withCredentials: request.credentials === "include",
       });
       for (const type of [...CONTROL, ...ENTITY, "message", ...request.heard()]) {

@@ -45,7 +45,7 @@ export interface PublishParts {
 }
 
 /** How long keys and results are kept, in milliseconds. */
-export const KEPT = 24 * 3_600_000;
+export const KEPT: number = 24 * 3_600_000;
 /** Events or mutations of one call. */
 export const BATCH = 1_000;
 

@@ -86,6 +86,12 @@ func (c *cable) thaw() bool {
 	}
 }
 
+func (c *cable) asks(x *exchange) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = x
+}
+
 func (c *cable) last() *Request {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -148,10 +154,7 @@ func (c *cable) requests() {
 		if err != nil {
 			return
 		}
-		asked, fault := c.proxy.asked(r)
-		c.mu.Lock()
-		c.now = &exchange{request: asked, fault: fault}
-		c.mu.Unlock()
+		asked, fault := c.proxy.asked(c, r)
 		if !c.sleep(fault.wait()) {
 			return
 		}

@@ -192,8 +192,9 @@ func (p *Proxy) Log() []Request {
 	return all
 }
 
-// asked takes note of a request, takes from it what is not for the server, and returns what is to befall it.
-func (p *Proxy) asked(r *http.Request) (*Request, Fault) {
+// asked takes note of a request, which is c's last from then on, takes from it what is not for the server, and returns what is
+// to befall it.
+func (p *Proxy) asked(c *cable, r *http.Request) (*Request, Fault) {
 	at := &Request{At: time.Since(p.began).Milliseconds(), Method: r.Method, Path: r.URL.Path}
 	if rest, ok := strings.CutPrefix(at.Path, "/~"); ok {
 		name, path, _ := strings.Cut(rest, "/")
@@ -208,9 +209,17 @@ func (p *Proxy) asked(r *http.Request) (*Request, Fault) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	fault := p.faultOf(at)
+	at.Harm = fault.harm()
+	c.asks(&exchange{request: at, fault: fault}) // before the log says so, for whoever reads it and cuts
 	p.log = append(p.log, at)
+	return at, fault
+}
+
+// faultOf returns what is to befall r, and has one less of it. The caller holds mu.
+func (p *Proxy) faultOf(r *Request) Fault {
 	for i, f := range p.faults {
-		if !f.is(at) {
+		if !f.is(r) {
 			continue
 		}
 		if f.Times == 1 {
@@ -218,10 +227,9 @@ func (p *Proxy) asked(r *http.Request) (*Request, Fault) {
 		} else if f.Times > 0 {
 			p.faults[i].Times--
 		}
-		at.Harm = f.harm()
-		return at, f
+		return f
 	}
-	return at, Fault{}
+	return Fault{}
 }
 
 // answered takes note of how the answer to r begins.

@@ -215,7 +215,9 @@ export function basesOf(source: Source): Bases {
     receive(message) {
       switch (message.kind) {
         case "event":
-          if (message.change) change({ ...message.change, topic: message.topic });
+          if (!message.change) break;
+          snapshot?.add(message.topic); // what is replayed behind it was created since
+          change({ ...message.change, topic: message.topic });
           break;
         case "snapshot":
           snapshot = new Set();

@@ -1,11 +1,14 @@
+import { createServer, request } from "node:http";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
+import { clientOf, live as caughtUp } from "../client.ts";
 import { startHub, type Hub } from "../hub.ts";
-import { openPage, serveSite } from "./chromium.ts";
+import { openPage, serveSite, type Site } from "./chromium.ts";
 
 interface Stage {
   readonly hub: Hub;
+  readonly site: Site;
   /** Opens a page that shows screens; who is asked for stands in the token. */
   open(show: string, more?: Record<string, string>, who?: { sub: string; roles: string[] }): Promise<Page>;
   publish(event: { topic: string; type: string; data: unknown; ack?: object }): Promise<void>;
@@ -15,6 +18,7 @@ interface Stage {
 }
 
 const ANN = { sub: "ann", roles: ["everything"] };
+const HOUSE = { sub: "house", roles: ["everything"] };
 
 async function stage(yaml = ""): Promise<Stage> {
   const site = await serveSite(join(import.meta.dirname, "react.page.tsx"));
@@ -22,13 +26,14 @@ async function stage(yaml = ""): Promise<Stage> {
   const call = async (path: string, body?: unknown): Promise<unknown> => {
     const answer = await fetch(`${hub.url}${path}`, {
       ...(body !== undefined && { method: "POST", body: JSON.stringify(body) }),
-      headers: { Authorization: `Bearer ${hub.token({ sub: "house", roles: ["everything"] })}`, "Content-Type": "application/json" },
+      headers: { Authorization: `Bearer ${hub.token(HOUSE)}`, "Content-Type": "application/json" },
     });
     expect(answer.status).toBe(200);
     return answer.json();
   };
   return {
     hub,
+    site,
     open(show, more = {}, who = ANN) {
       return openPage(`${site.url}#${new URLSearchParams({ hub: hub.url, token: hub.token(who), show, ...more })}`);
     },
@@ -36,6 +41,26 @@ async function stage(yaml = ""): Promise<Stage> {
     entity: (topic) => call(`/v1/entities/${topic}`) as Promise<{ version: number; data: unknown }>,
     mutate: (topic, data) => call("/v1/mutations", { id: crypto.randomUUID(), op: "put", topic, data, guard: "none" }) as Promise<void>,
   };
+}
+
+/** A web server before both, as a house has it: the page and the hub below one origin. */
+async function oneOrigin(site: string, hub: string): Promise<string> {
+  const server = createServer((asked, answer) => {
+    const { method, headers, url = "/" } = asked;
+    const onward = request(`${url.startsWith("/v1/") ? hub : site}${url}`, { method, headers }, (answered) => {
+      answer.writeHead(answered.statusCode!, answered.headers);
+      answered.pipe(answer);
+    });
+    onward.on("error", () => answer.destroy());
+    answer.on("close", () => onward.destroy());
+    asked.pipe(onward);
+  });
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as { port: number }).port}`;
 }
 
 /** The streams that the hub has, as an operator sees them. */
@@ -67,6 +92,21 @@ test("code that was written for hand-made hooks hears each event once in StrictM
   expect(await heard(page, "seed")).toEqual(["oysters"]);
   expect((await streams(hub)).map(({ patterns }) => patterns)).toEqual([["products/*"]]);
   expect(await page.evaluate(() => window.react.identities.size)).toBe(1);
+});
+
+test("without a provider the hooks share one stream from the page's own origin, with its cookie, until the last one is gone", async () => {
+  const { hub, site, publish } = await stage();
+  const origin = await oneOrigin(site.origin, hub.url);
+  const page = await openPage(`${origin}/#${new URLSearchParams({ hub: "", show: "Empty", bare: "" })}`);
+  await page.context().addCookies([{ name: "roxy_token", value: hub.token(ANN), url: origin, httpOnly: true }]);
+  await page.evaluate(() => window.show(["Products", "Last", "Health"]));
+  await page.locator("#health", { hasText: '"state":"live"' }).waitFor();
+  await publish(product("oysters"));
+  await page.locator("#gone", { hasText: "oysters" }).waitFor();
+  expect(await heard(page, "seed")).toEqual(["oysters"]);
+  expect((await streams(hub)).map(({ patterns }) => patterns)).toEqual([["**"]]);
+  await page.evaluate(() => window.show(["Empty"]));
+  await expect.poll(() => streams(hub), { timeout: 20_000 }).toEqual([]);
 });
 
 test("who does not read the last event does not render for it", async () => {
@@ -122,12 +162,17 @@ test("a topic is subscribed to while a component asks for it, and a notification
   await expect.poll(async () => (await streams(hub)).map(({ patterns }) => patterns), { timeout: 20_000 }).toEqual([["products/*"]]);
 });
 
-test("a critical event is confirmed by its notification, once, and reaches each hook once over a kill -9 of the hub", async () => {
+test("a critical event is confirmed by its notification, and reaches each hook once over a kill -9 of the hub", async () => {
   const { hub, open, publish } = await stage();
+  const publisher = clientOf(hub, { token: hub.token(HOUSE) });
+  const settled: string[] = [];
+  publisher.messages((batch) => settled.push(...batch.flatMap((message) => (message.kind === "ack" && message.settled ? [message.settled] : []))));
+  publisher.connect();
+  await caughtUp(publisher);
   const page = await open("Kitchen", { device: "kitchen" });
   await live(page);
-  await publish({ topic: "orders/8", type: "order:call", data: 1, ack: { by: "any", within: "1s" } });
-  await until(page, "notified", 1);
+  await publish({ topic: "orders/8", type: "order:call", data: 1, ack: { by: "any", within: "20s" } });
+  await expect.poll(() => settled, { timeout: 20_000 }).toEqual(["acknowledged"]);
   await hub.kill();
   await hub.start();
   await publish(order(9));
@@ -239,6 +284,7 @@ test("the indicator tells in words when the hub is away, and when it is back", a
   await page.getByRole("status").filter({ hasText: "Reconnecting…" }).waitFor();
   expect(JSON.parse((await page.locator("#health").textContent())!)).toMatchObject({ state: "recovering", lost: true, continuity: "catching-up" });
   await hub.start();
+  await page.evaluate(() => dispatchEvent(new Event("online"))); // cuts the wait for the next attempt short
   await page.locator("#health", { hasText: '"state":"live","lost":false,"continuity":"ok"' }).waitFor();
   await page.getByRole("status").filter({ hasText: /^Live/ }).waitFor();
 });

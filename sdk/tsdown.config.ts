@@ -12,6 +12,7 @@ export default defineConfig({
     react: "src/react.ts",
     server: "src/server.ts",
     tabs: "src/tabs.ts",
+    testing: "src/testing.ts",
   },
   format: ["esm", "cjs"],
   target: "es2022",

@@ -42,3 +42,4 @@ installed() {
 }
 installed test/typescript "the TypeScript compiler"
 installed sdk "what builds and tests the SDK"
+installed examples/next "Next.js, for its example"

@@ -45,7 +45,7 @@ export interface AnyEntities {
 }
 
 /** What entities need of a client. */
-export type EntitiesClient = Pick<Client, "call" | "messages" | "retain" | "followed" | "state" | "quality" | "reportSync" | "platform" | "device">;
+export type EntitiesClient = Pick<Client, "call" | "messages" | "retain" | "followed" | "state" | "reportSync" | "platform" | "device">;
 
 /** How entities are kept, and what is heard of mutations. */
 export interface EntitiesOptions extends Pick<OutboxOptions, "conflict" | "settled"> {
@@ -103,10 +103,6 @@ export function createEntities<E extends object = AnyEntities>(client: EntitiesC
     random,
     newId: uuidsV7(() => Date.now(), platform.hex),
     device: client.device ?? platform.hex(16),
-    hubTime() {
-      const offset = client.quality.get().clockOffsetMs;
-      return offset === undefined ? undefined : clock.now() + offset;
-    },
     ...(options.conflict && { conflict: options.conflict }),
     ...(options.settled && { settled: options.settled }),
   });

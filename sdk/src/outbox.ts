@@ -9,7 +9,7 @@ export const newId: () => string = uuidsV7(
 
 export { createOutbox, maxWaiting } from "./outbox/outbox.ts";
 export { OutboxFull } from "./outbox/api.ts";
-export type { Draft, Options as OutboxOptions, Outbox, Pending, Settlement } from "./outbox/api.ts";
+export type { Draft, Leadership, Options as OutboxOptions, Outbox, Pending, Settlement, Signal } from "./outbox/api.ts";
 export { transportOver } from "./outbox/client.ts";
 export { indexedDBStorage } from "./outbox/indexeddb.ts";
 export type { Databases } from "./outbox/indexeddb.ts";

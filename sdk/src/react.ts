@@ -3,7 +3,7 @@
 export { RoxyProvider } from "./react/provider.ts";
 export type { RoxyProviderProps } from "./react/provider.ts";
 export { ConnectionStatusIndicator } from "./react/indicator.ts";
-export type { ConnectionStatusIndicatorProps, StatusWords } from "./react/indicator.ts";
+export type { ConnectionStatusIndicatorProps, Status } from "./react/indicator.ts";
 export { useEnhancedSSE } from "./react/enhanced.ts";
 export type { EnhancedSSE, EnhancedSSEOptions, Loaded, Notification, Operation } from "./react/enhanced.ts";
 export { useMutation } from "./react/mutation.ts";

@@ -1,6 +1,7 @@
 import { createParser } from "eventsource-parser";
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { garbled, type RoxyProblem } from "../src/core/problem.ts";
 import { createReader } from "../src/core/sse.ts";
 import { createTaker } from "../src/core/take.ts";
 import type { Block, End, Sink } from "../src/core/transport.ts";
@@ -12,7 +13,11 @@ function read(pieces: readonly string[]): { blocks: Block[]; retries: number[]; 
   let end: End | undefined;
   const sink: Sink = { opened() {}, alive() {}, blocks: (all) => blocks.push(...all), retry: (ms) => retries.push(ms), ended: (how) => (end ??= how) };
   const parse = createReader(sink);
-  pieces.forEach(parse);
+  try {
+    pieces.forEach(parse);
+  } catch (problem) {
+    end = { problem: problem as RoxyProblem };
+  }
   return { blocks, retries, end };
 }
 
@@ -59,7 +64,7 @@ function reference(pieces: readonly Uint8Array[]): ReturnType<typeof read> {
       try {
         told.blocks.push({ event, id, data: JSON.parse(data) });
       } catch {
-        told.end = { garbled: `the data of ${event} is not JSON` };
+        told.end = { problem: garbled(`the data of ${event} is not JSON`) };
       }
     },
     onRetry: (ms) => told.end ?? told.retries.push(ms),
@@ -101,14 +106,14 @@ test("an event without an end is not kept beyond its bound", () => {
   const piece = "x".repeat(1 << 20);
   expect(read(["data: 1\n\ndata: ", piece, piece, piece, "\ndata: "]).end).toBeUndefined();
   const { blocks, end } = read(["data: 1\n\ndata: ", piece, piece, "\ndata: ", piece, piece, "\n\ndata: 2\n\n"]);
-  expect(end?.garbled).toContain("characters");
+  expect(end?.problem?.message).toContain("characters");
   expect(blocks).toEqual([{ event: "message", data: 1 }]);
 });
 
 test("data that is not JSON ends the stream, and nothing behind it is told", () => {
   const { blocks, end } = read(["id: e.1\ndata: 1\n\nid: e.2\ndata: {\n\nid: e.3\ndata: 3\n\n"]);
   expect(blocks).toEqual([{ event: "message", id: "e.1", data: 1 }]);
-  expect(end?.garbled).toContain("not JSON");
+  expect(end?.problem?.message).toContain("not JSON");
 });
 
 test("whatever a stream holds, reading and taking it never throws", () => {
@@ -140,7 +145,7 @@ test("an event is taken once, however often streams bring it", () => {
 test("another life of the log without a reset is no stream to go on with", () => {
   const taker = createTaker(false);
   taker.take([{ event: "x", id: "e.5", data: { topic: "a" } }]);
-  expect(taker.take([{ event: "x", id: "f.6", data: { topic: "a" } }]).garbled).toContain("without a reset");
+  expect(taker.take([{ event: "x", id: "f.6", data: { topic: "a" } }]).problem?.message).toContain("without a reset");
 });
 
 test("a hello moves no position that is known, so that a reset behind it is heard of again", () => {

@@ -66,6 +66,7 @@ type access struct {
 	User    string    `json:"user"`
 	Role    string    `json:"role"`
 	Hub     string    `json:"hub"`
+	Staff   []person  `json:"staff"` // how the others are called
 }
 
 func (s *server) tellStaff(w http.ResponseWriter, _ *http.Request) {
@@ -105,7 +106,7 @@ func (s *server) give(w http.ResponseWriter, session, user, role string) {
 		refuse(w, http.StatusInternalServerError, err)
 		return
 	}
-	answer(w, access{Session: session, Token: token, Expires: time.Now().Add(s.lifetime).UTC(), User: user, Role: role, Hub: s.hub})
+	answer(w, access{Session: session, Token: token, Expires: time.Now().Add(s.lifetime).UTC(), User: user, Role: role, Hub: s.hub, Staff: staff()})
 }
 
 // audit hands on the hub's audit trail to a manager: the operator's listener is not for pages, and managers operate no hub.

@@ -1,4 +1,5 @@
 "use client";
+import { newId } from "@roxy/sdk/outbox";
 import { ConnectionStatusIndicator, RoxyProvider, useEnhancedSSE, type Notification } from "@roxy/sdk/react";
 import type { Found, Snapshot } from "@roxy/sdk/server";
 import { useEffect, useState } from "react";
@@ -47,7 +48,7 @@ function Orders({ initial }: { readonly initial: Initial }) {
       </p>
       <form
         action={async (form) => {
-          await placeOrder(crypto.randomUUID(), { table: Number(form.get("table")), drink: String(form.get("drink")) });
+          await placeOrder(newId(), { table: Number(form.get("table")), drink: String(form.get("drink")) });
         }}
       >
         <label>

@@ -1,8 +1,6 @@
-import { delay } from "./attempts.ts";
-import type { Clock, Timer } from "./clock.ts";
+import { createAlarm, type Clock } from "./clock.ts";
 import { beyond, type Cursor } from "./cursor.ts";
 import type { RoxyProblem } from "./problem.ts";
-import { defined } from "./quality.ts";
 
 /** What was handled waits this long for more, so that a burst of events is one call. */
 const WAIT = 50;
@@ -13,14 +11,13 @@ const FULL = 100;
  * hub's retention: a cursor that it overtook would cost a wiped device a reset.
  */
 const IDLE = 600_000;
-/** Critical events that are known to have been handled: as many as a hub keeps open. */
-const KEPT = 10_000;
-
+/** A hub that did not answer for so long as a call is repeated is left alone for as long. */
+const REST = 30_000;
 /** The body of POST /v1/acks. */
 export interface AckBody {
   readonly device: string;
-  readonly delivered?: string;
-  readonly ids?: readonly string[];
+  readonly delivered: string | undefined;
+  readonly ids: readonly string[] | undefined;
 }
 
 /** Something that was given to handlers, and is handled once they returned. */
@@ -35,54 +32,44 @@ export interface Acks {
   begins(at: Cursor | undefined): void;
   /** Something is given to handlers. Nothing behind it counts as delivered until it is done. */
   given(position: Cursor | undefined): Work;
-  /** Its handlers returned. `ackId` is that of a critical event, which is `handled` unless a handler threw or there was none. */
-  done(work: Work, ackId?: string, handled?: boolean): void;
+  /** Its handlers returned. `handled` is the ack.id of a critical event, unless one of them threw or there was none. */
+  done(work: Work, handled?: string): void;
   /** Everything up to position is handled although nothing was given. */
-  passed(position: Cursor | undefined, soon: boolean): void;
-  /** The app confirms a critical event itself. */
+  passed(position: Cursor | undefined): void;
+  /** Confirms a critical event. */
   confirm(ackId: string): void;
-  /** Whether a critical event was handled. One that was confirmed is confirmed again: the hub would not repeat what it heard of. */
-  has(ackId: string): boolean;
   /** The log began anew: what had these offsets was in another life. */
   anew(): void;
   /** Where to resume, at position or before it: everything up to there was handled, and to name it tells the hub so. */
-  resume(position: Cursor | undefined): Cursor | undefined;
+  resume(position: Cursor): Cursor | undefined;
   /** Tries once more to tell what the hub has not heard. */
   close(): void;
   /** Goes on after close. */
   reopen(): void;
 }
 
-export interface AcksOptions {
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly device: string;
-  /** Critical events are confirmed once they were handled. */
-  readonly confirms: boolean;
-  readonly send: (body: AckBody, last: boolean) => Promise<unknown>;
-  readonly report: (error: unknown) => void;
-}
-
-export function createAcks({ clock, random, device, confirms, send, report }: AcksOptions): Acks {
+/** With confirms, critical events are confirmed once they were handled. send tries until the hub has answered, or for long enough. */
+export function createAcks(
+  clock: Clock,
+  report: (error: unknown) => void,
+  device: string,
+  confirms: boolean,
+  send: (body: AckBody, last: boolean) => Promise<unknown>,
+): Acks {
   let delivered: Cursor | undefined; // everything up to here was handled
   let told: Cursor | undefined; // and the hub has answered up to here
   let ids: string[] = []; // critical events to be confirmed, until the hub has answered
   let open: Work[] = []; // in the order given, the first of them not done
-  const known = new Map<string, boolean>(); // critical events that were handled, and whether they were confirmed
-
+  const alarm = createAlarm(clock);
   let due = Infinity;
-  let timer: Timer;
   let calling = false;
-  let failures = 0;
-  let rest = -Infinity; // until when to leave the hub alone
   let closed = false;
 
   const within = (ms: number): void => {
-    const when = Math.max(clock.now() + ms, rest);
+    const when = clock.now() + ms;
     if (closed || when >= due) return;
-    clock.clear(timer);
     due = when;
-    timer = clock.set(() => void tell(false), when - clock.now());
+    alarm(() => void tell(false), ms);
   };
 
   const tell = async (last: boolean): Promise<void> => {
@@ -90,39 +77,32 @@ export function createAcks({ clock, random, device, confirms, send, report }: Ac
     if (calling && !last) return within(WAIT);
     const position = beyond(delivered, told) ? delivered : undefined;
     const batch = ids.slice(0, FULL);
-    if (!position && batch.length === 0) return;
+    if (!position && !batch[0]) return;
     calling = true;
-    let over = true;
+    let wait = WAIT;
     try {
-      await send(defined<AckBody>({ device, delivered: position?.text, ids: batch.length > 0 ? batch : undefined }), last);
-      failures = 0;
+      await send({ device, delivered: position?.text, ids: batch[0] ? batch : undefined }, last);
     } catch (error) {
-      const problem = error as RoxyProblem;
-      over = !problem.passing && problem.status !== 401;
-      if (over) report(problem); // it is the hub's last word
-      else rest = clock.now() + delay(random(), failures++, problem.retryAfter);
+      const { passing, status } = error as RoxyProblem;
+      if (passing || status === 401) wait = REST;
+      else report(error); // it is the hub's last word
     }
     calling = false;
-    if (over) {
+    if (wait === WAIT) {
       if (beyond(position, told)) told = position;
       ids = ids.filter((id) => !batch.includes(id));
     }
-    if (!over || ids.length > 0) within(0);
-  };
-
-  const keep = (id: string, confirmed = false): void => {
-    known.set(id, confirmed || !!known.get(id));
-    if (known.size > KEPT) known.delete(known.keys().next().value!);
+    if (wait === REST || ids[0]) within(wait);
   };
 
   const confirm = (id: string): void => {
-    keep(id, true);
     if (!ids.includes(id)) ids.push(id);
     within(WAIT);
   };
 
-  const drain = (): void => {
+  const drain = (ms: number): void => {
     while (open[0]?.done) delivered = open.shift()!.position ?? delivered;
+    within(ms);
   };
 
   return {
@@ -134,34 +114,26 @@ export function createAcks({ clock, random, device, confirms, send, report }: Ac
       open.push(work);
       return work;
     },
-    done(work, ackId, handled = true) {
+    done(work, handled) {
       work.done = true;
-      drain();
-      if (ackId && handled) (confirms ? confirm : keep)(ackId);
-      within(WAIT);
+      if (handled && confirms) confirm(handled);
+      drain(WAIT);
     },
-    passed(position, soon) {
+    passed(position) {
       if (!beyond(position, open.at(-1)?.position ?? delivered)) return;
       open.push({ position, done: true });
-      drain();
-      within(soon ? WAIT : IDLE);
+      drain(IDLE);
     },
     confirm,
-    has(ackId) {
-      const confirmed = known.get(ackId);
-      if (confirmed) confirm(ackId);
-      return confirmed !== undefined;
-    },
     anew() {
       delivered = told = undefined;
       ids = [];
       open = [];
-      known.clear();
     },
-    resume: (position) => (open.length === 0 ? position : delivered),
+    resume: (position) => (open[0] ? delivered : position),
     close() {
       closed = true;
-      clock.clear(timer);
+      alarm();
       void tell(true);
     },
     reopen() {

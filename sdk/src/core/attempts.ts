@@ -1,4 +1,4 @@
-import type { Clock, Timer } from "./clock.ts";
+import { createAlarm, type Clock } from "./clock.ts";
 
 /** How attempts are spaced, in milliseconds. */
 export interface Backoff {
@@ -47,10 +47,10 @@ export function createAttempts(clock: Clock, random: () => number, { base = 500,
   let earliest = -Infinity; // as the hub asked for
   let begun = Array<number>(PER_MINUTE).fill(-Infinity); // when the last ones began
   let due = Infinity;
-  let timer: Timer;
+  const alarm = createAlarm(clock);
 
   const cancel = (): void => {
-    clock.clear(timer);
+    alarm();
     due = Infinity;
   };
 
@@ -58,13 +58,12 @@ export function createAttempts(clock: Clock, random: () => number, { base = 500,
   const at = (time: number): void => {
     const when = Math.max(time, earliest, begun.at(-1)! + FLOOR, begun[0]! + 60_000);
     if (when >= due) return;
-    cancel();
     due = when;
     wait();
   };
 
   const wait = (): void => {
-    timer = clock.set(() => {
+    alarm(() => {
       const now = clock.now();
       if (now < due) return wait(); // browsers' timers may be early by a fraction
       due = Infinity;

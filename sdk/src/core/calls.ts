@@ -1,7 +1,6 @@
 import { delay } from "./attempts.ts";
-import type { Credentials, FetchInit, Platform } from "./platform.ts";
+import type { Credentials, Platform } from "./platform.ts";
 import { problemOf, unreachable, type RoxyProblem } from "./problem.ts";
-import { defined } from "./quality.ts";
 
 /** Which client this is, in the header Roxy-Client: the hub then refuses with a status and not with a stream of one goodbye. */
 const CLIENT = "js/0.0.0";
@@ -91,10 +90,9 @@ export function createCalls(platform: Platform, url: string, credentials: Creden
     const timer = clock.set(() => abort.abort(), patience);
     try {
       const { signal } = abort;
-      const init = { method, headers: all, body: JSON.stringify(body), signal, credentials: bare ? "omit" : credentials, cache: "no-store", keepalive };
-      const answer = await platform.fetch!(url + path, defined<FetchInit>(init as FetchInit));
+      const answer = await platform.fetch!(url + path, { method, headers: all, body: JSON.stringify(body), signal, credentials: bare ? "omit" : credentials, cache: "no-store", keepalive });
       const text = await answer.text();
-      if (answer.status < 200 || answer.status > 299) throw problemOf(answer.status, text, answer.headers.get("Retry-After"));
+      if (answer.status > 299) throw problemOf(answer.status, text, answer.headers.get("Retry-After"));
       if (!bare) good();
       return text ? JSON.parse(text) : undefined;
     } catch (error) {
@@ -115,7 +113,8 @@ export function createCalls(platform: Platform, url: string, credentials: Creden
       waiting.add(wake);
     });
 
-  const call = async (request: Call, once = false): Promise<unknown> => {
+  const call = async (given: Call, once = false): Promise<unknown> => {
+    const request = { ...given, headers: { traceparent: traceparent(platform), ...given.headers } };
     for (let failures = 0; ; failures++) {
       try {
         return await attempt(request);

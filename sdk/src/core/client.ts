@@ -1,7 +1,7 @@
 import { createAcks } from "./acks.ts";
 import type { Backoff } from "./attempts.ts";
-import { createCalls, traceparent, type Call, type TokenSource } from "./calls.ts";
-import type { Timer } from "./clock.ts";
+import { createCalls, type Call, type TokenSource } from "./calls.ts";
+import { createAlarm, type Timer } from "./clock.ts";
 import { createConnection, type State } from "./connection.ts";
 import { beyond, parseCursor } from "./cursor.ts";
 import { createDispatch } from "./dispatch.ts";
@@ -11,9 +11,8 @@ import { createObservable, createRun, type Observable } from "./observable.ts";
 import { createPings } from "./pings.ts";
 import type { Credentials, Platform } from "./platform.ts";
 import type { RoxyProblem } from "./problem.ts";
-import { createGauge, defined, UNMEASURED, type Quality } from "./quality.ts";
+import { createGauge, UNMEASURED, type Quality } from "./quality.ts";
 import { createRenewal } from "./renewal.ts";
-import { createRing, type Note } from "./ring.ts";
 import { sse } from "./sse.ts";
 import { createTaker } from "./take.ts";
 import { createTopics } from "./topics.ts";
@@ -88,16 +87,24 @@ export interface Published {
   readonly ephemeral?: boolean;
 }
 
+/** Something that happened: a transition, an attempt, an event. */
+export interface Note {
+  /** By the client's clock, in milliseconds. */
+  readonly at: number;
+  readonly kind: string;
+  readonly detail?: string | undefined;
+}
+
 /** All about a client at this moment, for a person. It holds neither payloads nor tokens. */
 export interface Inspection {
   readonly state: State;
   readonly continuity: Continuity;
   readonly sync: Sync;
   readonly quality: Quality;
-  readonly problem?: RoxyProblem;
-  readonly transport?: string;
-  readonly connection?: string;
-  readonly cursor?: string;
+  readonly problem: RoxyProblem | undefined;
+  readonly transport: string | undefined;
+  readonly connection: string | undefined;
+  readonly cursor: string | undefined;
   readonly topics: readonly string[];
   readonly failures: number;
   readonly notes: readonly Note[];
@@ -150,18 +157,23 @@ export interface Client<Events extends object = Record<string, unknown>> {
   readonly device: string | undefined;
 }
 
+/** So many notes are kept. */
+const NOTES = 500;
 /** So long an absence is nobody's concern. */
 const SHORT = 5_000;
 
 /** Returns a client that lives on platform. */
 export function createCore<Events extends object = Record<string, unknown>>(platform: Platform, options: ClientOptions): Client<Events> {
   const { clock } = platform;
-  const { token, device, types = [], heartbeat, snapshot = false, share } = options;
+  const { token, device, types = [], heartbeat, snapshot = false, share, confirm = true, hiddenAfter, onError: report = platform.report } = options;
   const transports = [sse, ...(options.transports ?? [])];
-  const report = options.onError ?? platform.report;
   const source: TokenSource | undefined = typeof token === "string" ? () => token : token;
   const calls = createCalls(platform, options.url.replace(/\/+$/, ""), options.credentials ?? (source ? "omit" : "include"), source);
-  const { note, notes } = createRing(clock);
+  const notes: Note[] = [];
+  const note = (kind: string, detail?: string): void => {
+    notes.push({ at: clock.now(), kind, detail });
+    if (notes.length > NOTES) notes.shift();
+  };
   const gauge = createGauge(clock);
   const taker = createTaker(snapshot);
   const run = createRun(report);
@@ -173,34 +185,24 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
   const measure = (): void => quality.set(gauge.evaluate());
 
   const acks = device
-    ? createAcks({
-        clock,
-        random: platform.random,
-        device,
-        confirms: options.confirm ?? true,
-        report,
-        send: (body, keepalive) => calls.call({ method: "POST", path: "/v1/acks", body, headers: { traceparent: traceparent(platform) }, keepalive }, true),
-      })
+    ? createAcks(clock, report, device, confirm, (body, keepalive) => calls.call({ method: "POST", path: "/v1/acks", body, keepalive }))
     : undefined;
 
   let caughtUp = false; // since the stream began
-  let holed = 0; // what a reset cost is not fetched: the how many-th; a later one waits for itself
-  let resets = 0;
-  let resetHandled = false;
+  let holed: unknown; // the reset of which the losses are not fetched; a later one waits for itself
   const judge = (): void => continuity.set(holed ? "reset" : caughtUp ? "ok" : "catching-up");
   const recovered = (): void => {
-    holed = 0;
+    holed = undefined;
     judge();
   };
   const dispatch = createDispatch(run, acks, (reset, settled) => {
     note("reset", reset.reason);
     if (reset.reason !== "view") gauge.reset();
-    const mine = (holed = ++resets);
+    holed = reset;
     judge();
     void settled.then((good) => {
       // A snapshot brings all entities anew, whoever listens.
-      const fetched = resetHandled ? good.length > 0 && good.every(Boolean) : snapshot;
-      if (fetched && mine === holed) recovered();
+      if (holed === reset && good.every(Boolean) && (snapshot || good.length > 0)) recovered();
     });
   });
 
@@ -230,7 +232,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
         note(message.type, message.cursor ?? message.topic);
       }
       dispatch.give(messages);
-      acks?.passed(taker.position(), false);
+      acks?.passed(taker.position());
       caughtUp ||= messages.some(({ kind }) => kind === "live");
       judge();
     },
@@ -239,7 +241,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
       state.set(next);
       share?.state(next);
       measure();
-      if (next === "live" || next === "closed" || next === "idle") {
+      if (["live", "closed", "idle"].includes(next)) {
         clock.clear(gone);
         gone = undefined;
         lost.set(false);
@@ -249,6 +251,8 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
       connectionId = id;
       after = undefined;
       begun = true;
+      caughtUp = false;
+      judge();
       gauge.up();
       acks?.begins(position);
       pings.start();
@@ -283,14 +287,12 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
   const pings = createPings(platform, ping, () => gauge.level() <= 1);
 
   let unwatch: (() => void) | undefined; // while the client is started
-  let hiding: Timer;
+  const hiding = createAlarm(clock);
   const start = (): void => {
     calls.reopen();
     acks?.reopen();
     unwatch ??= platform.watch((signal) => {
-      clock.clear(hiding);
-      if (signal === "hidden" && options.hiddenAfter !== undefined) hiding = clock.set(connection.pause, options.hiddenAfter);
-      if (signal === "visible" && state.get() === "idle") connection.connect();
+      hiding(signal === "hidden" && hiddenAfter !== undefined ? connection.pause : undefined, hiddenAfter);
       connection.signal(signal);
     });
     connection.connect();
@@ -300,18 +302,16 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
   let reported: Sync = "synced";
   const settleSync = (): void => sync.set(reported === "synced" && publishing > 0 ? "pending" : reported);
 
-  const publishAll = async (publications: readonly Publication[], given: { readonly traceparent?: string } = {}): Promise<readonly Published[]> => {
+  const publishAll = async (publications: readonly Publication[], headers: { readonly traceparent?: string } = {}): Promise<readonly Published[]> => {
     const body = publications.map((publication) => {
       const id = publication.id ?? (publication.ephemeral ? undefined : platform.hex(16));
-      return defined<Publication>({ correlation: id, ...publication, id });
+      return { correlation: id, ...publication, id };
     });
     publishing++;
     settleSync();
     try {
       const once = body.some(({ ephemeral }) => ephemeral); // nothing protects those from doubling
-      const headers = { traceparent: traceparent(platform), ...given };
       const answer = await calls.call({ method: "POST", path: "/v1/events", body, headers }, once);
-      note("published", body.map(({ correlation }) => correlation).join(" "));
       return (answer as { events: Published[] }).events;
     } finally {
       publishing--;
@@ -323,13 +323,13 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
 
   return {
     subscribe(type, handler, { topic } = {}) {
-      const release = topic === undefined ? undefined : topics.retain([topic]);
+      const release = topics.retain(topic === undefined ? [] : [topic]);
       const stop = dispatch.subscribe(type, topic, handler as (event: RoxyEvent) => unknown);
       connection.hear(type);
       if (!unwatch) start();
       return () => {
         stop();
-        release?.();
+        release();
       };
     },
     retain(patterns, { after: from } = {}) {
@@ -342,16 +342,13 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
       return release;
     },
     messages: dispatch.messages,
-    onReset(handler) {
-      resetHandled = true;
-      return dispatch.onReset(handler);
-    },
+    onReset: dispatch.onReset,
     recovered,
     publish: async (publication, given) => (await publishAll([publication as Publication], given))[0]!,
     publishAll: (publications, given) => publishAll(publications as readonly Publication[], given),
     confirm(event) {
       const id = typeof event === "string" ? event : event.ack?.id;
-      if (!acks || !id) throw new Error("confirm: wants a device and a critical event");
+      if (!acks || !id) throw new Error("confirm: no device, or no critical event");
       acks.confirm(id);
     },
     call: (call, { once } = {}) => calls.call(call, once),
@@ -359,7 +356,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
     close() {
       unwatch?.();
       unwatch = undefined;
-      clock.clear(hiding);
+      hiding();
       connection.close();
       acks?.close();
       calls.close();
@@ -374,20 +371,19 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
       settleSync();
     },
     problem: connection.problem,
-    inspect: () =>
-      defined<Inspection>({
-        state: state.get(),
-        continuity: continuity.get(),
-        sync: sync.get(),
-        quality: quality.get(),
-        problem: connection.problem(),
-        transport: connection.transport()?.name,
-        connection: connectionId,
-        cursor: taker.position()?.text,
-        topics: topics.list(),
-        failures: connection.failures(),
-        notes: notes(),
-      }),
+    inspect: () => ({
+      state: state.get(),
+      continuity: continuity.get(),
+      sync: sync.get(),
+      quality: quality.get(),
+      problem: connection.problem(),
+      transport: connection.transport()?.name,
+      connection: connectionId,
+      cursor: taker.position()?.text,
+      topics: topics.list(),
+      failures: connection.failures(),
+      notes: [...notes],
+    }),
     followed: () => followed,
     platform,
     device,

@@ -1,6 +1,6 @@
 import { createAttempts, type Backoff } from "./attempts.ts";
 import type { Calls } from "./calls.ts";
-import type { Timer } from "./clock.ts";
+import { createAlarm } from "./clock.ts";
 import type { Ladder } from "./ladder.ts";
 import type { Platform, Signal } from "./platform.ts";
 import { RoxyProblem, unreachable } from "./problem.ts";
@@ -26,6 +26,9 @@ const TICK = 5_000;
 const JUMP = 4_000;
 /** What came meanwhile is given so long to be read before a stream counts as silent. */
 const GRACE = 500;
+
+/** What goodbyes mean that are refusals. A device whose place was taken would take it back in turn, and so on: nobody comes back. */
+const GOODBYES: Readonly<Record<string, number>> = { replaced: 204, "token-expired": 401, revoked: 401 };
 
 export interface ConnectionOptions {
   readonly platform: Platform;
@@ -74,12 +77,12 @@ export function createConnection(options: ConnectionOptions): Connection {
   let life = 0; // counts attempts and their ends: what an earlier one says is not heard
   let running = false; // an attempt was begun and has not ended
   let wasLive = false;
-  let helloAt: number | undefined;
+  let helloAt = 0; // 0 before it
   let heartbeat = 15_000;
   let lastByte = 0;
   let bye: Taken["bye"];
-  let watchdog: Timer;
-  let ticker: Timer;
+  const watchdog = createAlarm(clock);
+  const ticker = createAlarm(clock);
   let tickDue = Infinity;
 
   const become = (next: State): void => {
@@ -91,17 +94,18 @@ export function createConnection(options: ConnectionOptions): Connection {
 
   /** The state of a client that is not live and wants to be. */
   const away = (): State => (!wasLive ? "connecting" : platform.offline() ? "offline" : "recovering");
-  const wanted = (): boolean => ["connecting", "live", "recovering", "offline"].includes(state);
+  /** Whether it takes the app to go on. */
+  const over = (): boolean => state === "closed" || state === "needs-auth";
 
   /** Ends the attempt, or the stream, that there is. */
   const stop = (how: Down): void => {
     life++;
-    clock.clear(watchdog);
+    watchdog();
     link?.close();
     link = undefined;
     running = false;
-    if (helloAt !== undefined && lastByte - helloAt >= HEALTHY) attempts.healthy();
-    helloAt = undefined;
+    if (helloAt && lastByte - helloAt >= HEALTHY) attempts.healthy();
+    helloAt = 0;
     options.down(how);
   };
 
@@ -110,15 +114,15 @@ export function createConnection(options: ConnectionOptions): Connection {
     stop(how);
     become(away());
     if (asked === undefined) attempts.soon();
-    else note("retry", `${Math.round(attempts.later(asked))} ms`);
+    else note("retry", `${attempts.later(asked)} ms`);
   };
 
   /** And stays away. */
   const rest = (next: State, how: Down, why?: RoxyProblem): void => {
     stop(how);
     attempts.cancel();
-    clock.clear(ticker);
-    ticker = undefined;
+    ticker();
+    tickDue = Infinity;
     problem = why;
     become(next);
   };
@@ -129,14 +133,13 @@ export function createConnection(options: ConnectionOptions): Connection {
   };
 
   const watch = (): void => {
-    clock.clear(watchdog);
-    const limit = helloAt === undefined ? OPENING : 2 * heartbeat + 2_000;
+    const limit = helloAt ? 2 * heartbeat + 2_000 : OPENING;
     const byte = lastByte;
-    watchdog = clock.set(() => {
+    watchdog(() => {
       const late = clock.now() - lastByte - limit;
       if (late < 0) watch();
       // A page that was busy or asleep has not read yet what came.
-      else if (late > GRACE) watchdog = clock.set(() => (byte === lastByte ? silent("planned") : watch()), GRACE);
+      else if (late > GRACE) watchdog(() => (byte === lastByte ? silent("planned") : watch()), GRACE);
       else silent("dead");
     }, byte + limit - clock.now());
   };
@@ -152,7 +155,7 @@ export function createConnection(options: ConnectionOptions): Connection {
     const asked = options.request();
     if (!asked) return rest("idle", "planned");
     transport = ladder.choose();
-    if (!transport) return rest("failed", "dead", new RoxyProblem("no-transport", 0, "there is no fetch here"));
+    if (!transport) return rest("failed", "dead", new RoxyProblem("no-transport", 0));
     const chosen = transport;
     const mine = ++life;
     const heard =
@@ -162,7 +165,7 @@ export function createConnection(options: ConnectionOptions): Connection {
       };
     running = true;
     bye = undefined;
-    if (ticker === undefined) tick();
+    if (tickDue === Infinity) tick();
     become(away());
     note("attempt", chosen.name);
     const open = (headers: Record<string, string>): void => {
@@ -190,7 +193,7 @@ export function createConnection(options: ConnectionOptions): Connection {
 
   /** A stream has been open for a while; something holds it back when there is no hello. */
   const held = (): void => {
-    if (helloAt !== undefined) return;
+    if (helloAt) return;
     note("buffered", transport!.name);
     again("dropped", ladder.fails(transport!) ? undefined : 0);
   };
@@ -200,7 +203,7 @@ export function createConnection(options: ConnectionOptions): Connection {
     const gap = now - lastByte;
     lastByte = now;
     const slept = now - tickDue > JUMP;
-    if (helloAt !== undefined && !slept && gap > heartbeat + Math.max(2_000, heartbeat / 2)) options.missed();
+    if (helloAt && !slept && gap > heartbeat + Math.max(2_000, heartbeat / 2)) options.missed();
   };
 
   const take = (blocks: readonly Block[]): void => {
@@ -211,7 +214,7 @@ export function createConnection(options: ConnectionOptions): Connection {
     options.give(taken);
     if (mine !== life) return; // the app closed it
     if (taken.again) renew("view");
-    else if (taken.garbled || bye) ended(taken); // the close behind a goodbye says nothing more
+    else if (taken.problem || bye) ended(taken); // the close behind a goodbye says nothing more
   };
 
   const hello = (told: Hello): void => {
@@ -226,16 +229,13 @@ export function createConnection(options: ConnectionOptions): Connection {
     become("live");
   };
 
-  const ended = ({ problem: why, away, renew: other, garbled }: End): void => {
-    const { reason, retry } = bye ?? { reason: "cut", retry: 0 };
-    note("ended", why?.code ?? other ?? garbled ?? reason);
+  const ended = ({ problem: why, renew: other }: End): void => {
+    const { reason = "cut", retry = 0 } = bye ?? {};
+    const status = GOODBYES[reason];
+    note("ended", why?.code ?? other ?? reason);
     if (other) again("planned");
-    else if (away) rest("closed", "dead", new RoxyProblem("away", 204, "the hub wants nobody to come back"));
-    else if (garbled) rest("failed", "dead", new RoxyProblem("garbled", 0, garbled));
     else if (why) refused(why);
-    // To come back at once would take the device from the other one in turn.
-    else if (reason === "replaced") rest("closed", "dead", new RoxyProblem(reason, 0, "the device has another stream, or was removed"));
-    else if (reason === "token-expired" || reason === "revoked") refused(new RoxyProblem(reason, 401, "the hub closed the stream"));
+    else if (status) refused(new RoxyProblem(reason, status));
     else again(reason === "drain" ? "planned" : "dropped", retry);
   };
 
@@ -243,13 +243,14 @@ export function createConnection(options: ConnectionOptions): Connection {
     const { status, passing, retryAfter } = why;
     const failed = link && transport; // not when there was no token
     problem = why;
-    // A cookie may be a newer one by now: a stream that was live is worth one more attempt with it.
-    if (status === 401 && (calls.stale() || helloAt !== undefined)) again("planned");
-    else if (status === 401) rest("needs-auth", "dead", why);
-    else if (passing || ((status === 404 || status === 406) && ladder.leave(transport!))) {
+    if (status === 401) {
+      // A cookie may be a newer one by now: a stream that was live is worth one more attempt with it.
+      if (calls.stale() || helloAt) again("planned");
+      else rest("needs-auth", "dead", why);
+    } else if (passing || ([404, 406].includes(status) && ladder.leave(transport!))) {
       again("dropped", retryAfter);
       if (failed && status === 0 && !platform.offline()) suspect(failed);
-    } else rest("failed", "dead", why);
+    } else rest(status === 204 ? "closed" : "failed", "dead", why);
   };
 
   /** A transport that does not open although the hub answers otherwise is one that does not work here. */
@@ -270,14 +271,14 @@ export function createConnection(options: ConnectionOptions): Connection {
     // Also what a browser does to the timers of hidden pages: harmless, because only a stream that brought nothing ends.
     if (now - tickDue > JUMP) clock.set(wake, GRACE);
     tickDue = now + TICK;
-    ticker = clock.set(tick, TICK);
+    ticker(tick, TICK);
     if (state === "live" && ladder.choose() !== transport) renew("transport"); // an earlier choice may work by now
     options.tick();
   };
 
   return {
     renew(why) {
-      if (state !== "closed" && state !== "needs-auth") renew(why);
+      if (!over()) renew(why);
     },
     connect() {
       if (running) return;
@@ -288,7 +289,7 @@ export function createConnection(options: ConnectionOptions): Connection {
     },
     close: () => rest("closed", "planned"),
     pause() {
-      if (wanted()) rest("idle", "planned");
+      if (!over()) rest("idle", "planned");
     },
     signal(signal) {
       note("signal", signal);
@@ -296,7 +297,7 @@ export function createConnection(options: ConnectionOptions): Connection {
       // A stream that is offline may still work: the watchdog decides.
       if (signal === "offline" || signal === "hidden") return;
       wake();
-      if (!running && (state === "failed" || wanted())) attempts.soon();
+      if (!running && !over() && (state !== "idle" || signal === "visible")) attempts.soon();
     },
     problem: () => problem,
     transport: () => transport,

@@ -13,8 +13,8 @@ interface Subscription {
   readonly handler: Handler;
 }
 
-/** Critical events that some handlers did not bear are remembered so that the others do not get them again; so many. */
-const REMEMBERED = 1_000;
+/** So many critical events are remembered: as many as a hub keeps open. */
+const REMEMBERED = 10_000;
 
 /** Gives messages to handlers, in order, and tells the acknowledgements when these are done. */
 export interface Dispatch {
@@ -32,37 +32,39 @@ export function createDispatch(run: Run, acks: Acks | undefined, resetting: (res
   const subscriptions = new Set<Subscription>();
   const batches = createListeners<[readonly Message[]]>(run);
   const resets = createListeners<[ResetMessage]>(run);
-  const borne = new Map<string, Map<Subscription, Promise<boolean>>>(); // by ack.id, who has handled it or is about to
+  /** By ack.id, who has handled a critical event or is about to, so that repeats are for the others alone; null when all have. */
+  const bearers = new Map<string, Map<Subscription, Promise<boolean>> | null>();
 
   const event = (message: RoxyEvent): void => {
     const position = parseCursor(message.cursor);
-    const critical = message.ack?.id;
-    if (critical && acks?.has(critical)) return acks.passed(position, true);
+    const critical = message.ack?.id ?? "";
+    const known = bearers.get(critical);
+    if (known === null) return acks?.passed(position);
+    const mine = known ?? new Map<Subscription, Promise<boolean>>();
     const work = acks?.given(position);
-    const before = (critical && borne.get(critical)) || new Map<Subscription, Promise<boolean>>();
     const results = [...subscriptions]
-      .filter(({ type, topic }) => (type === "*" || type === message.type) && (topic === undefined || matches(topic, message.topic)))
+      .filter(({ type, topic }) => ["*", message.type].includes(type) && matches(topic ?? message.topic, message.topic))
       .map((subscription) => {
-        const result = before.get(subscription) ?? run(() => subscription.handler(message));
-        before.set(subscription, result);
-        void result.then((good) => good || before.delete(subscription));
+        const result = mine.get(subscription) ?? run(() => subscription.handler(message));
+        mine.set(subscription, result);
+        void result.then((good) => good || mine.delete(subscription));
         return result;
       });
     if (!work) return;
-    if (critical) borne.set(critical, before);
-    if (borne.size > REMEMBERED) borne.delete(borne.keys().next().value!);
+    if (critical) bearers.set(critical, mine);
+    if (bearers.size > REMEMBERED) bearers.delete(bearers.keys().next().value!);
     void Promise.all(results).then((good) => {
-      const handled = good.length > 0 && good.every(Boolean);
-      if (critical && handled) borne.delete(critical);
-      acks!.done(work, critical, handled);
+      const handled = critical && good.length > 0 && good.every(Boolean);
+      if (handled) bearers.set(critical, null);
+      acks!.done(work, handled ? critical : undefined);
     });
   };
 
   const reset = (message: ResetMessage): void => {
     if (message.reason === "epoch") acks?.anew();
-    const work = message.reason === "view" ? undefined : acks?.given(parseCursor(message.cursor));
+    const work = acks?.given(parseCursor(message.cursor));
     const settled = Promise.all(resets.call(message));
-    if (work) void settled.then(() => acks!.done(work));
+    void settled.then(() => work && acks!.done(work));
     resetting(message, settled);
   };
 
@@ -80,7 +82,6 @@ export function createDispatch(run: Run, acks: Acks | undefined, resetting: (res
       for (const message of batch) {
         if (message.kind === "event") event(message);
         else if (message.kind === "reset") reset(message);
-        else if (message.kind === "live") acks?.passed(parseCursor(message.cursor), true);
       }
     },
   };

@@ -1,4 +1,5 @@
-import { parsed, RoxyProblem, unreachable } from "./problem.ts";
+import type { EventSourceLike, OpenEventSource } from "./platform.ts";
+import { garbled, parsed, RoxyProblem, unreachable } from "./problem.ts";
 import { once, streamQuery, type Transport } from "./transport.ts";
 
 const CONTROL = ["hello", "entity", "receipt", "ack", "presence", "reset", "live", "heartbeat", "bye"].map((name) => `roxy:${name}`);
@@ -9,12 +10,12 @@ const ENTITY = ["entity:created", "entity:updated", "entity:deleted"];
  * tell why it was refused. It never reconnects by itself here: that would be an attempt beside the one chokepoint, and with
  * a used ticket.
  */
-export const eventSource: Transport = {
+export const createEventSourceTransport = (native: () => OpenEventSource | undefined): Transport => ({
   name: "eventsource",
-  usable: (platform) => platform.eventSource !== undefined,
+  usable: (platform) => !!(platform.eventSource ?? native()),
   open(request, sink) {
     let over = false;
-    let source: ReturnType<NonNullable<typeof request.platform.eventSource>> | undefined;
+    let source: EventSourceLike | undefined;
     const heard = new Set<string>();
     const told = once(sink, () => over);
     let opened = false;
@@ -28,7 +29,7 @@ export const eventSource: Transport = {
         const data = parsed(event.data);
         const id = event.lastEventId !== "" && event.lastEventId !== last ? event.lastEventId : undefined;
         last = event.lastEventId;
-        if (data === undefined) return end({ garbled: `the data of ${type} is not JSON` });
+        if (data === undefined) return end({ problem: garbled(`${type} is not JSON`) });
         told.blocks([{ event: type, id, data }]);
       });
     };
@@ -39,16 +40,12 @@ export const eventSource: Transport = {
 
     void (async () => {
       const more: Record<string, string> = {};
-      if (request.after) more["after"] = request.after;
       if (request.tokened) more["ticket"] = await request.ticket();
       if (over) return;
-      source = request.platform.eventSource!(`${request.url}/v1/stream?${streamQuery(request, more)}`, {
+      source = (request.platform.eventSource ?? native())!(`${request.url}/v1/stream?${streamQuery(request, more)}`, {
         withCredentials: request.credentials === "include",
       });
-      for (const type of [...CONTROL, ...ENTITY, "message", ...request.heard()]) {
-        heard.delete(type);
-        hear(type);
-      }
+      for (const type of [...CONTROL, ...ENTITY, "message", ...request.heard()]) hear(type);
       source.onopen = () => {
         opened = true;
         told.opened();
@@ -66,4 +63,4 @@ export const eventSource: Transport = {
       },
     };
   },
-};
+});

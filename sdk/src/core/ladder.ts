@@ -19,11 +19,11 @@ export function createLadder(clock: Clock, platform: Platform, transports: reado
   const usable = transports.filter((transport) => transport.usable(platform));
   const until = new Map<Transport, number>(); // when those that are left out are tried again
   const failed = new Set<Transport>(); // the last time
-  const out = (transport: Transport): number => until.get(transport) ?? 0;
+  const wait = (transport: Transport): number => Math.max(0, (until.get(transport) ?? 0) - clock.now());
 
   const ladder: Ladder = {
     // When all are left out, the one whose time is up first.
-    choose: () => usable.find((transport) => out(transport) <= clock.now()) ?? [...usable].sort((a, b) => out(a) - out(b))[0],
+    choose: () => [...usable].sort((a, b) => wait(a) - wait(b))[0],
     leave(transport) {
       until.set(transport, clock.now() + LEFT_OUT);
       failed.add(transport); // when it is tried again, once is enough

@@ -1,14 +1,14 @@
 /** A refusal in the hub's words (docs/protocol.md §8), or what is known of one that a proxy gave. */
 export class RoxyProblem extends Error {
   /** The code, such as `rate-limited`; `http-STATUS` when the answer had none; `network` when there was no answer. */
-  readonly code: string;
-  readonly status: number;
+  declare readonly code: string;
+  declare readonly status: number;
   /** Milliseconds that the hub asks to wait. */
-  readonly retryAfter: number;
+  declare readonly retryAfter: number;
   /** All that the hub told: `member`, `current`, `fields`, `violations`, … */
-  readonly members: Readonly<Record<string, unknown>>;
+  declare readonly members: Readonly<Record<string, unknown>>;
 
-  constructor(code: string, status: number, detail: string, retryAfter = 0, members: Readonly<Record<string, unknown>> = {}) {
+  constructor(code: string, status: number, detail = "", retryAfter = 0, members: Readonly<Record<string, unknown>> = {}) {
     super(`${code}: ${detail}`);
     this.name = "RoxyProblem";
     this.code = code;
@@ -32,9 +32,14 @@ export function problemOf(status: number, text: string, retryAfter: string | nul
 export function problemFrom(value: unknown, status: number, retryAfter = 0): RoxyProblem {
   const members: Record<string, unknown> = { ...(value as object | undefined) };
   const { code, detail, title } = members;
-  if (typeof code !== "string") return new RoxyProblem(`http-${status}`, status, "the answer is not a hub's", retryAfter);
+  if (typeof code !== "string") return new RoxyProblem(`http-${status}`, status, "", retryAfter);
   const wait = Math.max(retryAfter, duration(members["retryAfter"]));
   return new RoxyProblem(code, Number(members["status"]) || status, String(detail ?? title), wait, members);
+}
+
+/** Returns the problem of a stream that is not as docs/protocol.md says: to connect anew would bring the same again. */
+export function garbled(why: string): RoxyProblem {
+  return new RoxyProblem("garbled", 422, why);
 }
 
 /** Returns the problem of a call that got no answer. */
@@ -55,5 +60,5 @@ const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h:
 
 /** Returns the milliseconds of a duration such as "1m30s"; 0 for what is none. */
 export function duration(text: unknown): number {
-  return [...String(text).matchAll(/([\d.]+)(ms|s|m|h)/g)].reduce((sum, [, n, unit]) => sum + Number(n) * UNITS[unit!]!, 0);
+  return [...String(text).matchAll(/([\d.]+)(ms|[smh])/g)].reduce((sum, [, n, unit]) => sum + Number(n) * UNITS[unit!]!, 0);
 }

@@ -12,13 +12,13 @@ export interface Quality {
   /** Whether enough was measured: two round trips and a heartbeat. */
   readonly confident: boolean;
   readonly reasons: readonly Reason[];
-  readonly rttMs?: number;
-  readonly jitterMs?: number;
-  readonly lagMs?: number;
+  readonly rttMs?: number | undefined;
+  readonly jitterMs?: number | undefined;
+  readonly lagMs?: number | undefined;
   readonly missedHeartbeats: number;
   readonly drops: number;
   /** The hub's clock less the client's own, which is no wall clock: only for what the hub tells the time of. */
-  readonly clockOffsetMs?: number;
+  readonly clockOffsetMs?: number | undefined;
 }
 
 /** What is measured. An undefined figure has no say. */
@@ -50,9 +50,7 @@ export function grade(figures: Figures): { grade: number; reasons: Reason[] } {
   let worst = 3;
   let reasons: Reason[] = [];
   for (const [name, bounds] of Object.entries(BOUNDS) as [keyof Figures, readonly number[]][]) {
-    const value = figures[name];
-    if (value === undefined) continue;
-    const at = 3 - bounds.filter((bound) => value > bound).length;
+    const at = 3 - bounds.filter((bound) => (figures[name] ?? 0) > bound).length;
     if (at < worst) [worst, reasons] = [at, []];
     if (at === worst && at < 3) reasons.push(name);
   }
@@ -83,57 +81,54 @@ export interface Gauge {
 /** How a stream ended: by the hub's plan, the app's or sleep, which is no drop; or fell silent or was refused, and the level is poor at once. */
 export type Down = "planned" | "dropped" | "dead";
 
-/** What is remembered of each figure, and for how long. */
-const WINDOWS = { rtt: 180_000, lag: 60_000, missed: 300_000, drops: 300_000, resets: 600_000 };
+/** So many of each figure's samples are remembered. */
 const KEPT = 100;
 
 /** What a client shows that has not connected yet. */
 export const UNMEASURED: Quality = { quality: "good", confident: false, reasons: [], missedHeartbeats: 0, drops: 0 };
 
 export function createGauge(clock: Clock): Gauge {
-  const seen: Record<keyof typeof WINDOWS, { at: number; ms: number; offset: number }[]> = { rtt: [], lag: [], missed: [], drops: [], resets: [] };
+  type Sample = { readonly at: number; readonly ms: number };
+  const seen: { [What in "rtt" | "lag" | "missed" | "drops" | "resets" | "ping"]?: readonly Sample[] } = {};
+  let offsets: Sample[] = []; // of the hub's clock, by their round trips
   let offset: number | undefined;
-  let beat: { arrival: number; hubTime: number } | undefined;
-  let beaten = false;
+  let beat: number | undefined; // how much later than the hub's time the last heartbeat came
   let jitter: number | undefined;
-  let pings: boolean[] = []; // whether the last five failed
 
   let level = 2;
   let reasons: readonly Reason[] = [];
   let streak = 0; // evaluations in a row that were better, or below 0 worse
   let risen = -Infinity;
   let live = false;
+  let ended: Down = "planned"; // how the last stream did; a first one begins as if there had been one
   let lost: number | undefined; // when it was last live, or was first asked about
-  let held: number | undefined = level; // the level that a planned end leaves, and that a first stream begins with
-  let dead = false;
   let urgent = false;
   let shown = UNMEASURED;
 
-  const see = (what: keyof typeof WINDOWS, ms = 0, offset = 0): void => {
-    seen[what] = [...seen[what].slice(1 - KEPT), { at: clock.now(), ms, offset }];
+  const see = (what: keyof typeof seen, ms = 1): void => {
+    seen[what] = [...(seen[what] ?? []), { at: clock.now(), ms }].slice(-KEPT);
   };
-  const recent = (what: keyof typeof WINDOWS): number[] => seen[what].filter(({ at }) => clock.now() - at <= WINDOWS[what]).map(({ ms }) => ms);
+  const recent = (what: keyof typeof seen, minutes: number): number[] =>
+    (seen[what] ?? []).filter(({ at }) => clock.now() - at <= minutes * 60_000).map(({ ms }) => ms);
   const part = (values: number[], share: number): number | undefined => values.sort((a, b) => a - b)[Math.ceil(values.length * share) - 1];
-  const pinging = (failed: boolean): void => {
-    pings = [...pings.slice(-4), failed];
-  };
 
   return {
     pinged(sent, hubTime) {
-      const now = clock.now();
-      see("rtt", now - sent, hubTime - (sent + now) / 2);
-      offset = seen.rtt.slice(-10).reduce((best, sample) => (sample.ms < best.ms ? sample : best)).offset;
-      pinging(false);
+      const ms = clock.now() - sent;
+      see("rtt", ms);
+      see("ping", 0);
+      offsets = [...offsets, { at: hubTime - sent - ms / 2, ms }].slice(-10);
+      offset = offsets.reduce((best, sample) => (sample.ms < best.ms ? sample : best)).at;
     },
     pingFailed() {
-      urgent ||= pings.at(-1) === true;
-      pinging(true);
+      urgent ||= recent("ping", 3).at(-1) === 1;
+      see("ping");
     },
-    heartbeat(hubTime) {
-      const arrival = clock.now();
-      if (beat) jitter = (15 * (jitter ?? 0) + Math.abs(arrival - beat.arrival - (hubTime - beat.hubTime))) / 16;
-      beat = { arrival, hubTime };
-      beaten = true;
+    heartbeat(time) {
+      const late = clock.now() - time;
+      jitter ??= 0;
+      if (beat !== undefined) jitter += (Math.abs(late - beat) - jitter) / 16;
+      beat = late;
     },
     event(hubTime) {
       if (offset !== undefined) see("lag", Math.max(0, clock.now() + offset - hubTime));
@@ -142,35 +137,29 @@ export function createGauge(clock: Clock): Gauge {
     reset: () => see("resets"),
     up() {
       live = true;
-      dead = false;
       beat = undefined; // two connections have no rhythm in common
-      if (held !== undefined) [level, reasons] = [held, []];
-      held = undefined;
     },
     down(how) {
-      dead = how === "dead";
-      if (!live) return;
+      if (live && how !== "planned") see("drops");
+      if (live) lost = clock.now();
       live = false;
-      lost = clock.now();
-      if (how === "planned") held = level;
-      else see("drops");
+      ended = how;
     },
     evaluate() {
       const now = clock.now();
-      const missed = recent("missed").length;
-      const drops = recent("drops").length;
       const figures: Figures = {
-        rtt: part(recent("rtt").slice(-5), 0.5),
+        rtt: part(recent("rtt", 3).slice(-5), 0.5),
         jitter,
-        lag: part(recent("lag"), 0.95),
-        missed,
-        drops,
-        resets: recent("resets").length,
-        ping: pings.filter(Boolean).length,
+        lag: part(recent("lag", 1).slice(-20), 0.95),
+        missed: recent("missed", 5).length,
+        drops: recent("drops", 5).length,
+        resets: recent("resets", 10).length,
+        ping: recent("ping", 3).slice(-5).filter(Boolean).length,
       };
-      const confident = seen.rtt.length > 1 && beaten;
+      const confident = offsets.length > 1 && jitter !== undefined;
       const { grade: all, reasons: why } = grade(figures);
       const measured = confident ? all : Math.min(2, all);
+      const cut = !live && (ended === "dead" || now - (lost ??= now) >= 5_000);
       if (live) {
         const way = Math.sign(measured - level);
         streak = streak * way > 0 ? streak + way : way;
@@ -183,29 +172,27 @@ export function createGauge(clock: Clock): Gauge {
         if (level === measured) reasons = why;
       } else {
         streak = 0;
-        lost ??= now;
-        if (dead || now - lost >= 5_000) [level, reasons] = [0, ["disconnected"]];
+        if (cut && ended !== "planned") level = 0; // and then climbs; what ended by plan goes on where it was
       }
       urgent = false;
-      const next = defined<Quality>({
-        quality: LEVELS[level]!,
+      const round = (ms: number | undefined): number | undefined => ms && Math.round(ms);
+      const next: Quality = {
+        quality: LEVELS[cut ? 0 : level]!,
         confident,
-        reasons,
+        reasons: cut ? ["disconnected"] : reasons,
         rttMs: round(figures.rtt),
         jitterMs: round(jitter),
         lagMs: round(figures.lag),
-        missedHeartbeats: missed,
-        drops,
+        missedHeartbeats: figures.missed,
+        drops: figures.drops,
         clockOffsetMs: round(offset),
-      });
+      };
       if (JSON.stringify(next) !== JSON.stringify(shown)) shown = next;
       return shown;
     },
     level: () => level,
   };
 }
-
-const round = (ms: number | undefined): number | undefined => ms && Math.round(ms);
 
 /** Returns the members that have a value. */
 export function defined<Shape>(members: { [Name in keyof Shape]: Shape[Name] | undefined }): Shape {

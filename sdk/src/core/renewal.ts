@@ -1,5 +1,5 @@
 import type { Calls } from "./calls.ts";
-import type { Timer } from "./clock.ts";
+import { createAlarm } from "./clock.ts";
 import type { Platform } from "./platform.ts";
 
 /** A token is renewed this long before it expires, or when a fifth of its time is left if that is later. */
@@ -15,7 +15,7 @@ export interface Renewal {
 /** anew connects with another token, when the hub does not extend the connection: its user or roles are other ones. */
 export function createRenewal(platform: Platform, calls: Calls, anew: () => void): Renewal {
   const { clock } = platform;
-  let timer: Timer;
+  const alarm = createAlarm(clock);
   let current: string | undefined;
 
   /** Renews before a token expires, with skew from our clock to the hub's. */
@@ -30,7 +30,7 @@ export function createRenewal(platform: Platform, calls: Calls, anew: () => void
       // The same token again is of no use before the hub ends the stream.
       if (next > expires) schedule(connection, next, skew);
     };
-    timer = clock.set(() => void renew(), Math.max(left - Math.min(LEAD, left / 5), 0));
+    alarm(renew, Math.max(left - Math.min(LEAD, left / 5), 0));
   };
 
   return {
@@ -41,7 +41,7 @@ export function createRenewal(platform: Platform, calls: Calls, anew: () => void
     },
     end() {
       current = undefined;
-      clock.clear(timer);
+      alarm();
     },
   };
 }

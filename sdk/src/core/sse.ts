@@ -1,4 +1,4 @@
-import { parsed, problemOf, RoxyProblem, unreachable } from "./problem.ts";
+import { garbled, parsed, problemOf, unreachable } from "./problem.ts";
 import { streamQuery, type Block, type Sink, type StreamRequest, type Transport } from "./transport.ts";
 
 /** Bounds one event as it comes, in characters; a hub accepts 64 KiB unless its configuration says otherwise. */
@@ -16,21 +16,15 @@ export const sse: Transport = {
 };
 
 async function follow(request: StreamRequest, sink: Sink, signal: unknown): Promise<void> {
-  const { after, platform, credentials } = request;
-  const headers: Record<string, string> = { ...request.headers, Accept: "text/event-stream" };
-  const earliest = after === "earliest";
-  if (after && !earliest) headers["Last-Event-ID"] = after;
-  const url = `${request.url}/v1/stream?${streamQuery(request, earliest ? { after } : {})}`;
-  const answer = await platform.fetch!(url, { method: "GET", headers, signal, credentials, cache: "no-store" });
-  const { status, body } = answer;
-  if (status === 204) return sink.ended({ away: true });
+  const { platform, credentials } = request;
+  const headers = { ...request.headers, Accept: "text/event-stream" };
+  const answer = await platform.fetch!(`${request.url}/v1/stream?${streamQuery(request)}`, { method: "GET", headers, signal, credentials, cache: "no-store" });
+  // A login page of a hotel's network, or an app's index.html at the wrong URL: 406 takes another transport.
+  const streams = answer.body && /^text\/event-stream\b/i.test(answer.headers.get("Content-Type") ?? "");
+  const status = answer.status === 200 && !streams ? 406 : answer.status;
   if (status !== 200) return sink.ended({ problem: problemOf(status, await answer.text(), answer.headers.get("Retry-After")) });
-  if (!/^text\/event-stream\b/i.test(answer.headers.get("Content-Type") ?? "") || !body) {
-    // A login page of a hotel's network, or an app's index.html at the wrong URL: 406 takes another transport.
-    return sink.ended({ problem: new RoxyProblem("not-acceptable", 406, "no event stream") });
-  }
   sink.opened();
-  const reader = body.getReader();
+  const reader = answer.body!.getReader();
   const decoder = platform.decoder();
   const parse = createReader(sink);
   for (;;) {
@@ -45,46 +39,45 @@ async function follow(request: StreamRequest, sink: Sink, signal: unknown): Prom
 /**
  * Returns what takes a stream's text as it comes, decoded and without its BOM, and tells the blocks of each piece at once.
  * The framing is https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream; an id without an
- * event is a block of its own, because it moves the cursor.
+ * event is a block of its own, because it moves the cursor. What it throws is what ends the stream.
  */
 export function createReader(sink: Sink): (text: string) => void {
-  let blocks: Block[] = [];
-  let garbled: string | undefined;
   let rest = ""; // of a line that has not ended
   let cr = false; // the text ended with a CR, of which the LF may still come
-  let id: string | undefined;
-  let event = "";
-  let data: string | undefined;
+  let block: { event?: string; id?: string; data?: string } = {};
 
-  const take = (line: string): void => {
-    if (line === "") {
-      const value = data === undefined ? null : parsed(data);
-      if (value === undefined) garbled = `the data of ${event || "message"} is not JSON`;
-      else if (data !== undefined) blocks.push({ event: event || "message", id, data: value });
-      else if (id !== undefined) blocks.push({ event: "roxy:id", id, data: null });
-      id = data = undefined;
-      event = "";
-      return;
-    }
-    const [, field, value] = /^([^:]*):? ?(.*)$/s.exec(line)!;
-    if (field === "data") data = data === undefined ? value : `${data}\n${value}`;
-    else if (field === "event") event = value!;
-    else if (field === "id" && !value!.includes("\0")) id = value;
-    else if (field === "retry" && /^\d+$/.test(value!)) sink.retry(Number(value));
+  /** Takes a line. Returns the block that it ends. */
+  const take = (line: string): Block | undefined => {
+    const [, field, value = ""] = /^([^:]*):? ?(.*)$/s.exec(line)!;
+    const { event = "message", id, data } = block;
+    if (field === "data") block.data = data === undefined ? value : `${data}\n${value}`;
+    else if (field === "event") block.event = value || "message";
+    else if (field === "id" && !value.includes("\0")) block.id = value;
+    else if (field === "retry" && /^\d+$/.test(value)) sink.retry(Number(value));
+    if (line) return undefined;
+    block = {};
+    if (data === undefined) return id === undefined ? undefined : { event: "roxy:id", id, data: null };
+    const read = parsed(data);
+    if (read === undefined) throw garbled(`${event} is not JSON`);
+    return { event, id, data: read };
   };
 
   return (text) => {
-    if (garbled || !text) return;
+    if (!text) return;
     const lines = (cr && text.startsWith("\n") ? text.slice(1) : text).split(/\r\n|\r|\n/);
     cr = text.endsWith("\r");
     // A line in many pieces is only joined, never looked through again: the time it takes stays linear.
     lines[0] = rest + lines[0]!;
     rest = lines.pop()!;
-    for (const line of lines) if (!garbled) take(line);
-    if (rest.length + (data ?? "").length > LARGEST) garbled ??= `an event has more than ${LARGEST} characters`;
-    const all = blocks;
-    blocks = [];
-    if (all.length > 0) sink.blocks(all);
-    if (garbled) sink.ended({ garbled });
+    const blocks: Block[] = [];
+    try {
+      for (const line of lines) {
+        const block = take(line);
+        if (block) blocks.push(block);
+      }
+      if (rest.length + (block.data ?? "").length > LARGEST) throw garbled(`more than ${LARGEST} characters`);
+    } finally {
+      if (blocks.length > 0) sink.blocks(blocks);
+    }
   };
 }

@@ -1,6 +1,6 @@
 import { beyond, parseCursor, type Cursor } from "./cursor.ts";
 import type { Change, LiveMessage, Message, ResetMessage, RoxyEvent } from "./messages.ts";
-import { duration } from "./problem.ts";
+import { duration, garbled, type RoxyProblem } from "./problem.ts";
 import { defined } from "./quality.ts";
 import type { Block } from "./transport.ts";
 
@@ -21,11 +21,11 @@ export interface Taken {
   readonly messages: Message[];
   /** A heartbeat, and the hub's time in it. */
   heartbeat?: number;
-  bye?: { readonly reason: string; readonly retry: number };
+  bye?: { readonly reason?: string; readonly retry?: number };
   /** A new snapshot is needed, from a new connection. */
   again?: boolean;
   /** A block is not as docs/protocol.md says. To leave it out would be a hole. */
-  garbled?: string | undefined;
+  problem?: RoxyProblem;
 }
 
 /** Follows a stream over its connections: keeps the position and lets nothing through twice. */
@@ -51,84 +51,68 @@ export function createTaker(snapshot: boolean): Taker {
     const known = position;
     position ??= at;
     taken.hello = {
-      connection: String(data["connection"]),
+      connection: data["connection"] as string,
       position: data["cursor"] ? position : undefined,
-      heartbeat: Math.min(Math.max(duration(data["heartbeat"]), 1_000), 60_000),
-      time: Date.parse(String(data["time"])),
+      heartbeat: duration(data["heartbeat"]) || 15_000,
+      time: Date.parse(data["time"] as string),
     };
     live = false;
     const before = view;
-    view = String(data["view"] || view);
+    view = (data["view"] as string) || view;
     if (known && before && view !== before) {
-      taken.messages.push(defined<ResetMessage>({ kind: "reset", reason: "view", cursor: snapshot ? undefined : known.text }));
       taken.again = snapshot;
       if (snapshot) position = undefined; // what was given before is not what a patch of this stream is for
+      taken.messages.push(defined<ResetMessage>({ kind: "reset", reason: "view", cursor: position?.text }));
     } else if (snapshot && !data["cursor"]) taken.messages.push({ kind: "snapshot" });
   };
 
-  const reset = ({ cursor, reason }: Members, taken: Taken): string | undefined => {
-    const at = parseCursor(cursor);
-    if (!at) return "roxy:reset without a cursor";
-    if (reason === "epoch") high = undefined;
-    position = snapshot ? undefined : at; // to be cut off in the snapshot that follows means to begin anew
-    taken.messages.push(defined<ResetMessage>({ kind: "reset", reason: reason as ResetMessage["reason"], cursor: position?.text }));
-    if (snapshot) taken.messages.push({ kind: "snapshot" });
-    return undefined;
-  };
-
-  const event = (type: string, { op, version, base, patch, mutation, ...members }: Members, at: Cursor | undefined, taken: Taken): string | undefined => {
-    if (typeof members["topic"] !== "string") return `${type} without a topic`;
-    const change = op && defined<Change>({ op, version, base, patch, mutation } as Change);
-    taken.messages.push(defined<RoxyEvent>({ ...members, kind: "event", type, cursor: at?.text, change, live } as RoxyEvent));
-    return undefined;
-  };
-
-  /** Takes one block. Returns what is wrong with it. */
-  const one = ({ event: type, id, data: value }: Block, taken: Taken): string | undefined => {
+  /** Takes one block, or throws what is wrong with it. */
+  const take = ({ event: type, id, data: value }: Block, taken: Taken): void => {
+    const { messages } = taken;
     const data: Members = { ...(value as Members | null) };
-    const at = parseCursor(id);
-    if (id && !at) return `the id ${id} is no cursor`;
-    if (type === "roxy:hello") return void hello(data, at, taken);
-    if (type === "roxy:reset") return reset(data, taken);
-    if (at && position && at.epoch !== position.epoch) return `${id} follows ${position.text} without a reset`;
+    const at = parseCursor(type === "roxy:reset" ? data["cursor"] : id);
+    if (!at && (id || type === "roxy:reset")) throw garbled(`${type} without a cursor`);
+    if (type === "roxy:hello") return hello(data, at, taken);
+    if (type === "roxy:reset") {
+      const reason = data["reason"] as ResetMessage["reason"];
+      if (reason === "epoch") high = undefined;
+      position = snapshot ? undefined : at; // to be cut off in the snapshot that follows means to begin anew
+      messages.push(defined<ResetMessage>({ kind: "reset", reason, cursor: position?.text }));
+      if (snapshot) messages.push({ kind: "snapshot" });
+      return;
+    }
+    if (at && position && at.epoch !== position.epoch) throw garbled(`${id} behind ${position.text} without a reset`);
     const ahead = beyond(at, position);
     if (ahead) position = at;
     // roxy:unacked is a dead letter, an event like others.
     if (!type.startsWith("roxy:") || type === "roxy:unacked") {
-      if (at && !(ahead && beyond(at, high))) return undefined; // a repeat
+      if (at && !(ahead && beyond(at, high))) return; // a repeat
       high = at ?? high;
-      return event(type, data, at, taken);
+      const { op, version, base, patch, mutation, ...members } = data;
+      if (typeof members["topic"] !== "string") throw garbled(`${type} without a topic`);
+      const change = op && defined<Change>({ op, version, base, patch, mutation } as Change);
+      messages.push(defined<RoxyEvent>({ ...members, kind: "event", type, cursor: at?.text, change, live } as RoxyEvent));
+      return;
     }
     const kind = type.slice(5);
-    switch (kind) {
-      case "bye":
-        taken.bye = { reason: String(data["reason"]), retry: Number(data["retry"]) || 0 };
-        break;
-      case "live": {
-        live = true;
-        const { replayed = 0, entities } = data as { replayed?: number; entities?: number };
-        taken.messages.push(defined<LiveMessage>({ kind, cursor: position?.text, replayed, entities }));
-        break;
-      }
-      case "heartbeat":
-        taken.heartbeat = Date.parse(String(data["time"]));
-        break;
-      case "entity":
-      case "receipt":
-      case "ack":
-      case "presence":
-        taken.messages.push({ ...data, kind } as Message);
-    }
-    return undefined; // an id alone, and what a newer hub knows, has moved the position
+    if (kind === "bye") taken.bye = data;
+    else if (kind === "heartbeat") taken.heartbeat = Date.parse(data["time"] as string);
+    else if (kind === "live") {
+      live = true;
+      const { replayed = 0, entities } = data as { replayed?: number; entities?: number };
+      messages.push(defined<LiveMessage>({ kind, cursor: position?.text, replayed, entities }));
+    } else if (["entity", "receipt", "ack", "presence"].includes(kind)) messages.push({ ...data, kind } as Message);
+    // An id alone, and what a newer hub knows, has moved the position.
   };
 
   return {
     position: () => position,
     take(blocks) {
       const taken: Taken = { messages: [] };
-      for (const block of blocks) {
-        taken.garbled = one(block, taken);
-        if (taken.garbled || taken.again) break; // what follows belongs behind what is missing
+      try {
+        for (const block of blocks) if (!taken.again) take(block, taken); // what follows belongs behind what is missing
+      } catch (error) {
+        taken.problem = error as RoxyProblem;
       }
       return taken;
     },

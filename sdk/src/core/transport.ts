@@ -11,12 +11,11 @@ export interface Block {
 
 /** How a stream ended. */
 export interface End {
-  /** A refusal, or what kept the stream from opening (status 0). Undefined for one that was open and is cut. */
-  readonly problem?: RoxyProblem;
-  /** The hub, or a proxy, wants nobody to come back: 204. */
-  readonly away?: boolean;
-  /** What came is not as docs/protocol.md says. To connect anew would bring it again. */
-  readonly garbled?: string | undefined;
+  /**
+   * A refusal, or what kept the stream from opening (status 0), or from being understood. With status 204 nobody is to come
+   * back. Undefined for a stream that was open and is cut.
+   */
+  readonly problem?: RoxyProblem | undefined;
   /** Nothing is wrong: another stream is to take its place, for this reason. */
   readonly renew?: string;
 }
@@ -79,9 +78,8 @@ export interface Share {
 }
 
 /** Returns the query of GET /v1/stream. */
-export function streamQuery(request: StreamRequest, more: Readonly<Record<string, string>>): string {
-  const { topics: topic, types: type, device, heartbeat } = request;
-  return Object.entries({ topic, type, device, heartbeat, snapshot: request.snapshot ? "1" : undefined, ...more })
+export function streamQuery({ topics: topic, types: type, device, heartbeat, snapshot, after }: StreamRequest, more?: Readonly<Record<string, string>>): string {
+  return Object.entries({ topic, type, device, heartbeat, snapshot: snapshot ? "1" : undefined, after, ...more })
     .flatMap(([name, values = []]) => [values].flat().map((value) => `${name}=${encodeURIComponent(value)}`))
     .join("&");
 }

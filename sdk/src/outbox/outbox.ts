@@ -1,334 +1,325 @@
 // The outbox: mutations that are on their way. It owns what was asked and what became of it; what the entities are is the
 // store's (src/store). Rules R1–R12 and laws I1–I11, which comments name, are those of test/store/laws.test.ts.
-import type { Timer } from "../core/clock.ts";
+import { composed, merge } from "../store/json.ts";
 import { type Draft, type Options, type Outbox, OutboxFull, type Pending, type Settlement } from "./api.ts";
 import { type Conflict, type Decision, rebased } from "./conflict.ts";
-import { type Lane, type Slot, lanesOf, wireOf } from "./lane.ts";
+import { type Ask, asked, draftOf, lanesOf, type Request, type Slot, waiting } from "./lane.ts";
+import { sending } from "./send.ts";
 import type { Entry } from "./storage.ts";
-import type { Failure, Problem, Result } from "./wire.ts";
+import { sharing } from "./tabs.ts";
+import type { Problem, Result } from "./wire.ts";
 
 /** Mutations that may wait at a time; one more is an OutboxFull. */
 export const maxWaiting = 1000;
-/** Entities whose mutations are sent at a time. */
-const maxLanes = 4;
-/** A call without an answer for this long is made again, under the same id. */
-const answerWithin = 10_000;
-/** The hub keeps results for 24 h: what was sent longer ago could commit twice if it were sent again. */
-const resendWithin = 23 * 3_600_000;
 /** Refusals that are kept for a screen that comes later; older ones were reported when they happened. */
 const maxRefusals = 100;
 
 /** Opens the outbox over storage. It sends nothing before start. */
 export function createOutbox(options: Options): Outbox {
-  const { transport, storage, clock } = options;
+  const { storage, clock, now = Date.now } = options;
   const lanes = lanesOf();
   const listeners = new Set<(topic: string) => void>();
   const heads = new Map<string, number>();
   let running = false;
-  let signedOut = false; // the token was refused: nothing is sent until start or wake
   let closed = false;
-  let opened = false;
-  let busy = 0;
+  let device = options.device;
 
-  const changed = (topic: string): void => {
+  const tell = (topic: string): void => {
     lanes.touch(topic);
     for (const listener of [...listeners]) listener(topic);
   };
-  // A failed write of what can be found out again (a commit, a removal) is none: the next load asks the hub.
-  const write = async (slot: Slot): Promise<void> => {
-    if (slot.entry.seq) await storage.put(slot.entry).catch(() => {});
-  };
+  const changed = (r: Request): void => r.slots.forEach((s) => tell(s.entry.topic));
   const change = (slot: Slot, to: Partial<Entry>): void => {
     slot.entry = { ...slot.entry, ...to };
     lanes.touch(slot.entry.topic);
   };
-  const calm = (slot: Slot): void => {
-    clock.clear(slot.timer);
-    slot.timer = undefined;
+  // A failed write of what can be found out again (a commit, a removal) is none: the next load asks the hub.
+  const write = async ({ slots }: Request): Promise<void> => {
+    const entries = slots.filter((s) => s.entry.seq && lanes.has(s)).map((s) => s.entry);
+    if (tabs.leads() && entries.length > 0) await storage.put(entries).then(tabs.look, () => {});
   };
   const remove = async (slot: Slot): Promise<void> => {
     lanes.remove(slot);
-    await slot.adding;
-    if (slot.entry.seq) await storage.remove(slot.entry.seq).catch(() => {});
+    if (!tabs.boss()) return tabs.forget(slot.entry.id);
+    if (slot.entry.seq) await storage.remove(slot.entry.seq).then(tabs.look, () => {});
+    else await slot.request.stored; // which removes it then
   };
 
   /** Tells what became of it once that is written: a reload before would come to the same only where the hub decides alone. */
-  const settleAfter = (written: Promise<void>, slot: Slot, settlement: Settlement): void => {
-    void written.then(() => closed || settle(slot, settlement));
+  const settleAfter = (written: Promise<unknown>, slots: readonly Slot[], how: (slot: Slot) => Settlement): void => {
+    void written.then(() => closed || slots.forEach((s) => settle(s, how(s))));
   };
   const settle = (slot: Slot, settlement: Settlement): void => {
-    calm(slot);
-    slot.settle?.(settlement);
-    delete slot.settle;
-    options.settled?.(settlement);
+    const r = slot.request;
+    if (slot.end) return;
+    slot.end = settlement;
+    if (r.own || tabs.leads()) options.settled?.(settlement);
+    tabs.settled(slot, settlement);
+    if (!r.slots.every((s) => s.end)) return;
+    calm(r);
+    clock.clear(r.expiry);
+    const ends = r.slots.map((s) => s.end as Settlement);
+    const told = ends.find((e) => "problem" in e && e.problem.code !== "dependency") ?? (ends[0] as Settlement);
+    for (const ask of r.asks) ask.settle(told);
   };
 
   const committed = (slot: Slot, version: number): void => {
-    const { topic, op } = slot.entry;
+    const { topic, op, id } = slot.entry;
+    const lane = lanes.lane(topic);
     // What waits behind it was asked for by somebody who saw this change painted: nobody came between it and their base.
-    for (const next of lanes.behind(slot)) {
+    for (const next of lane.slice(lane.indexOf(slot) + 1)) {
       const { guard, base, state } = next.entry;
       if (guard === "none" || (state !== "queued" && state !== "held")) continue;
       // (A put and a delete leave nothing of what others did, so that whoever asked for more knows all there is.)
       if (base === version - 1 || op !== "patch") {
         change(next, { base: version });
-        void write(next);
+        void write(next.request);
       }
     }
     change(slot, { state: "committed", version });
     if ((heads.get(topic) ?? -1) >= version) void remove(slot);
-    else void write(slot);
-    settle(slot, { id: slot.entry.id, topic, status: "committed", version });
-    changed(topic);
+    else void write(slot.request);
+    settle(slot, { id, topic, status: "committed", version });
+    tell(topic);
   };
 
-  const refused = (slot: Slot, problem: Problem): void => {
-    const { id, topic } = slot.entry;
-    change(slot, { state: "refused", problem });
-    settleAfter(write(slot), slot, { id, topic, status: "refused", problem });
-    for (const old of lanes.all("refused").slice(0, -maxRefusals)) void remove(old);
-    changed(topic);
+  /** It is not to be: refused, or parked. Of an atomic request one was at fault. */
+  const end = (r: Request, status: "refused" | "parked", problem: Problem, fault?: Slot): void => {
+    const open = r.slots.filter((s) => !s.end);
+    for (const s of open) {
+      const own = !fault || s === fault;
+      change(s, { state: status, problem: own ? problem : { code: "dependency", detail: `${fault.entry.topic}: ${problem.code}` } });
+    }
+    settleAfter(write(r), open, ({ entry: { id, topic, problem: why } }) => ({ id, topic, status, problem: why as Problem }));
+    const refusals = lanes.slots().filter((s) => s.entry.state === "refused");
+    for (const old of refusals.slice(0, -maxRefusals)) void remove(old);
+    changed(r);
   };
 
-  const parked = (slot: Slot, problem: Problem): void => {
-    const { id, topic } = slot.entry;
-    change(slot, { state: "parked", problem });
-    settleAfter(write(slot), slot, { id, topic, status: "parked", problem });
-    changed(topic);
-  };
-
-  const taken = (slot: Slot): void => {
-    const { id, topic } = slot.entry;
-    settleAfter(remove(slot), slot, { id, topic, status: "cancelled" });
-    changed(topic);
+  const taken = (r: Request): void => {
+    const open = r.slots.filter((s) => !s.end);
+    settleAfter(Promise.all(open.map(remove)), open, ({ entry: { id, topic } }) => ({ id, topic, status: "cancelled" }));
+    changed(r);
   };
 
   const decide = (slot: Slot, problem: Problem): void => {
     const conflict: Conflict = { mutation: slot.entry, problem };
     follow(slot, options.conflict?.(conflict) ?? "theirs", problem);
   };
-
   const follow = (slot: Slot, decision: Decision, problem: Problem): void => {
-    if (decision === "theirs") return refused(slot, problem);
+    const r = slot.request;
+    if (decision === "theirs") return end(r, "refused", problem, slot);
+    // The others of an atomic request are undecided, and their ids free.
+    for (const s of r.slots) if (s !== slot) change(s, { state: "queued" });
     if (decision === "ask") change(slot, { state: "held", problem });
     else slot.entry = rebased(slot.entry, options.newId(), decision, problem);
-    slot.uncertain = slot.taking = false;
-    slot.failures = 0;
-    void write(slot);
-    changed(slot.entry.topic);
+    r.uncertain = r.taking = r.fresh = false;
+    r.failures = 0;
+    void write(r);
+    changed(r);
   };
 
   /** Takes the hub's word on a mutation, by whichever way it came: the first one counts (I9). */
-  const verdict = (slot: Slot, result: Result): void => {
-    const { state } = slot.entry;
+  const verdict = (result: Result): void => {
+    const slot = lanes.find(result.id);
     // After close the entry is another outbox's, which asks the hub itself.
-    if (closed || !lanes.has(slot) || slot.entry.id !== result.id || !["queued", "sent", "cancelling"].includes(state)) return;
-    const problem = result.problem ?? { code: "internal", detail: "the hub gave no reason" };
-    if (result.status === "committed") return committed(slot, result.version as number);
-    if (result.status === "unknown") return;
-    if (result.status === "cancelled" || problem.code === "cancelled") {
-      return slot.why ? (slot.why.park ? parked : refused)(slot, slot.why.problem) : taken(slot);
+    if (closed || !slot || (!asked(slot) && slot.entry.state !== "queued")) return;
+    const { request: r } = slot;
+    const { status, problem = { code: "internal", detail: "the hub gave no reason" } } = result;
+    if (status === "committed") return committed(slot, result.version as number);
+    if (status === "unknown" || !tabs.leads()) return; // who sends decides
+    if (status === "cancelled" || problem.code === "cancelled") {
+      return r.why ? end(r, r.why.park ? "parked" : "refused", r.why.problem) : taken(r);
     }
-    return problem.code === "version-conflict" && !slot.taking ? decide(slot, problem) : refused(slot, problem);
+    return problem.code === "version-conflict" && !r.taking ? decide(slot, problem) : end(r, "refused", problem, slot);
   };
 
-  /** Has the hub make sure that it never commits; why says what it is then. */
-  const takeBack = (slot: Slot, why?: Slot["why"]): void => {
-    change(slot, { state: "cancelling" });
-    slot.why = why;
-    slot.taking = true;
-    calm(slot);
-    void write(slot);
-    changed(slot.entry.topic);
+  const takeBack = (r: Request, why?: Request["why"]): void => {
+    for (const s of r.slots) if (s.entry.state === "sent") change(s, { state: "cancelling" });
+    r.why = why;
+    r.taking = true;
+    calm(r);
+    void write(r);
+    changed(r);
     drain();
   };
 
-  const exchange = async (slot: Slot): Promise<void> => {
-    const { id } = slot.entry;
-    if (slot.entry.state === "cancelling") {
-      const result = await transport.cancel(id);
-      if (result) return verdict(slot, result);
-      // Who may write nothing any more can have nothing committed from now on either.
-      const [known] = await transport.status([id]);
-      return verdict(slot, known && known.status !== "unknown" ? known : { id, status: "cancelled" });
-    }
-    const now = options.hubTime?.();
-    const { sentAt } = slot.entry;
-    if (slot.uncertain && now !== undefined && sentAt !== undefined && now - sentAt > resendWithin) {
-      const [known] = await transport.status([id]);
-      if (known && known.status !== "unknown") return verdict(slot, known);
-      return parked(slot, { code: "expired", detail: "sent so long ago that the hub may have forgotten what became of it" });
-    }
-    const [result] = await transport.send([wireOf(slot.entry, options.device)]);
-    if (!result) throw { failure: "unreachable" } satisfies Failure;
-    // A refusal of a repetition need not be the hub's word on the first: grants and limits come before what it remembers.
-    if (result.status === "refused" && slot.uncertain && !decidedAnew.has(result.problem?.code ?? "")) {
-      if (slot.entry.id === id && slot.entry.state === "sent") {
-        takeBack(slot, { problem: result.problem ?? { code: "internal" }, park: false });
-      }
-      return;
-    }
-    verdict(slot, result);
-  };
-
-  const failed = (slot: Slot, id: string, reason: unknown): void => {
-    const { failure = "unreachable", retryAfter = 0 } = (reason ?? {}) as Partial<Failure>;
-    if (slot.entry.id !== id) return;
-    slot.uncertain = true;
-    if (failure === "unauthenticated") return void (signedOut = true);
-    if (failure === "busy" && ++slot.failures >= (options.attempts || 20) && slot.entry.state === "sent") {
-      const problem = { code: "overloaded", detail: `given up after ${slot.failures} answers without a decision` };
-      return takeBack(slot, { problem, park: true });
-    }
-    const spread = options.random() * Math.min(30_000, 500 * 2 ** Math.min(slot.tries, 10));
-    calm(slot);
-    slot.timer = clock.set(() => {
-      slot.timer = undefined;
-      drain();
-    }, Math.max(retryAfter, 1000, spread));
-  };
-
-  /** What call resolves to; a call that takes too long is unreachable, though its answer counts whenever it comes. */
-  const inTime = async <T>(call: Promise<T>): Promise<T> => {
-    let late: Timer;
-    const timeout = new Promise<never>((_, reject) => {
-      late = clock.set(() => reject({ failure: "unreachable" } satisfies Failure), answerWithin);
-    });
-    call.catch(() => {}); // heard of below, or too late
-    try {
-      return await Promise.race([call, timeout]);
-    } finally {
-      clock.clear(late);
-    }
-  };
-
-  const undecided = (slot: Slot, id: string): boolean => {
-    const { state } = slot.entry;
-    return slot.entry.id === id && (state === "sent" || state === "cancelling");
-  };
-
-  const send = async (slot: Slot): Promise<void> => {
-    const { id } = slot.entry;
-    if (slot.entry.state === "queued") {
-      const sentAt = options.hubTime?.();
-      change(slot, sentAt === undefined ? { state: "sent" } : { state: "sent", sentAt });
-      changed(slot.entry.topic);
-      try {
-        await storage.put(slot.entry); // R2: before the network, or a reload would take it for one that the hub never saw
-      } catch {
-        if (undecided(slot, id)) change(slot, { state: "queued" });
-        changed(slot.entry.topic);
-        return failed(slot, id, undefined);
-      }
-    }
-    if (closed || !undecided(slot, id)) return;
-    slot.tries++;
-    try {
-      await inTime(exchange(slot));
-    } catch (reason) {
-      if (undecided(slot, id)) failed(slot, id, reason);
-    }
-  };
-
-  const start = (lane: Lane): void => {
-    const slot = lane.find((s) => ["queued", "sent", "cancelling", "held"].includes(s.entry.state));
-    // FIFO per entity (R3, I8): whatever keeps the first keeps the others, but not other lanes.
-    if (!slot || slot.timer !== undefined || !slot.entry.seq || slot.entry.state === "held") return;
-    const cancelling = slot.entry.state === "cancelling";
-    if (slot.busy && (slot.busy.cancelling || !cancelling)) return;
-    const call = { cancelling };
-    slot.busy = call;
-    busy++;
-    void send(slot).finally(() => {
-      if (slot.busy === call) slot.busy = undefined;
-      busy--;
-      drain();
-    });
-  };
-
-  const drain = (): void => {
-    for (const lane of lanes.each()) if (opened && running && !signedOut && !closed && busy < maxLanes) start(lane);
-  };
-
-  const restore = async (): Promise<string[]> => {
-    const all = await storage.load();
-    // A write that was made again after its connection was lost may be there twice; this page went on with the last.
-    const newest = new Map(all.map((e) => [e.id, e.seq]));
-    const entries = all.filter((e) => newest.get(e.id) === e.seq);
-    for (const e of all) if (newest.get(e.id) !== e.seq) storage.remove(e.seq).catch(() => {});
-    for (const entry of entries) lanes.restore(entry);
-    for (const topic of new Set(entries.map((e) => e.topic))) {
-      arrived(topic); // a snapshot may have been quicker
-      changed(topic);
-    }
-    return entries.filter((e) => e.state === "sent" || e.state === "cancelling").map((e) => e.id);
-  };
-  const inquire = async (sent: readonly string[]): Promise<void> => {
-    for (let i = 0; i < sent.length; i += maxWaiting) {
-      for (const result of await inTime(transport.status(sent.slice(i, i + maxWaiting)))) {
-        const slot = lanes.find(result.id);
-        if (slot) verdict(slot, result);
-      }
-    }
-  };
   /** Drops what the base of topic holds (R6). */
   const arrived = (topic: string): boolean => {
     const head = heads.get(topic) ?? -1;
-    const done = lanes.committed(topic).filter((s) => (s.entry.version as number) <= head);
+    const done = lanes.lane(topic).filter((s) => s.entry.state === "committed" && (s.entry.version as number) <= head);
     for (const slot of done) void remove(slot);
     return done.length > 0;
   };
-  const stored = restore();
-  // Without an answer it goes on: whatever the hub may have got is repeated under its id.
-  const ready = stored
-    .then(inquire)
-    .catch(() => {})
-    .then(() => {
-      opened = true;
-      drain();
-    });
 
-  const add = (draft: Draft): Pending => {
-    if (lanes.waiting() >= maxWaiting) {
+  /** Knows what of a request that was stored may have reached the hub. */
+  const doubt = (r: Request): void => {
+    r.uncertain ||= r.slots.some((s) => s.entry.state !== "queued");
+    r.taking ||= r.slots.some((s) => s.entry.state === "cancelling");
+    age(r);
+  };
+
+  /** Parks what is too old to be sent, when it is. */
+  const age = (r: Request): void => {
+    const due = Math.min(...r.slots.map(({ entry: { at = Infinity, ttl = Infinity } }) => at + ttl));
+    clock.clear(r.expiry);
+    if (due === Infinity || closed || r.slots.some((s) => s.end)) return;
+    if (due > now()) return void (r.expiry = clock.set(() => age(r), due - now()));
+    const problem = { code: "expired", detail: "not sent in time" };
+    if (!tabs.leads()) return; // who sends knows it too
+    if (r.slots.some(asked)) takeBack(r, { problem, park: true });
+    else end(r, "parked", problem);
+  };
+
+  /** Takes what was asked for out of a mutation that became one of several. */
+  const takeOut = (r: Request, ask: Ask, settlement: (slot: Slot) => Settlement): void => {
+    const [slot] = r.slots as [Slot];
+    r.asks = r.asks.filter((other) => other !== ask);
+    change(slot, content(r.asks.map((other) => other.draft).reduce((a, b) => united(a, b) ?? b)));
+    void write(r);
+    ask.settle(settlement(slot));
+    changed(r);
+  };
+  const withdraw = (r: Request, ask?: Ask): void => {
+    if (closed || r.slots.some((s) => s.end || s.entry.state === "cancelling")) return;
+    if (r.slots.some((s) => s.entry.state === "sent")) return takeBack(r);
+    if (!ask || !r.fresh || r.asks.length < 2) taken(r);
+    else takeOut(r, ask, ({ entry: { id, topic } }) => ({ id, topic, status: "cancelled" }));
+    drain();
+  };
+
+  const dismiss = (r: Request): void => {
+    if (!r.slots.every((s) => s.entry.state === "parked" || s.entry.state === "refused")) return;
+    for (const s of r.slots) void remove(s);
+    changed(r);
+  };
+
+  const tabs = sharing(options, lanes, {
+    closed: () => closed,
+    restored(r) {
+      doubt(r);
+      for (const { entry } of r.slots) {
+        arrived(entry.topic); // a snapshot may have been quicker
+        tell(entry.topic);
+      }
+    },
+    update(slot, entry) {
+      const { problem, version, id, topic, state } = entry;
+      slot.entry = entry;
+      if (state === "committed") committed(slot, version as number);
+      else if (state === "refused" || state === "parked") settle(slot, { id, topic, status: state, problem: problem as Problem });
+      tell(topic);
+    },
+    ended(slot, { status, version, problem }) {
+      const { id, topic } = slot.entry;
+      if (status === "committed") return committed(slot, version as number);
+      void remove(slot);
+      if (status === "refused") settle(slot, { id, topic, status, problem: problem as Problem });
+      else settle(slot, { id, topic, status: "cancelled" });
+      tell(topic);
+    },
+    async leads() {
+      lanes.slots().forEach((s) => doubt(s.request));
+      device ??= await storage.device().catch(() => undefined);
+    },
+    inquire: (ids) => inquire(ids),
+    drain: () => drain(),
+    wish(wish, slot, detail) {
+      if (wish === "cancel") withdraw(slot.request);
+      else if (wish === "dismiss") dismiss(slot.request);
+      else if (slot.entry.state === "held") follow(slot, detail as Decision, slot.entry.problem as Problem);
+      drain();
+    },
+  });
+  const { drain, calm, inquire, signIn } = sending(options, lanes, {
+    open: () => running && !closed && tabs.open(),
+    now,
+    device: () => device,
+    change,
+    changed,
+    verdict,
+    takeBack,
+    park: (r, problem) => end(r, "parked", problem),
+  });
+
+  /** Makes one of a mutation and the one before it, which nobody has sent: the same author knew the same. */
+  const joined = (draft: Draft): { slot: Slot; both: Draft } | undefined => {
+    const slot = lanes.lane(draft.topic).at(-1);
+    const r = slot?.request;
+    if (!slot || !r?.fresh || !tabs.leads() || r.slots.length > 1 || slot.entry.state !== "queued") return undefined;
+    const { guard, base } = slot.entry;
+    const plain = [slot.entry, draft].every(({ type, correlation, ttl }) => (type ?? correlation ?? ttl) === undefined);
+    const both = plain && guard === draft.guard && base === draft.base && united(slot.entry, draft);
+    return both ? { slot, both } : undefined;
+  };
+
+  const add = (...drafts: Draft[]): Pending => {
+    const [draft] = drafts as [Draft];
+    const join = drafts.length === 1 ? joined(draft) : undefined;
+    if (!join && lanes.slots().filter((s) => waiting(s) || s.entry.state === "parked").length + drafts.length > maxWaiting) {
       throw new OutboxFull(`mutation of ${draft.topic}: ${maxWaiting} mutations wait already`);
     }
-    const entry: Entry = { ...draft, id: options.newId(), seq: 0, state: "queued" };
     let settleIt: (s: Settlement) => void = () => {};
     const settled = new Promise<Settlement>((resolve) => (settleIt = resolve));
-    const slot = lanes.add(entry, settleIt);
+    const ask: Ask = { draft, settle: settleIt };
+    const group = drafts.length > 1 && { group: options.newId() };
+    const fresh = (d: Draft): Entry => ({ ...d, id: options.newId(), seq: 0, state: "queued", ...group, ...(d.ttl !== undefined && { at: now() }) });
+    const r = join?.slot.request ?? lanes.insert(drafts.map(fresh), true, []);
+    const [slot] = r.slots as [Slot];
+    const { id } = slot.entry;
+    r.asks.push(ask);
+    if (join) change(slot, content(join.both));
+    const unstored = (error: unknown) => (s: Slot): Settlement => ({
+      id: s.entry.id,
+      topic: s.entry.topic,
+      status: "refused",
+      problem: { code: "not-stored", detail: String(error) },
+    });
     const keep = async (): Promise<boolean> => {
-      await stored; // a storage that cannot be read is none to write to
-      const asked = slot.entry;
-      if (!lanes.has(slot)) return true; // taken back meanwhile
-      change(slot, { seq: await storage.add(asked) });
-      if (slot.entry.base !== asked.base) void write(slot);
+      try {
+        await tabs.stored; // a storage that cannot be read is none to write to
+        if (!lanes.has(slot)) return true; // taken back meanwhile
+        const asked = r.slots.map((s) => s.entry);
+        const seqs = await storage.add(asked);
+        const same = r.slots.every((s, i) => s.entry === asked[i]);
+        r.slots.forEach((s, i) => change(s, { seq: seqs[i] as number }));
+        // Before anything behind it is sent: or it would come back after a reload, out of order.
+        await Promise.all(r.slots.filter((s) => !lanes.has(s)).map(remove));
+        if (!same) void write(r);
+        tabs.look();
+        return true;
+      } catch (error) {
+        if (!lanes.has(slot)) return true;
+        r.slots.forEach(lanes.remove);
+        r.slots.forEach((s) => settle(s, unstored(error)(s)));
+        changed(r);
+        return false;
+      }
+    };
+    const keepToo = async (): Promise<boolean> => {
+      if (!(await r.stored)) return false;
+      try {
+        if (r.asks.includes(ask) && lanes.has(slot)) await storage.put([slot.entry]);
+      } catch (error) {
+        if (slot.entry.state !== "queued" || !r.asks.includes(ask)) return true;
+        takeOut(r, ask, unstored(error));
+        return false;
+      }
       return true;
     };
-    const kept = keep();
-    slot.adding = kept.catch(() => {});
-    const accepted = kept.catch((error: unknown) => {
-      if (!lanes.has(slot)) return true;
-      lanes.remove(slot);
-      settle(slot, { id: entry.id, topic: entry.topic, status: "refused", problem: { code: "not-stored", detail: String(error) } });
-      changed(entry.topic);
-      return false;
-    });
+    const accepted = join ? keepToo() : (r.stored = keep());
+    age(r);
     void accepted.then(drain);
-    changed(entry.topic);
+    changed(r);
     const cancel = (): Promise<Settlement> => {
-      if (slot.settle && !closed && lanes.has(slot)) {
-        const { state } = slot.entry;
-        if (state === "sent") takeBack(slot);
-        else if (state === "queued" || state === "held") taken(slot);
-        drain();
-      }
+      tabs.rule("cancel", slot, undefined, () => withdraw(r, ask));
       return settled;
     };
-    return { id: entry.id, accepted, settled, cancel };
+    return { id, accepted, settled, cancel };
   };
 
   return {
-    ready,
+    ready: tabs.ready,
     add,
     pending: lanes.pending,
     topics: lanes.topics,
@@ -340,66 +331,73 @@ export function createOutbox(options: Options): Outbox {
     },
     applied(topic, version, mutation) {
       heads.set(topic, version);
-      const slot = mutation === undefined ? undefined : lanes.find(mutation);
-      if (slot) verdict(slot, { id: slot.entry.id, status: "committed", version });
-      if (arrived(topic)) changed(topic);
+      if (mutation !== undefined) verdict({ id: mutation, status: "committed", version });
+      if (arrived(topic)) tell(topic);
       drain();
     },
     overtaken(id, problem) {
       const slot = lanes.find(id);
-      if (slot?.entry.state !== "queued" || !slot.entry.seq) return;
+      if (slot?.entry.state !== "queued" || !slot.entry.seq || !tabs.leads()) return;
       decide(slot, problem);
       drain();
     },
     receipt(result) {
-      const slot = lanes.find(result.id);
-      if (slot) verdict(slot, result);
+      verdict(result);
       drain();
     },
     lost() {
       heads.clear();
-      for (const slot of lanes.all("committed")) {
+      for (const slot of lanes.slots().filter((s) => s.entry.state === "committed")) {
         void remove(slot);
-        changed(slot.entry.topic);
+        tell(slot.entry.topic);
       }
     },
     resolve(id, decision) {
       const slot = lanes.find(id);
-      if (slot?.entry.state !== "held") return;
-      follow(slot, decision, slot.entry.problem as Problem);
-      drain();
+      if (slot) tabs.rule("resolve", slot, decision);
     },
     retry(id) {
       const slot = lanes.find(id);
       if (slot?.entry.state !== "parked") return undefined;
-      const { seq, id: _, state, version, sentAt, problem, ...draft } = slot.entry;
-      void remove(slot);
-      return add(draft);
+      const drafts = slot.request.slots.map((s) => draftOf(s.entry));
+      tabs.rule("dismiss", slot);
+      return add(...drafts);
     },
     dismiss(id) {
       const slot = lanes.find(id);
-      if (slot?.entry.state !== "parked" && slot?.entry.state !== "refused") return;
-      void remove(slot);
-      changed(slot.entry.topic);
+      if (slot) tabs.rule("dismiss", slot);
     },
     start() {
       running = true;
-      signedOut = false;
+      signIn();
       drain();
     },
     stop: () => void (running = false),
     wake() {
-      signedOut = false;
-      lanes.slots().forEach(calm);
+      signIn();
+      lanes.slots().forEach((s) => calm(s.request));
+      void tabs.sync();
       drain();
     },
     close() {
       closed = true;
-      lanes.slots().forEach(calm);
+      tabs.close();
+      for (const { request } of lanes.slots()) {
+        calm(request);
+        clock.clear(request.expiry);
+      }
       listeners.clear();
     },
   };
 }
 
-/** Codes of refusals that only who looked the id up, and found nothing, or found this very refusal, can give. */
-const decidedAnew = new Set(["version-conflict", "schema-violation", "not-found", "cancelled"]);
+/** What a mutation says of its entity. */
+const content = ({ op, data, patch }: Draft): Pick<Draft, "op" | "data" | "patch"> => ({ op, ...(data && { data }), ...(patch && { patch }) });
+
+/** The mutation that does what both do; undefined when there is none. */
+function united(first: Draft, { op, patch = {} }: Draft): Draft | undefined {
+  if (op !== "patch" || first.op === "delete") return undefined;
+  if (first.op === "put") return { ...first, data: merge(merge({}, first.data ?? {}), patch) };
+  const both = composed(first.patch ?? {}, patch);
+  return both && { ...first, patch: both };
+}

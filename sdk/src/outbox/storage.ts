@@ -1,4 +1,4 @@
-import type { Guard, Op, Problem } from "./wire.ts";
+import type { Entity, Guard, Op, Problem } from "./wire.ts";
 import type { JsonObject } from "../store/json.ts";
 
 /**
@@ -11,7 +11,7 @@ export type State = "queued" | "sent" | "cancelling" | "committed" | "refused" |
 
 /** One mutation as it is stored. An entry is replaced, never changed. */
 export interface Entry {
-  /** Counts this device's mutations, and is their order; 0 until it is stored. */
+  /** Counts the mutations of this database, and is their order; 0 until it is stored. */
   readonly seq: number;
   readonly id: string;
   readonly topic: string;
@@ -22,11 +22,18 @@ export interface Entry {
   readonly base?: number;
   readonly type?: string;
   readonly correlation?: string;
+  /** What an atomic request's mutations have in common. */
+  readonly group?: string;
+  /** It is not worth sending when it is older than so many milliseconds, by the device's clock; at is when it was asked for. */
+  readonly ttl?: number;
+  readonly at?: number;
   readonly state: State;
+  /** The device that it was first sent as. */
+  readonly device?: string;
+  /** The device's time when it was sent last, in milliseconds. */
+  readonly sentAt?: number;
   /** That the hub gave it, when committed. */
   readonly version?: number;
-  /** The hub's time when it was first sent, in milliseconds, if that was known. */
-  readonly sentAt?: number;
   /** Why it was refused, is held or was parked. */
   readonly problem?: Problem;
 }
@@ -40,27 +47,37 @@ export interface Storage {
   readonly durable: boolean;
   /** All entries by seq. */
   load(): Promise<readonly Entry[]>;
-  /** Keeps a new entry and gives it its seq: greater than any given before, in any tab, those of removed ones included. */
-  add(entry: Omit<Entry, "seq">): Promise<number>;
-  /** Replaces the entry of the same seq. */
-  put(entry: Entry): Promise<void>;
+  /** Keeps new entries, all or none, and gives each its seq: greater than any given before, in any tab, those of removed ones included. */
+  add(entries: readonly Entry[]): Promise<readonly number[]>;
+  /** Replaces the entries of the same seq, all or none; one that is no longer there stays away. */
+  put(entries: readonly Entry[]): Promise<void>;
   /** Forgets an entry; one that is not there is no error. */
   remove(seq: number): Promise<void>;
+  /** The name of the device whose mutations these are, for a client that has none. */
+  device(): Promise<string | undefined>;
+  /** What was kept of entities. */
+  recall(): Promise<readonly Entity[]>;
+  /** Keeps entities for the next page, and forgets those whose data is null. */
+  keep(entities: readonly Entity[]): Promise<void>;
 }
 
 /** An outbox that lasts as long as the page: for tests, for Node, and where the browser keeps nothing. */
-export function memoryStorage(): Storage {
+export function memoryStorage(device?: string): Storage {
   const entries = new Map<number, Entry>();
   let last = 0;
   return {
     durable: false,
     load: async () => [...entries.values()],
-    add: async (entry) => {
-      last++;
-      entries.set(last, { ...entry, seq: last });
-      return last;
-    },
-    put: async (entry) => void (entries.has(entry.seq) && entries.set(entry.seq, entry)),
+    add: async (all) =>
+      all.map((entry) => {
+        last++;
+        entries.set(last, { ...entry, seq: last });
+        return last;
+      }),
+    put: async (all) => all.forEach((entry) => entries.has(entry.seq) && entries.set(entry.seq, entry)),
     remove: async (seq) => void entries.delete(seq),
+    device: async () => device,
+    recall: async () => [],
+    keep: async () => {},
   };
 }

@@ -6,14 +6,12 @@ import { matches } from "../core/topic.ts";
 import type { EntityAt, PatchOf, TopicsOf } from "../entities.ts";
 import type { Pending } from "../outbox/api.ts";
 import type { How } from "../store/store.ts";
-import { useConnected, useConnectionHealth, useContinuity, useLatest, useSync, type ConnectionHealth } from "./hooks.ts";
+import { entitiesOf, useConnectionHealth, useLatest, useSyncStatus, type ConnectionHealth } from "./hooks.ts";
 import { EVERYTHING, useRoxy, type Roxy } from "./provider.ts";
 import type { AnyEvent, RegisteredEntities, Subscribe } from "./register.ts";
 
 /** So many notifications are kept. */
 const KEPT = 100;
-/** So many events are known as told. */
-const KNOWN = 1_000;
 
 /** An event, and a name for it: the same for each time that it comes. */
 export type Notification = AnyEvent & { readonly id: string };
@@ -114,90 +112,73 @@ export function useEnhancedSSE<Data = undefined>(options: EnhancedSSEOptions<Dat
   }, [client, rendered, loader]);
 
   const notifications = useNotifications(roxy, patterns, cursor, onNotification);
-  const isConnected = useConnected(client);
   const connectionHealth = useConnectionHealth();
-  const continuity = useContinuity(client);
-  const sync = useSync(client);
+  const { sync } = useSyncStatus();
   const calls = useMemo(() => callsOf(roxy), [roxy]);
   const data = loaded?.data;
   return useMemo(
     () => ({
       notifications,
-      isConnected,
+      isConnected: connectionHealth.state === "live",
       connectionHealth,
-      continuity: gap ? "reset" : continuity,
+      continuity: gap ? "reset" : connectionHealth.continuity,
       sync,
       data,
       subscribe: hearing.subscribe as Subscribe,
       ...calls,
     }),
-    [notifications, isConnected, connectionHealth, gap, continuity, sync, data, hearing, calls],
+    [notifications, connectionHealth, gap, sync, data, hearing, calls],
   );
 }
 
-/** What came, and onNotification called with it. What cursor's page holds already is left out. */
+/** What came, and onNotification called with it. What page, a cursor, holds already is left out. */
 function useNotifications(
   { client, hearing }: Roxy,
   patterns: readonly string[],
-  cursor: { readonly current: string | undefined },
+  page: { readonly current: string | undefined },
   onNotification: EnhancedSSEOptions<unknown>["onNotification"],
 ): readonly Notification[] {
   const [notifications, setNotifications] = useState<readonly Notification[]>([]);
-  const names = useRef(new WeakMap<RoxyEvent, Notification>());
-  const listed = useRef(new Set<string>());
-  const told = useRef(new Set<string>());
+  const told = useRef(new WeakSet<RoxyEvent>());
   const latest = useLatest(onNotification);
   const handles = onNotification !== undefined;
 
   useEffect(() => {
-    const { current: seen } = names;
-    const named = (event: RoxyEvent): Notification => {
-      let named = seen.get(event);
-      if (!named) seen.set(event, (named = { ...event, id: event.ack?.id ?? event.cursor ?? `${event.type} ${++ephemerals}` } as Notification));
-      return named;
-    };
-    const held = (event: RoxyEvent): boolean => {
-      const at = parseCursor(event.cursor);
-      const page = parseCursor(cursor.current);
-      return at !== undefined && at.epoch === page?.epoch && at.offset <= page.offset;
-    };
+    // Ephemeral events are in no page.
+    const held = ({ cursor }: RoxyEvent): boolean => !!cursor && !!page.current && !beyond(parseCursor(cursor), parseCursor(page.current));
     const notify = (event: RoxyEvent): unknown => {
-      const notification = named(event);
-      const { id } = notification;
-      if (held(event) || !first(told.current, id)) return undefined;
-      // Whatever comes again because it was not borne is to be tried again.
-      const failed = (error: unknown): never => {
-        told.current.delete(id);
-        throw error;
-      };
-      try {
-        const result = latest.current?.(notification);
-        return result instanceof Promise ? result.catch(failed) : result;
-      } catch (error) {
-        return failed(error);
-      }
+      if (held(event) || told.current.has(event)) return undefined; // another pattern matched too
+      told.current.add(event);
+      return latest.current?.(named(event));
     };
     const stops = [
       client.retain(patterns),
       client.messages((batch) => {
         const fresh = batch
           .filter((message) => message.kind === "event")
-          .filter((event) => (patterns.length === 0 || patterns.some((pattern) => matches(pattern, event.topic))) && !held(event))
-          .map(named)
-          .filter(({ id }) => first(listed.current, id));
-        if (fresh.length > 0) setNotifications((all) => [...all, ...fresh].slice(-KEPT));
+          .filter((event) => !held(event) && (!patterns[0] || patterns.some((pattern) => matches(pattern, event.topic))))
+          .map(named);
+        // A critical event comes again until it is confirmed.
+        if (fresh[0]) setNotifications((all) => [...all, ...fresh.filter(({ id }) => !all.some((one) => one.id === id))].slice(-KEPT));
       }),
-      // A pattern each: to hear of all topics would confirm critical events of others.
-      ...(handles ? (patterns.length > 0 ? patterns : [undefined]).map((topic) => hearing.hear("*", topic, notify)) : []),
+      // A pattern each: to handle all topics would confirm critical events of others.
+      ...(handles ? (patterns[0] ? patterns : [undefined]).map((topic) => hearing.hear("*", topic, notify)) : []),
     ];
     return () => stops.forEach((stop) => stop());
-  }, [client, hearing, patterns, handles, cursor, latest]);
+  }, [client, hearing, patterns, handles, page, latest]);
   return notifications;
 }
 
-function callsOf({ client, entities }: Roxy): Pick<EnhancedSSE<unknown>, "ack" | "mutate" | "bulk" | "retry"> {
-  const change = (operation: Operation): Pending => {
-    if (!entities) throw new Error("mutate: the RoxyProvider above has no entities");
+/** The same notification for an event wherever it is told of. */
+function named(event: RoxyEvent): Notification {
+  let named = names.get(event);
+  if (!named) names.set(event, (named = { ...event, id: event.ack?.id ?? event.cursor ?? `ephemeral ${++ephemerals}` } as Notification));
+  return named;
+}
+
+function callsOf(roxy: Roxy): Pick<EnhancedSSE<unknown>, "ack" | "mutate" | "bulk" | "retry"> {
+  const mutate = (operation: Operation): Pending => {
+    const entities = entitiesOf(roxy);
     switch (operation.op) {
       case "put":
         return entities.put(operation.topic, operation.data, operation);
@@ -208,22 +189,11 @@ function callsOf({ client, entities }: Roxy): Pick<EnhancedSSE<unknown>, "ack" |
     }
   };
   return {
-    ack: (notification) => client.confirm(notification),
-    mutate: change,
-    bulk: (operations) => operations.map(change),
-    retry: (id) => {
-      if (!entities) throw new Error("retry: the RoxyProvider above has no entities");
-      return entities.retry(id);
-    },
+    ack: (notification) => roxy.client.confirm(notification),
+    mutate,
+    bulk: (operations) => operations.map(mutate),
+    retry: (id) => entitiesOf(roxy).retry(id),
   };
-}
-
-/** Adds id to known, and reports whether it was not there. The oldest are forgotten. */
-function first(known: Set<string>, id: string): boolean {
-  if (known.has(id)) return false;
-  known.add(id);
-  if (known.size > KNOWN) known.delete(known.values().next().value!);
-  return true;
 }
 
 /** The same array until its members are others. */
@@ -232,6 +202,7 @@ function useByValue(list: readonly string[]): readonly string[] {
   return useMemo(() => list, [key]);
 }
 
+const names = /* @__PURE__ */ new WeakMap<RoxyEvent, Notification>();
 /** An ephemeral event has no name of its own. */
 let ephemerals = 0;
 const NONE: readonly string[] = [];

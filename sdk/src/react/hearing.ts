@@ -1,9 +1,9 @@
 import type { Client } from "../core/client.ts";
 import type { Timer } from "../core/clock.ts";
-import type { Message, RoxyEvent } from "../core/messages.ts";
-import { createObservable, createRun } from "../core/observable.ts";
+import type { Message, Present, RoxyEvent } from "../core/messages.ts";
+import { createObservable, createRun, type Observable } from "../core/observable.ts";
 import { matches } from "../core/topic.ts";
-import type { Readable } from "../store/store.ts";
+import { PRESENCE, presentAfter } from "./presence.ts";
 
 /** How long the place of a subscription is kept: a route that changes and comes back, and a module that is reloaded, are one. */
 export const LINGER = 2_000;
@@ -21,8 +21,15 @@ export interface Hearing {
   /** The same with data alone; its identity is the client's. */
   readonly subscribe: (type: string, handler: (data: unknown) => unknown, options?: { readonly topic?: string }) => () => void;
   /** The last event that came. */
-  readonly last: Readable<RoxyEvent | null>;
+  readonly last: Observable<RoxyEvent | null>;
+  /** Who has a live stream. The hub is asked while somebody listens. */
+  readonly present: Observable<readonly Present[]>;
+  /** Begins to listen: not before a component is there, because to render tells nobody. */
+  listen(): void;
 }
+
+/** Nobody, always the same. */
+export const NOBODY: readonly Present[] = [];
 
 /** The place of a subscription that was given up, and what came for it since. */
 interface Place {
@@ -33,27 +40,31 @@ interface Place {
 }
 
 export function createHearing(client: Client): Hearing {
-  const { clock } = client.platform;
+  const { clock, report } = client.platform;
+  const run = createRun(report);
   const left = new Set<Place>();
-  const last = createObservable<RoxyEvent | null>(null, createRun(client.platform.report));
+  const last = createObservable<RoxyEvent | null>(null, run);
+  const present = createObservable(NOBODY, run);
   let listening = false;
+  let watching = 0;
 
   const take = (batch: readonly Message[]): void => {
-    const events = batch.filter((message) => message.kind === "event");
-    for (const place of left) place.missed.push(...events.filter((event) => keeps(place, event)));
-    if (events.length > 0) last.set(events.at(-1)!);
+    let now = present.get();
+    for (const message of batch) {
+      if (message.kind === "event") {
+        for (const place of left) if (keeps(place, message)) place.missed.push(message);
+        last.set(message);
+      }
+      // Nobody asked for the list of this connection: what was known is of the past.
+      if (message.kind === "live" && !watching) now = NOBODY;
+      if (message.kind === "presence") now = presentAfter(now, message);
+    }
+    present.set(now);
   };
   const keeps = ({ type, topic }: Place, event: RoxyEvent): boolean =>
     (type === "*" || type === event.type) && (topic === undefined || matches(topic, event.topic)) && !(event.ack && client.device);
 
-  // Not before a component is there: to render tells nobody.
-  const listen = (): void => {
-    if (!listening) client.messages(take);
-    listening = true;
-  };
-
   const hear = (type: string, topic: string | undefined, handler: Handler): (() => void) => {
-    listen();
     const place = [...left].find((place) => place.type === type && place.topic === topic);
     const missed = place?.missed ?? [];
     if (place) {
@@ -79,12 +90,18 @@ export function createHearing(client: Client): Hearing {
   return {
     hear,
     subscribe: (type, handler, { topic } = {}) => hear(type, topic, ({ data }) => handler(data)),
-    last: {
-      getSnapshot: last.get,
+    last,
+    present: {
+      get: present.get,
       subscribe(listener) {
-        listen();
-        return last.subscribe(listener);
+        watching++;
+        const stops = [present.subscribe(listener), client.retain(PRESENCE), () => watching--];
+        return () => stops.splice(0).forEach((stop) => stop());
       },
+    },
+    listen() {
+      if (!listening) client.messages(take);
+      listening = true;
     },
   };
 }

@@ -6,8 +6,8 @@ import type { Observable } from "../core/observable.ts";
 import { UNMEASURED, type Quality } from "../core/quality.ts";
 import type { Entities, EntityAt, TopicsOf } from "../entities.ts";
 import type { Readable, View } from "../store/store.ts";
-import { NOBODY } from "./presence.ts";
-import { EVERYTHING, useRoxy } from "./provider.ts";
+import { NOBODY } from "./hearing.ts";
+import { EVERYTHING, useRoxy, type Roxy } from "./provider.ts";
 import type { AnyEvent, RegisteredEntities, RegisteredEvents, Subscribe } from "./register.ts";
 
 /** The client of the provider above. */
@@ -17,8 +17,12 @@ export function useClient(): Client<RegisteredEvents> {
 
 /** The entities of the provider above. Throws when it has none. */
 export function useEntities(): Entities<RegisteredEntities> {
-  const { entities } = useRoxy();
-  if (!entities) throw new Error("useEntities: no entities: <RoxyProvider client={client} entities={createEntities(client)}>, of @roxy/sdk/entities");
+  return entitiesOf(useRoxy());
+}
+
+/** Returns the entities of a provider, and throws when it has none. */
+export function entitiesOf({ entities }: Roxy): Entities<RegisteredEntities> {
+  if (!entities) throw new Error("RoxyProvider has no entities");
   return entities;
 }
 
@@ -35,8 +39,8 @@ export interface SSE {
 export function useSSE(): SSE {
   const { client, hearing } = useRoxy(EVERYTHING);
   const { last, subscribe } = hearing;
-  const isConnected = useConnected(client);
-  const lastEvent = useWhenRead(last, null);
+  const isConnected = useObservable({ subscribe: client.state.subscribe, get: () => client.state.get() === "live" }, false);
+  const lastEvent = useWhenRead(last.subscribe, last.get, null);
   return useMemo(
     () => ({
       subscribe: subscribe as Subscribe,
@@ -69,7 +73,6 @@ export function useEvent<Type extends (keyof RegisteredEvents & string) | "*">(
 /** An entity, with everything pending painted over it. Its topic is subscribed to while the component is mounted. */
 export function useEntity<Topic extends TopicsOf<RegisteredEntities>>(topic: Topic): View<EntityAt<RegisteredEntities, Topic>> {
   const entities = useEntities();
-  useRetained(topic);
   const unknown = useMemo(() => ({ topic, data: undefined, version: 0, pending: [] }), [topic]);
   return useReadable(entities.entity(topic), unknown);
 }
@@ -77,7 +80,6 @@ export function useEntity<Topic extends TopicsOf<RegisteredEntities>>(topic: Top
 /** All entities that match a pattern and live, by topic. The pattern is subscribed to while the component is mounted. */
 export function useCollection<Pattern extends TopicsOf<RegisteredEntities>>(pattern: Pattern): readonly View<EntityAt<RegisteredEntities, Pattern>>[] {
   const entities = useEntities();
-  useRetained(pattern);
   return useReadable(entities.collection(pattern), NONE);
 }
 
@@ -95,33 +97,21 @@ export function useConnectionHealth(): ConnectionHealth {
   const quality = useObservable(client.quality, UNMEASURED);
   const state = useObservable<State>(client.state, "idle");
   const lost = useObservable(client.lost, false);
-  const continuity = useContinuity(client);
+  const continuity = useObservable<Continuity>(client.continuity, "catching-up");
   return useMemo(() => ({ ...quality, state, lost, continuity }), [quality, state, lost, continuity]);
 }
 
 /** Whether the hub has the app's own writes, and how many mutations of entities it has not decided. */
 export function useSyncStatus(): { readonly sync: Sync; readonly waiting: number } {
   const { client, entities } = useRoxy();
-  const sync = useSync(client);
+  const sync = useObservable<Sync>(client.sync, "synced");
   const waiting = useReadable(entities?.waiting ?? NOTHING_WAITS, 0);
   return useMemo(() => ({ sync, waiting }), [sync, waiting]);
 }
 
 /** Who has a live stream, of the whole tenant; it takes the right to read `roxy/presence`. */
 export function usePresence(): readonly Present[] {
-  return useObservable(useRoxy().presence, NOBODY);
-}
-
-export function useConnected(client: Client<RegisteredEvents>): boolean {
-  return useSyncExternalStore(client.state.subscribe, () => client.state.get() === "live", never);
-}
-
-export function useContinuity(client: Client<RegisteredEvents>): Continuity {
-  return useObservable<Continuity>(client.continuity, "catching-up");
-}
-
-export function useSync(client: Client<RegisteredEvents>): Sync {
-  return useObservable<Sync>(client.sync, "synced");
+  return useObservable(useRoxy().hearing.present, NOBODY);
 }
 
 /** A function of the last render that was painted, for what calls it later. */
@@ -134,19 +124,19 @@ export function useLatest<Value>(value: Value): RefObject<Value> {
   return latest;
 }
 
-/** first is what a server renders, and the browser until it has hydrated that. */
+/** What source holds. first is what a server renders, and the browser until it has hydrated that. */
 export function useObservable<Value>({ subscribe, get }: Observable<Value>, first: Value): Value {
   return useSyncExternalStore(subscribe, get, () => first);
 }
 
-export function useReadable<Value>({ subscribe, getSnapshot }: Readable<Value>, first: Value): Value {
-  return useSyncExternalStore(subscribe, getSnapshot, () => first);
+function useReadable<Value>({ subscribe, getSnapshot: get }: Readable<Value>, first: Value): Value {
+  return useObservable({ subscribe, get }, first);
 }
 
 /** Returns what gives the value; only who has called it renders when that changes. */
-export function useWhenRead<Value>(source: Readable<Value>, first: Value): () => Value {
+export function useWhenRead<Value>(subscribe: Observable<Value>["subscribe"], get: () => Value, first: Value): () => Value {
   const read = useRef(false);
-  const value = useSyncExternalStore(source.subscribe, () => (read.current ? source.getSnapshot() : first), () => first);
+  const value = useObservable({ subscribe, get: () => (read.current ? get() : first) }, first);
   return useMemo(
     () => () => {
       read.current = true;
@@ -156,11 +146,5 @@ export function useWhenRead<Value>(source: Readable<Value>, first: Value): () =>
   );
 }
 
-function useRetained(pattern: string): void {
-  const { client } = useRoxy();
-  useEffect(() => client.retain([pattern]), [client, pattern]);
-}
-
 const NONE: readonly never[] = [];
 const NOTHING_WAITS: Readable<number> = { subscribe: () => () => {}, getSnapshot: () => 0 };
-const never = (): boolean => false;

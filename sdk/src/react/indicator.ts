@@ -1,69 +1,37 @@
 import { createElement, type ReactElement } from "react";
-import { useConnectionHealth, useSyncStatus } from "./hooks.ts";
+import type { State } from "../core/connection.ts";
+import { useConnectionHealth } from "./hooks.ts";
 
-/** What the indicator may say, by its `data-status`. */
-export interface StatusWords {
-  readonly connecting: string;
-  readonly live: string;
-  /** Live, and fair or poor. */
-  readonly weak: string;
-  /** Live, and what was missed is being fetched anew. */
-  readonly refreshing: string;
-  readonly recovering: string;
-  readonly offline: string;
-  readonly "signed-out": string;
-  readonly failed: string;
-  readonly closed: string;
-  /** Behind one of the others, while something that was written here waits for the hub. */
-  readonly pending: string;
-}
+/** What the indicator may tell: a state, or of `live` that the connection is fair or poor, or that what was missed is fetched anew. */
+export type Status = State | "weak" | "refreshing";
 
-const ENGLISH: StatusWords = {
+const ENGLISH: Readonly<Record<Status, string>> = {
+  idle: "Connecting…",
   connecting: "Connecting…",
   live: "Live",
   weak: "Live, weak connection",
   refreshing: "Live, refreshing…",
   recovering: "Reconnecting…",
   offline: "Offline",
-  "signed-out": "Signed out",
+  "needs-auth": "Signed out",
   failed: "No connection",
   closed: "Disconnected",
-  pending: "changes are waiting",
 };
 
-/** How it looks is the app's: by class name, or `[data-status]`, `[data-quality]` and `[data-sync]`. */
+/** How it looks is the app's: by class name, `[data-status]` and `[data-quality]`. */
 export interface ConnectionStatusIndicatorProps {
   /** `roxy-status` without it. */
   readonly className?: string;
   /** In the app's language; English for what is left out. */
-  readonly words?: Partial<StatusWords>;
+  readonly words?: Partial<Record<Status, string>>;
 }
 
 /** Tells in words how the connection is, to screen readers too. An absence of less than 5 s is not mentioned. */
 export function ConnectionStatusIndicator({ className = "roxy-status", words }: ConnectionStatusIndicatorProps): ReactElement {
   const { state, quality, lost, continuity } = useConnectionHealth();
-  const { sync } = useSyncStatus();
-  const status = ((): keyof StatusWords => {
-    switch (state) {
-      case "idle":
-      case "connecting":
-        return "connecting";
-      case "recovering":
-      case "offline":
-        return lost ? state : "live";
-      case "needs-auth":
-        return "signed-out";
-      case "failed":
-      case "closed":
-        return state;
-      case "live":
-        return continuity === "reset" ? "refreshing" : quality === "fair" || quality === "poor" ? "weak" : "live";
-    }
-  })();
-  const say = { ...ENGLISH, ...words };
-  return createElement(
-    "span",
-    { role: "status", className, "data-status": status, "data-state": state, "data-quality": quality, "data-sync": sync },
-    sync === "synced" ? say[status] : `${say[status]}, ${say.pending}`,
-  );
+  const away = state === "recovering" || state === "offline";
+  let status: Status = away && !lost ? "live" : state;
+  if (state === "live" && (quality === "fair" || quality === "poor")) status = "weak";
+  if (state === "live" && continuity === "reset") status = "refreshing";
+  return createElement("span", { role: "status", className, "data-status": status, "data-quality": quality }, words?.[status] ?? ENGLISH[status]);
 }

@@ -15,11 +15,10 @@ export type Refused = Extract<Settlement, { readonly problem: unknown }>;
 /** What is heard of the mutations of one component, also when it is gone by then. Other functions at each render are fine. */
 export interface MutationOptions {
   /**
-   * Others changed the same. It may decide at once, or return nothing and leave it to resolve: for that the entities are made
-   * with `conflict: () => "ask"`, and the mutation is held. Otherwise theirs stands already, and what it returns means nothing.
+   * Others changed the same. Where the entities are made with `conflict: () => "ask"` the mutation is held: what this returns
+   * decides, or later resolve does. Otherwise it is refused already.
    */
   readonly onConflict?: ((conflict: Conflict) => Decision | undefined | void) | undefined;
-  /** Conflicts too when there is no onConflict. */
   readonly onRefused?: ((refused: Refused) => void) | undefined;
   readonly onCommitted?: ((committed: Committed) => void) | undefined;
 }
@@ -36,8 +35,8 @@ export interface Mutate extends Changes<RegisteredEntities, Pending>, Pick<Entit
 export function useMutation(options: MutationOptions = {}): Mutate {
   const entities = useEntities();
   const latest = useLatest(options);
-  const waiting = useWhenRead(entities.waiting, 0);
-  const troubled = useWhenRead(entities.troubled, NONE);
+  const waiting = useWhenRead(entities.waiting.subscribe, entities.waiting.getSnapshot, 0);
+  const troubled = useWhenRead(entities.troubled.subscribe, entities.troubled.getSnapshot, NONE);
   const changes = useMemo(() => {
     const follow = (pending: Pending): Pending => {
       tell(entities, pending, latest);
@@ -67,31 +66,25 @@ export function useMutation(options: MutationOptions = {}): Mutate {
 }
 
 /** Tells the callbacks, whichever are the latest by then, what becomes of a mutation. */
-function tell(entities: Entities<RegisteredEntities>, { id, settled }: Pending, latest: { readonly current: MutationOptions }): void {
+function tell({ troubled, resolve }: Entities<RegisteredEntities>, { id, settled }: Pending, latest: { readonly current: MutationOptions }): void {
   let seq: number | undefined; // one that is made again has another id, at the same place
   let asked: string | undefined;
-  const stop = entities.troubled.subscribe(() => {
-    const entry = entities.troubled.getSnapshot().find((entry) => entry.id === id || entry.seq === seq);
-    const { onConflict } = latest.current;
-    if (entry?.state !== "held" || entry.id === asked || !entry.problem || !onConflict) return;
-    const conflict: Conflict = { mutation: entry, problem: entry.problem };
-    seq = entry.seq;
-    asked = entry.id;
+  const stop = troubled.subscribe(() => {
+    const mutation = troubled.getSnapshot().find((entry) => entry.id === id || entry.seq === seq);
+    const problem = mutation?.problem;
+    if (problem?.code !== "version-conflict" || mutation!.id === asked) return;
+    ({ seq, id: asked } = mutation!);
     // Not from within the outbox, which is at it.
     queueMicrotask(() => {
-      const decision = onConflict(conflict);
-      if (decision && decision !== "ask") entities.resolve(entry.id, decision);
+      const decision = latest.current.onConflict?.({ mutation: mutation!, problem });
+      if (decision) resolve(mutation!.id, decision);
     });
   });
   void settled.then((settlement) => {
     stop();
-    const { onConflict, onCommitted, onRefused } = latest.current;
+    const { onCommitted, onRefused } = latest.current;
     if (settlement.status === "committed") onCommitted?.(settlement);
-    if (settlement.status !== "refused" && settlement.status !== "parked") return;
-    const entry = entities.troubled.getSnapshot().find((entry) => entry.id === settlement.id);
-    // Who decided for theirs has heard of it.
-    if (settlement.problem.code !== "version-conflict" || !onConflict || !entry) onRefused?.(settlement);
-    else if (settlement.id !== asked) onConflict({ mutation: entry, problem: settlement.problem });
+    else if (settlement.status !== "cancelled") onRefused?.(settlement);
   });
 }
 

@@ -4,7 +4,6 @@ import type { Client, ClientOptions } from "../core/client.ts";
 import type { Timer } from "../core/clock.ts";
 import type { Entities } from "../entities.ts";
 import { createHearing, LINGER, type Hearing } from "./hearing.ts";
-import { createPresence, type Presence } from "./presence.ts";
 import type { RegisteredEntities, RegisteredEvents } from "./register.ts";
 
 /** A client, or the options to make one with, and what is below. */
@@ -23,7 +22,6 @@ export interface Roxy {
   readonly client: Client<RegisteredEvents>;
   readonly entities: Entities<RegisteredEntities> | undefined;
   readonly hearing: Hearing;
-  readonly presence: Presence;
 }
 
 /** A client of this module. */
@@ -36,7 +34,7 @@ interface Own {
 }
 
 const Context = /* @__PURE__ */ createContext<Roxy | undefined>(undefined);
-const parts = /* @__PURE__ */ new WeakMap<object, Pick<Roxy, "hearing" | "presence">>();
+const hearings = /* @__PURE__ */ new WeakMap<object, Hearing>();
 const owns = /* @__PURE__ */ new Map<string, Own>();
 
 /** Without a provider: the page's own origin, with its cookie. */
@@ -54,9 +52,9 @@ export function RoxyProvider({ children, client, entities, ...options }: RoxyPro
   // A client that was given leaves no options but undefined ones: HERE is not used then.
   const own = useOwn(client ? undefined : ({ ...HERE, ...options } satisfies ClientOptions), NONE);
   const mine = client ?? own!.client;
-  useEffect(() => (client ? client.retain([]) : undefined), [client]);
+  useEffect(() => client && begin(client, NONE), [client]);
   const value = useMemo(() => roxyOf(mine, entities), [mine, entities]);
-  return createElement(Context, { value }, children);
+  return createElement(Context.Provider, { value }, children);
 }
 
 /** What the provider above gives. Without one it is a client of the page's own origin, which hears patterns meanwhile. */
@@ -64,13 +62,19 @@ export function useRoxy(patterns: readonly string[] = NONE, device?: string): Ro
   const given = useContext(Context);
   const own = useOwn(given ? undefined : device === undefined ? HERE : { ...HERE, device }, patterns);
   const mine = own?.client;
-  return useMemo(() => given ?? roxyOf(mine!, undefined), [given, mine]);
+  return useMemo(() => given ?? roxyOf(mine!), [given, mine]);
 }
 
-function roxyOf(client: Client<RegisteredEvents>, entities: Entities<RegisteredEntities> | undefined): Roxy {
-  let mine = parts.get(client);
-  if (!mine) parts.set(client, (mine = { hearing: createHearing(client), presence: createPresence(client) }));
-  return { client, entities, ...mine };
+function roxyOf(client: Client<RegisteredEvents>, entities?: Entities<RegisteredEntities>): Roxy {
+  let hearing = hearings.get(client);
+  if (!hearing) hearings.set(client, (hearing = createHearing(client)));
+  return { client, entities, hearing };
+}
+
+/** Connects client, and hears it. */
+function begin(client: Client<RegisteredEvents>, patterns: readonly string[]): () => void {
+  roxyOf(client).hearing.listen();
+  return client.retain(patterns);
 }
 
 /** A client of this module's, used while the component is mounted. To make one touches nothing, so that a render may. */
@@ -109,7 +113,7 @@ function use(key: string, own: Own, patterns: readonly string[]): () => void {
   own.users++;
   clock.clear(own.timer);
   owns.set(key, own);
-  const release = client.retain(patterns);
+  const release = begin(client, patterns);
   return () => {
     release();
     if (--own.users > 0) return;

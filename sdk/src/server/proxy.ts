@@ -81,6 +81,7 @@ async function forward(request: Request, options: ProxyOptions, path: string): P
   if (request.headers.get("sec-fetch-site") === "cross-site") throw new RoxyProblem("forbidden", 403, "Sec-Fetch-Site: not for pages of other sites");
   const query = new URL(request.url).searchParams;
   query.delete("ticket"); // another identity
+  const asked = query.toString();
   const body = request.method === "GET" ? undefined : await bodyOf(request, LARGEST);
   const headers = new Headers({ "Accept-Encoding": "identity" }); // the way to the browser has an encoding of its own
   for (const name of UP) copy(name, request.headers, headers);
@@ -95,7 +96,7 @@ async function forward(request: Request, options: ProxyOptions, path: string): P
     else headers.delete("Authorization");
     const timer = setTimeout(end, PATIENCE);
     try {
-      return await fetch(`${hub.url}${path}${query.size > 0 ? `?${query}` : ""}`, {
+      return await fetch(`${hub.url}${path}${asked && `?${asked}`}`, {
         method: request.method,
         headers,
         signal: over.signal,

@@ -94,6 +94,7 @@ export function basesOf(source: Source): Bases {
     if (c.base !== (base?.version ?? 0)) return ask(c.topic, c.version);
     const data = c.op === "delete" ? null : merge(base?.data ?? {}, (c.patch ?? {}) as JsonObject);
     asked.delete(c.topic);
+    snapshot?.add(c.topic); // what happened behind the snapshot and before roxy:live is as much part of it
     set(c.topic, c.version, data, c);
   };
 

@@ -46,6 +46,23 @@ export function merge(target: JsonObject, patch: JsonObject): JsonObject {
   return changed ? Object.fromEntries(Object.entries(result)) : target;
 }
 
+/** The patch that does what first and then second do; undefined when no one patch does. */
+export function composed(first: JsonObject, second: JsonObject): JsonObject | undefined {
+  const all = new Map(Object.entries(first));
+  for (const [name, value] of Object.entries(second)) {
+    const before = all.get(name);
+    if (before === undefined || !isObject(value)) {
+      all.set(name, value);
+      continue;
+    }
+    // An object makes a new one of what was none, and a patch cannot say that of what it does not know.
+    const both = isObject(before) ? composed(before, value) : undefined;
+    if (!both) return undefined;
+    all.set(name, both);
+  }
+  return Object.fromEntries(all);
+}
+
 /** Whether two values are the same; the order of members means nothing. */
 export function same(a: Json | undefined, b: Json | undefined): boolean {
   if (a === b) return true;

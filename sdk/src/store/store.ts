@@ -36,6 +36,8 @@ export interface How {
   /** The type of its event. */
   readonly type?: string;
   readonly correlation?: string;
+  /** It is not worth sending when it has waited for so many milliseconds: then it is parked, as `expired`. */
+  readonly ttl?: number;
 }
 
 /** Where a store gets what it needs. */
@@ -51,20 +53,26 @@ export interface Options {
   readonly retain?: (pattern: string) => () => void;
 }
 
+/** Changes of entities. */
+export interface Drafts<Result> {
+  /** Creates or replaces an entity, also one that is not known. */
+  put(topic: string, data: object, how?: How): Result;
+  /** Changes what the merge patch names (RFC 7396). */
+  patch(topic: string, patch: object, how?: How): Result;
+  delete(topic: string, how?: How): Result;
+}
+
 /** An event that takes longer to follow its commit's answer is asked for. */
 const eventWithin = 5000;
 
 /** Entities, read and written. E maps patterns to types, as roxy generate typescript writes them. */
-export interface Store {
+export interface Store extends Drafts<Pending> {
   /** One entity. The same Readable for the same topic. */
   entity<T extends object = JsonObject>(topic: string): Readable<View<T>>;
   /** All entities that match pattern and live, by topic; the same Readable for the same pattern. */
   collection<T extends object = JsonObject>(pattern: string): Readable<readonly View<T>[]>;
-  /** Creates or replaces an entity, also one that is not known. */
-  put(topic: string, data: object, how?: How): Pending;
-  /** Changes what the merge patch names (RFC 7396). */
-  patch(topic: string, patch: object, how?: How): Pending;
-  delete(topic: string, how?: How): Pending;
+  /** Makes the changes of several entities that build asks for in one request, which the hub takes all or none of. */
+  atomic(build: (draft: Drafts<void>) => void): Pending;
   /** Takes a message of the stream, all of them in the stream's order. */
   receive(message: Message): void;
   /** The stream has other patterns from now on. */
@@ -180,7 +188,7 @@ export function createStore(options: Options, early: typeof overtaken = overtake
     };
   };
 
-  const add = (op: Draft["op"], topic: string, content: Partial<Draft>, how: How = {}): Pending => {
+  const draftOf = (op: Draft["op"], topic: string, content: Partial<Draft>, how: How = {}): Draft => {
     const base = bases.get(topic);
     const pending = outbox.pending(topic);
     // Whoever has never heard of an entity cannot say what of it others may not have changed; but that it creates it, it can.
@@ -190,7 +198,7 @@ export function createStore(options: Options, early: typeof overtaken = overtake
       const known = e.state === "committed" && (e.version === version + 1 || e.op !== "patch");
       return known ? Math.max(version, e.version as number) : version;
     }, base?.version ?? 0);
-    return outbox.add({
+    return {
       op,
       topic,
       ...content,
@@ -198,8 +206,14 @@ export function createStore(options: Options, early: typeof overtaken = overtake
       ...(guard !== "none" && { base: seen }),
       ...(how.type !== undefined && { type: how.type }),
       ...(how.correlation !== undefined && { correlation: how.correlation }),
-    });
+      ...(how.ttl !== undefined && { ttl: how.ttl }),
+    };
   };
+  const drafts = <Result>(take: (draft: Draft) => Result): Drafts<Result> => ({
+    put: (topic, data, how) => take(draftOf("put", topic, { data: copied(data) }, how)),
+    patch: (topic, patch, how) => take(draftOf("patch", topic, { patch: copied(patch) }, how)),
+    delete: (topic, how) => take(draftOf("delete", topic, {}, how)),
+  });
 
   const unsubscribe = outbox.subscribe((topic) => {
     missing(topic, false);
@@ -235,9 +249,18 @@ export function createStore(options: Options, early: typeof overtaken = overtake
       }
       return known.readable as unknown as Readable<readonly View<T>[]>;
     },
-    put: (topic, data, how) => add("put", topic, { data: copied(data) }, how),
-    patch: (topic, patch, how) => add("patch", topic, { patch: copied(patch) }, how),
-    delete: (topic, how) => add("delete", topic, {}, how),
+    ...drafts((draft) => outbox.add(draft)),
+    atomic(build) {
+      const all = new Map<string, Draft>();
+      build(
+        drafts((draft) => {
+          if (all.has(draft.topic)) throw new Error(`atomic: ${draft.topic} is changed twice`);
+          all.set(draft.topic, draft);
+        }),
+      );
+      if (all.size === 0) throw new Error("atomic: nothing is changed");
+      return outbox.add(...all.values());
+    },
     receive(message) {
       if (message.kind === "receipt") return outbox.receipt({ ...message, problem: message.problem as unknown as Problem });
       bases.receive(message);

@@ -1,12 +1,16 @@
-import { beyond, parseCursor } from "../core/cursor.ts";
 import type { Timer } from "../core/clock.ts";
+import { beyond, parseCursor } from "../core/cursor.ts";
 import type { Block, Link, Sink, StreamRequest, Transport } from "../core/transport.ts";
 import type { Company, Part } from "./leader.ts";
 import { covers, heardBy, membersOf, type Told } from "./words.ts";
 
-/** How long the leader has to answer before a tab opens a stream of its own without it. The leader's comes first: six may be open. */
+/** How long the leader has to answer before a tab opens a stream of its own without it. */
 const ANSWER = 2_000;
-/** What is relayed while the own stream is catching up is held back up to so many; what comes behind is asked for anew. */
+/** And how long it has to connect when it answers. The leader comes first: a browser has six connections for all tabs together. */
+const CONNECT = 10_000;
+/** So long an absence of the leader's stream is nobody's concern: a hub that restarts hears of each name once. */
+const SHORT = 5_000;
+/** What is relayed while the own stream is catching up is held back up to so many blocks; the leader is asked anew behind them. */
 const HELD = 1_000;
 
 /**
@@ -14,20 +18,34 @@ const HELD = 1_000;
  * the own stream stays. It never has the device, which has one live stream: that of the leader.
  */
 export function follow(company: Company, transport: Transport, request: StreamRequest, sink: Sink): Part {
+  const { topics, types } = request;
   const { clock } = request.platform;
   let own: Link | undefined;
-  let relayed = false;
+  let live = false; // the own stream has caught up
+  let relayed = false; // and the leader's has taken over
   let over = false;
-  let live = false;
   let position = parseCursor(request.after);
   let hello: Block | undefined;
   let leader: Told | undefined;
-  let held: Block[] = []; // relayed behind leader.at
-  let waiting: Timer;
+  let held: Block[] = []; // what was relayed behind leader.at
+  let timer: Timer; // what happens when nothing is heard of the leader
 
-  const ask = (): void => {
-    const at = live ? position?.text : undefined;
-    company.post({ kind: "ask", tab: company.tab, topics: request.topics, types: request.types, at });
+  const ask = (at?: string): void => company.post({ tab: company.tab, topics, types, at });
+
+  const within = (ms: number, act: () => void): void => {
+    clock.clear(timer);
+    timer = clock.set(act, ms);
+  };
+
+  const close = (): void => {
+    over = true;
+    clock.clear(timer);
+    own?.close();
+  };
+
+  const renew = (): void => {
+    close();
+    sink.ended({ renew: "tabs" });
   };
 
   const give = (blocks: readonly Block[]): void => {
@@ -39,49 +57,40 @@ export function follow(company: Company, transport: Transport, request: StreamRe
     sink.blocks(blocks);
   };
 
-  const close = (): void => {
-    over = true;
-    clock.clear(waiting);
-    own?.close();
-  };
-  const renew = (): void => {
-    if (over) return;
-    close();
-    sink.ended({ renew: "tabs" });
+  /** Tells of the leader's stream as of one that begins here: what comes until it is live is catching up. */
+  const greet = (told: Told, ...behind: readonly Block[]): void => {
+    give([{ event: "roxy:hello", data: { ...membersOf(told.hello ?? hello!), cursor: position!.text } }, ...behind]);
+    if (!told.live) within(SHORT, renew);
   };
 
-  /** The leader's stream, told as one that begins here: what comes until it is live is catching up. */
-  const greeting = ({ hello: told }: Told): Block => ({ event: "roxy:hello", data: { ...membersOf(told ?? hello!), cursor: position!.text } });
-  const fits = (told: Told): boolean => told.at !== undefined && !beyond(parseCursor(told.at), position) && covers(told, request);
-
-  const handOver = (): void => {
-    if (!own || !live || !leader || !fits(leader)) return;
-    own.close();
-    own = undefined;
-    relayed = true;
-    // What has no place in the log came by the own stream, but for what goes to the device alone.
-    const behind = held.filter(({ event, id, data }) => id || event.startsWith("roxy:") || membersOf({ event, data })["ack"]);
-    held = [];
-    const caughtUp: Block[] = leader.live ? [{ event: "roxy:live", data: { replayed: 0 } }] : [];
-    give([greeting(leader), ...behind.map(heard), ...caughtUp]);
-  };
+  const fits = ({ at, ...carried }: Told): boolean => at !== undefined && !beyond(parseCursor(at), position) && covers(carried, request);
 
   const heard = (block: Block): Block =>
     // How the leader's stream ends is for the leader to judge; but the device is taken from all.
     block.event === "roxy:bye" && membersOf(block)["reason"] !== "replaced" ? { ...block, event: "roxy:id" } : heardBy(request, block);
 
+  const handOver = (): void => {
+    if (!live || !leader || !fits(leader)) return;
+    own?.close();
+    relayed = true;
+    // What has no place in the log came by the own stream, but for the hub's own word.
+    const behind = held.filter(({ event, id }) => id || event.startsWith("roxy:")).map(heard);
+    if (leader.live) behind.push({ event: "roxy:live", data: {} });
+    greet(leader, ...behind);
+  };
+
   const open = (): void => {
-    clock.clear(waiting);
+    clock.clear(timer);
     own = transport.open(
       { ...request, device: undefined },
       {
         ...sink,
         blocks(blocks) {
           give(blocks);
-          if (over) return;
+          if (over) return; // the app closed it
           if (blocks.some(({ event }) => event === "roxy:live")) {
             live = true;
-            ask();
+            ask(position?.text);
           }
           handOver();
         },
@@ -89,37 +98,40 @@ export function follow(company: Company, transport: Transport, request: StreamRe
     );
   };
 
-  waiting = clock.set(open, ANSWER);
+  const told = (word: Told): void => {
+    if (word.to && leader) return; // what was told to all says more
+    leader = word;
+    held = [];
+    if (relayed) {
+      clock.clear(timer);
+      if (!fits(word)) renew();
+      else if (!word.live) greet(word);
+    } else if (!own) {
+      if (word.live) open();
+      else within(CONNECT, open);
+    } else if (word.at) handOver();
+    else if (!word.to) renew(); // the leader begins: streams of others may keep it from it
+  };
+
+  const relay = (blocks: readonly Block[]): void => {
+    if (blocks.some(({ event }) => event === "roxy:reset")) {
+      leader = undefined;
+      if (relayed) renew(); // the hub tells each tab itself what it missed, and brings it a snapshot
+    } else if (relayed) {
+      sink.alive();
+      give(blocks.map(heard));
+    } else if (leader && held.push(...blocks) > HELD) leader = undefined;
+  };
+
+  within(ANSWER, open);
   ask();
 
   return {
     close,
-    hear: (type) => own?.hear?.(type),
     regard: renew,
     hears(word) {
-      if (over || word.kind === "ask") return;
-      if (word.kind === "told") {
-        if (relayed) {
-          if (word.to !== undefined) return;
-          if (!fits(word)) renew();
-          else if (!word.live) give([greeting(word)]);
-        } else if (word.at !== undefined) {
-          leader = word;
-          held = [];
-          if (own) handOver();
-          else open();
-        } else if (own && word.to === undefined) renew(); // the leader begins: six streams of others would keep it from it
-        return;
-      }
-      const reset = word.blocks.findIndex(({ event }) => event === "roxy:reset");
-      if (relayed) {
-        sink.alive();
-        give((reset < 0 ? word.blocks : word.blocks.slice(0, reset)).map(heard));
-        if (reset >= 0) renew(); // the hub tells each tab itself what it missed, and brings it a snapshot
-      } else if (leader) {
-        held.push(...word.blocks);
-        if (reset >= 0 || held.length > HELD) leader = undefined;
-      }
+      if ("blocks" in word) relay(word.blocks);
+      else if ("tabs" in word) told(word);
     },
   };
 }

@@ -1,12 +1,8 @@
-import { parseCursor } from "../core/cursor.ts";
-import type { Clock } from "../core/clock.ts";
-import type { State } from "../core/connection.ts";
-import { createObservable, createRun } from "../core/observable.ts";
 import type { Link, Share, Transport } from "../core/transport.ts";
 import type { Readable } from "../store/store.ts";
 import { follow } from "./follower.ts";
 import { type Company, lead, type Part } from "./leader.ts";
-import { earlier, type Word } from "./words.ts";
+import type { Word } from "./words.ts";
 
 /** Whose tabs share a stream. */
 export interface TabsOptions {
@@ -24,7 +20,7 @@ export interface Tabs extends Share {
 }
 
 /** How long the leader goes on asking for what a closed tab wanted: a reload wants it again. */
-const LINGER = 10_000;
+const LINGER = 5_000;
 
 /**
  * Returns what lets all tabs of a name hold one stream. A Web Lock `roxy:NAME` says who does, a BroadcastChannel of that name
@@ -33,25 +29,22 @@ const LINGER = 10_000;
  * A `device` belongs to the tabs together: the hub hears of what any of them has handled.
  */
 export function tabs({ name }: TabsOptions): Tabs {
-  if (!name) throw new Error("tabs: name is empty: it says whose tabs share a stream");
   const lock = `roxy:${name}`;
-  const able = typeof BroadcastChannel === "function" && typeof navigator === "object" && "locks" in navigator && navigator.locks !== undefined;
-  const run = createRun((error) =>
-    queueMicrotask(() => {
-      throw error;
-    }),
-  );
-  const leads = createObservable(!able, run);
+  const { locks } = globalThis.navigator ?? {};
+  let leads = !locks || !globalThis.BroadcastChannel;
+  let able = !leads;
+  const listeners = new Set<() => void>();
+  const become = (leader: boolean): void => {
+    leads = leader;
+    for (const listener of listeners) listener();
+  };
 
-  let life: AbortController | undefined; // from the first stream until the client is closed
-  let joined = Promise.resolve(false);
+  let life = new AbortController(); // from the first stream until there is none and none to come
+  let joined: Promise<void> | undefined;
   let channel: BroadcastChannel | undefined;
-  let resign: (() => void) | undefined;
   let resting = false; // the client does without a stream
   let alone = true; // no other tab is known: nothing is relayed
-  let clock: Clock | undefined;
   let part: Part | undefined;
-  const watched = new Set<string>();
 
   const company: Company = {
     tab: "",
@@ -59,96 +52,97 @@ export function tabs({ name }: TabsOptions): Tabs {
     floor: undefined,
     apart: false,
     post(word) {
-      if (word.kind !== "relayed" || !alone) channel?.postMessage(word);
+      if (!("blocks" in word && alone)) channel?.postMessage(word);
     },
   };
 
-  /** Resolves to what gives the lock back; to undefined when another one has it and options say not to wait. */
-  const take = (which: string, options: LockOptions): Promise<(() => void) | undefined> =>
+  /** Has a lock until a signal; reports false when another tab has it and options say not to wait. */
+  const hold = (which: string, until: AbortSignal, options: LockOptions): Promise<boolean> =>
     new Promise((resolve, reject) => {
-      const held = (got: Lock | null): Promise<void> | void => (got ? new Promise<void>((release) => resolve(release)) : resolve(undefined));
-      navigator.locks.request(which, options, held).catch(reject);
+      const held = (got: Lock | null): Promise<void> | void => {
+        resolve(got !== null);
+        if (got && !until.aborted) return new Promise((release) => until.addEventListener("abort", () => release()));
+      };
+      locks.request(which, options, held).catch(reject);
     });
 
   /** Hears when a tab is closed or killed: it gives back the lock that it has for itself. */
   const watch = (tab: string): void => {
-    if (watched.has(tab)) return;
-    watched.add(tab);
-    void navigator.locks.request(`${lock}/${tab}`, () => {
-      watched.delete(tab);
+    void locks.request(`${lock}/${tab}`, () => {
       company.tabs.delete(tab);
-      clock?.set(() => part?.regard(), LINGER);
+      setTimeout(() => leads && part?.regard(), LINGER);
     });
   };
 
-  const begin = (release: () => void, signal: AbortSignal): void => {
-    if (signal.aborted) return release();
-    signal.addEventListener("abort", release);
-    resign = release;
-    company.floor = undefined;
+  const begin = (): void => {
     for (const tab of company.tabs.keys()) watch(tab);
-    leads.set(true);
-    if (resting) company.post({ kind: "told", live: false, topics: [], types: [], tabs: company.tabs }); // who needs a stream asks
-    else part?.regard();
+    become(true);
+    part?.regard();
   };
 
-  const queue = (signal: AbortSignal): void => {
-    alone = false;
-    void take(lock, { signal }).then(
-      (release) => begin(release!, signal),
-      () => {}, // the client was closed
-    );
+  const leave = (): void => {
+    life.abort();
+    channel?.close();
+    joined = undefined;
+    become(false);
   };
 
-  /** Lets another tab lead; without one it leads on, as nobody else needs the stream. */
-  const yields = (signal: AbortSignal): void => {
-    leads.set(false);
-    resign?.();
-    queue(signal);
-  };
-
-  const hear = (word: Word, signal: AbortSignal): void => {
-    if (word.kind === "told") {
-      company.tabs = new Map(word.tabs);
+  const hear = (word: Word): void => {
+    if ("tabs" in word) {
+      company.tabs = word.tabs;
       company.tabs.delete(company.tab);
-    } else if (word.kind === "ask") {
+    } else if ("tab" in word) {
+      const { tab, at, topics, types } = word;
       alone = false;
-      if (word.at) {
-        company.tabs.set(word.tab, { topics: word.topics, types: word.types });
-        company.floor = earlier(parseCursor(word.at), company.floor);
-        if (leads.get()) watch(word.tab);
+      if (at) {
+        if (leads && !company.tabs.has(tab)) watch(tab);
+        company.tabs.set(tab, { topics, types });
       }
-      if (resting && leads.get()) return yields(signal);
+      if (leads && resting) return leave();
+      // Between two attempts: there is nothing to be heard of yet, but somebody leads.
+      if (leads && !part) return company.post({ to: tab, live: false, topics: [], types: [], tabs: company.tabs });
     }
     part?.hears(word);
   };
 
-  const join = async (signal: AbortSignal): Promise<void> => {
+  /** Resolves when it is known whether this tab leads. */
+  const join = async ({ signal }: AbortController): Promise<void> => {
     const tab = (company.tab = crypto.randomUUID());
-    const own = (channel = new BroadcastChannel(lock));
-    own.onmessage = ({ data }: MessageEvent<Word>) => hear(data, signal);
-    signal.addEventListener("abort", () => own.close());
-    const away = await take(`${lock}/${tab}`, {});
-    if (signal.aborted) away?.();
-    else signal.addEventListener("abort", () => away?.());
-    const first = await take(lock, { ifAvailable: true }); // not by way of the queue, which never says that another one leads
-    if (first) begin(first, signal);
-    else queue(signal);
+    channel = new BroadcastChannel(lock);
+    channel.onmessage = ({ data }: MessageEvent<Word>) => hear(data);
+    try {
+      await hold(`${lock}/${tab}`, signal, {});
+      // Not by way of the queue, which never says that another one leads.
+      const first = await hold(lock, signal, { ifAvailable: true });
+      if (signal.aborted) return;
+      if (first) return begin();
+      alone = false;
+      void hold(lock, signal, { signal }).then(
+        () => signal.aborted || begin(),
+        () => {}, // left
+      );
+    } catch {
+      able = false; // a frame that may not have locks
+      become(true);
+    }
   };
 
   return {
-    leadership: { subscribe: leads.subscribe, getSnapshot: leads.get },
+    leadership: {
+      subscribe(listener) {
+        const own = (): void => listener(); // each is its own, also of one function
+        listeners.add(own);
+        return () => void listeners.delete(own);
+      },
+      getSnapshot: () => leads,
+    },
     over(transports) {
-      return able ? transports.map(shared) : transports;
+      return able ? transports.map((transport) => (transport.name === "eventsource" ? transport : shared(transport))) : transports;
     },
     state(next) {
       resting = RESTING.includes(next);
-      if (!life) return;
-      if (next === "closed") {
-        life.abort();
-        life = undefined;
-        leads.set(false);
-      } else if (resting && leads.get()) yields(life.signal);
+      // A tab without others leads on: what is done by the leader alone is to be done by somebody.
+      if (resting && joined && able && !(leads && alone && next !== "closed")) leave();
     },
   };
 
@@ -156,23 +150,13 @@ export function tabs({ name }: TabsOptions): Tabs {
     return {
       ...transport,
       open(request, sink) {
-        clock = request.platform.clock;
-        if (!life) {
-          life = new AbortController();
-          joined = join(life.signal).then(
-            () => true,
-            () => false, // a frame that may not have locks
-          );
-        }
+        joined ??= join((life = new AbortController()));
         let link: Link | undefined;
         let over = false;
-        void joined.then((together) => {
+        void joined.then(() => {
           if (over) return;
-          if (together) link = part = (leads.get() ? lead : follow)(company, transport, request, sink);
-          else {
-            leads.set(true);
-            link = transport.open(request, sink);
-          }
+          if (able) link = part = (leads ? lead : follow)(company, transport, request, sink);
+          else link = transport.open(request, sink);
         });
         return {
           close() {
@@ -180,12 +164,11 @@ export function tabs({ name }: TabsOptions): Tabs {
             link?.close();
             if (part === link) part = undefined;
           },
-          hear: (type) => link?.hear?.(type),
         };
       },
     };
   }
 }
 
-/** Where a client does without a stream. */
-const RESTING: readonly State[] = ["idle", "needs-auth", "failed", "closed"];
+/** Where a client does without a stream, and does not come back by itself. */
+const RESTING = "idle needs-auth failed closed";

@@ -9,33 +9,30 @@ export interface Want {
   readonly types: readonly string[];
 }
 
-/** A tab asks where the leader's stream stands; with `at`, it also asks to be carried from there on. */
+/** A tab asks where the leader's stream stands; with `at`, also to be carried from there on. */
 export interface Ask extends Want {
-  readonly kind: "ask";
   readonly tab: string;
   /** Up to here the tab's own stream brought everything: the hub lets it have what it wants. */
   readonly at?: string | undefined;
 }
 
 /**
- * Where the leader's stream stands: all that it brings of what it carries behind `at` is relayed from now on. It is told when
- * the stream is opened, is live and has ended, and to who asks.
+ * Where the leader's stream stands: what it brings behind `at` is relayed from now on, as far as it is of these topics and types.
+ * It is told when the stream is opened, is live and has ended, and to who asks.
  */
 export interface Told extends Want {
-  readonly kind: "told";
   /** Who asked. */
   readonly to?: string | undefined;
   /** Undefined while there is no position. */
   readonly at?: string | undefined;
   readonly hello?: Block | undefined;
   readonly live: boolean;
-  /** Who is carried, for the next leader. */
-  readonly tabs: ReadonlyMap<string, Want>;
+  /** Who else is carried, for the next leader. */
+  readonly tabs: Map<string, Want>;
 }
 
 /** What came at once on the leader's stream. */
 export interface Relayed {
-  readonly kind: "relayed";
   readonly blocks: readonly Block[];
 }
 
@@ -55,18 +52,17 @@ export function reaches(patterns: readonly string[], topic: string): boolean {
 /** Returns a block as who wants something hears it: of what is not asked for the id alone, so that the cursor advances. */
 export function heardBy({ topics, types }: Want, block: Block): Block {
   const { event, id } = block;
-  const entity = event === "roxy:entity";
-  if (event.startsWith("roxy:") && !entity && event !== "roxy:unacked" && event !== "roxy:presence") return block;
-  const topic = event === "roxy:presence" ? "roxy/presence" : membersOf(block)["topic"];
-  const wanted = typeof topic !== "string" || (topics.some((pattern) => matches(pattern, topic)) && (entity || types.length === 0 || types.includes(event)));
+  if (/^roxy:(?!entity|unacked|presence)/.test(event)) return block;
+  const topic = event === "roxy:presence" ? "roxy/presence" : String(membersOf(block)["topic"]);
+  const wanted = topics.some((pattern) => matches(pattern, topic)) && (types.length === 0 || types.includes(event) || event === "roxy:entity");
   return wanted ? block : { event: "roxy:id", id, data: null };
 }
 
 export function membersOf({ data }: Block): Readonly<Record<string, unknown>> {
-  return typeof data === "object" && data !== null ? { ...data } : {};
+  return Object(data);
 }
 
-/** Returns the earlier of two positions in one life of the log; the first when they are of two, or there is no second. */
+/** Returns the earlier of two positions; the first when they are of two lives of the log, or there is no second. */
 export function earlier(one: Cursor | undefined, other: Cursor | undefined): Cursor | undefined {
   return other && one?.epoch === other.epoch && beyond(one, other) ? other : one;
 }

@@ -65,10 +65,10 @@ export function createFetch({ url: base, clock, plan, answer }: FetchParts): { f
     if (signal?.aborted) throw aborted();
     await Promise.resolve(); // no answer is there before the caller goes on
     const url = typeof target === "string" ? target : "href" in target ? target.href : target.url;
-    const path = pathOf(url, base);
-    const fate = plan.fateOf(path === undefined ? "" : routeOf(path));
+    const place = below(url, base);
+    const fate = plan.fateOf(place ? routeOf(place.path) : "");
     if (fate.lost) throw networkError();
-    const answered = fate.answer ?? answerTo(url, path, init);
+    const answered = fate.answer ?? answerTo(url, place, init);
     try {
       if (fate.delay > 0) await wait(fate.delay, signal);
       if (fate.replyLost) throw networkError();
@@ -80,10 +80,10 @@ export function createFetch({ url: base, clock, plan, answer }: FetchParts): { f
     return spelled(answered, signal);
   };
 
-  const answerTo = (url: string, path: string | undefined, init: TestFetchInit): Answered => {
+  const answerTo = (url: string, place: ReturnType<typeof below>, init: TestFetchInit): Answered => {
     try {
-      if (path === undefined) throw refusal("not-found", `the test hub is at ${base}, and nothing is at ${url}`);
-      return answer(readRequest(url, path, init));
+      if (!place) throw refusal("not-found", `the test hub is at ${base}, and nothing is at ${url}`);
+      return answer(readRequest(url, place, init));
     } catch (error) {
       if (error instanceof RoxyProblem) return answerProblem(error, false);
       throw error;
@@ -141,16 +141,18 @@ function aborted(): Error {
   return error;
 }
 
-/** Returns the path of a URL of this hub, below its own; undefined for others. */
-function pathOf(url: string, base: string): string | undefined {
-  const below = url.startsWith(base) ? url.slice(base.length) : url;
-  return below.startsWith("/") ? below.split(/[?#]/, 1)[0] : undefined;
+/** Returns the path and query of a URL, below the hub's own; undefined for what lies elsewhere. Dots are resolved, as fetch does. */
+function below(url: string, base: string): { path: string; query: string } | undefined {
+  const own = new URL(`${base}/`);
+  const { origin, pathname, search } = new URL(url, own);
+  if (origin !== own.origin || !pathname.startsWith(own.pathname)) return undefined;
+  return { path: pathname.slice(own.pathname.length - 1), query: search.slice(1) };
 }
 
-function readRequest(url: string, path: string, { method = "GET", headers = {}, body, credentials = "same-origin" }: TestFetchInit): Request {
+function readRequest(url: string, { path, query }: { path: string; query: string }, init: TestFetchInit): Request {
+  const { method = "GET", headers = {}, body, credentials = "same-origin" } = init;
   const pairs = Symbol.iterator in headers ? [...headers] : Object.entries(headers);
   if (body !== undefined && body !== null && typeof body !== "string") throw refusal("not-supported", "the test hub takes bodies that are strings");
-  const query = url.includes("?") ? url.slice(url.indexOf("?") + 1).split("#", 1)[0]! : "";
   return {
     method: method.toUpperCase(),
     path,

@@ -187,7 +187,7 @@ export function createRoutes(parts: Parts): (request: Request) => Answered {
   const stream: Handler = (request) => {
     const who = identify(request);
     const accept = request.headers.get("accept");
-    if (accept !== undefined && !/(^|,)\s*(text\/event-stream|text\/\*|\*\/\*)\s*(,|;|$)/i.test(accept)) {
+    if (accept !== undefined && !acceptsStream(accept)) {
       throw refusal("not-acceptable", `Accept ${JSON.stringify(accept)} leaves out text/event-stream`, { member: "Accept" });
     }
     const opened = streams.open({ ...readSubscription(request.query, request.headers.get("last-event-id")), identity: who });
@@ -249,15 +249,16 @@ export function createRoutes(parts: Parts): (request: Request) => Answered {
     { path: /^\/v1\/stream$/, methods: { GET: stream } },
     { path: /^\/v1\/ws$/, methods: { GET: missing("WebSockets") } },
     { path: /^\/v1\/ping$/, methods: get(ping) },
+    { path: /^\/v1\/sdk\.js$/, methods: { GET: missing("the SDK") } },
     { path: /^\/v1\/(?:openapi|asyncapi)\.json$/, methods: { GET: missing("descriptions of itself") } },
     { path: /^\/v1\/admin\//, methods: { GET: missing("the calls of administrators"), POST: missing("the calls of administrators"), DELETE: missing("the calls of administrators") } },
   ];
 
   const answer = (request: Request): Answered => {
     const { method, path } = request;
-    if (path.includes("//") || path.split("/").some((segment) => segment === "." || segment === "..")) {
-      if (path.startsWith("/v1/entities/")) throw refusal("invalid-topic", "the path holds an empty segment, . or .., which no topic has in a path", { member: "topic" });
-      throw refusal("not-found", "the path holds an empty segment, . or ..");
+    if (path.includes("//")) {
+      if (path.startsWith("/v1/entities/")) throw refusal("invalid-topic", "the path holds an empty segment, which no topic has", { member: "topic" });
+      throw refusal("not-found", "the path holds an empty segment");
     }
     for (const { path: pattern, methods } of routes) {
       const found = pattern.exec(path);
@@ -279,6 +280,17 @@ export function createRoutes(parts: Parts): (request: Request) => Answered {
       throw error;
     }
   };
+}
+
+/** Whether an Accept header lets the answer be an event stream: the most specific range that fits decides (RFC 9110 §12.5.1). */
+function acceptsStream(accept: string): boolean {
+  const ranges = accept.split(",").map((range) => {
+    const [media, ...parameters] = range.toLowerCase().split(";").map((part) => part.trim());
+    const q = parameters.find((parameter) => parameter.startsWith("q="));
+    return { rank: ["*/*", "text/*", "text/event-stream"].indexOf(media!), wanted: q === undefined || Number(q.slice(2)) > 0 };
+  });
+  const best = ranges.reduce((found, range) => (range.rank >= found.rank ? range : found), { rank: -1, wanted: false });
+  return best.rank >= 0 && best.wanted;
 }
 
 /** Decodes a segment of a path. */

@@ -151,7 +151,9 @@ const entities = asked.has("entities") ? createEntities(client, { database: "rox
 
 createRoot(document.getElementById("root")!).render(
   <StrictMode>
-    {shared ? (
+    {asked.has("bare") ? (
+      <App />
+    ) : shared ? (
       <RoxyProvider client={client} entities={entities}>
         <ConnectionStatusIndicator />
         <App />

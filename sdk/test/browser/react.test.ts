@@ -1,11 +1,13 @@
+import { createServer, request } from "node:http";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { startHub, type Hub } from "../hub.ts";
-import { openPage, serveSite } from "./chromium.ts";
+import { openPage, serveSite, type Site } from "./chromium.ts";
 
 interface Stage {
   readonly hub: Hub;
+  readonly site: Site;
   /** Opens a page that shows screens; who is asked for stands in the token. */
   open(show: string, more?: Record<string, string>, who?: { sub: string; roles: string[] }): Promise<Page>;
   publish(event: { topic: string; type: string; data: unknown; ack?: object }): Promise<void>;
@@ -29,6 +31,7 @@ async function stage(yaml = ""): Promise<Stage> {
   };
   return {
     hub,
+    site,
     open(show, more = {}, who = ANN) {
       return openPage(`${site.url}#${new URLSearchParams({ hub: hub.url, token: hub.token(who), show, ...more })}`);
     },
@@ -36,6 +39,26 @@ async function stage(yaml = ""): Promise<Stage> {
     entity: (topic) => call(`/v1/entities/${topic}`) as Promise<{ version: number; data: unknown }>,
     mutate: (topic, data) => call("/v1/mutations", { id: crypto.randomUUID(), op: "put", topic, data, guard: "none" }) as Promise<void>,
   };
+}
+
+/** A web server before both, as a house has it: the page and the hub below one origin. */
+async function oneOrigin(site: string, hub: string): Promise<string> {
+  const server = createServer((asked, answer) => {
+    const { method, headers, url = "/" } = asked;
+    const onward = request(`${url.startsWith("/v1/") ? hub : site}${url}`, { method, headers }, (answered) => {
+      answer.writeHead(answered.statusCode!, answered.headers);
+      answered.pipe(answer);
+    });
+    onward.on("error", () => answer.destroy());
+    answer.on("close", () => onward.destroy());
+    asked.pipe(onward);
+  });
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as { port: number }).port}`;
 }
 
 /** The streams that the hub has, as an operator sees them. */
@@ -67,6 +90,21 @@ test("code that was written for hand-made hooks hears each event once in StrictM
   expect(await heard(page, "seed")).toEqual(["oysters"]);
   expect((await streams(hub)).map(({ patterns }) => patterns)).toEqual([["products/*"]]);
   expect(await page.evaluate(() => window.react.identities.size)).toBe(1);
+});
+
+test("without a provider the hooks share one stream from the page's own origin, with its cookie, until the last one is gone", async () => {
+  const { hub, site, publish } = await stage();
+  const origin = await oneOrigin(site.origin, hub.url);
+  const page = await openPage(`${origin}/#${new URLSearchParams({ hub: "", show: "Empty", bare: "" })}`);
+  await page.context().addCookies([{ name: "roxy_token", value: hub.token(ANN), url: origin, httpOnly: true }]);
+  await page.evaluate(() => window.show(["Products", "Last", "Health"]));
+  await page.locator("#health", { hasText: '"state":"live"' }).waitFor();
+  await publish(product("oysters"));
+  await page.locator("#gone", { hasText: "oysters" }).waitFor();
+  expect(await heard(page, "seed")).toEqual(["oysters"]);
+  expect((await streams(hub)).map(({ patterns }) => patterns)).toEqual([["**"]]);
+  await page.evaluate(() => window.show(["Empty"]));
+  await expect.poll(() => streams(hub), { timeout: 20_000 }).toEqual([]);
 });
 
 test("who does not read the last event does not render for it", async () => {

@@ -4,9 +4,9 @@ import { createEntities, type Entities } from "../../src/entities.ts";
 import { eventSource } from "../../src/eventsource.ts";
 import type { Decision, Settlement } from "../../src/outbox.ts";
 import { webSocket } from "../../src/ws.ts";
-import { stamped } from "../begun.ts";
 import type { ALL } from "../client.ts";
 import type { Hub } from "../hub.ts";
+import { stamped, unstreamed } from "../platforms.ts";
 import type { Proxy } from "../proxy.ts";
 import { change } from "../store/house.ts";
 
@@ -55,8 +55,6 @@ export function openTablet(hub: Hub, proxy: Proxy, name: string, over: Tablet["o
 
   const open = (): void => {
     pages++;
-    const real = globalPlatform();
-    const { fetch, eventSource: source, webSocket: socket, ...rest } = real;
     client = createClient({
       url: proxy.url(page()),
       token: hub.token({ sub: name, roles: ["everything"] }),
@@ -65,13 +63,8 @@ export function openTablet(hub: Hub, proxy: Proxy, name: string, over: Tablet["o
       snapshot: true,
       heartbeat: "1s",
       backoff: { cap: 300 }, // two hundred cuts have to go into half a minute; the floor stays
-      transports: [eventSource, webSocket],
-      platform: stamped({
-        ...rest,
-        fetch: over === "sse" ? fetch! : (url, init) => (url.includes("/v1/stream") ? Promise.resolve(unstreamed) : fetch!(url, init)),
-        ...(over !== "ws" && { eventSource: source! }),
-        webSocket: socket!,
-      }),
+      platform: stamped(over === "sse" ? globalPlatform() : unstreamed(globalPlatform())),
+      transports: [over === "ws" ? webSocket : eventSource],
       onError: (error) => errors.push(error),
     });
     client.subscribe("*", (event) => {
@@ -135,6 +128,3 @@ export function openTablet(hub: Hub, proxy: Proxy, name: string, over: Tablet["o
     },
   };
 }
-
-/** The answer of a fetch that does not stream. */
-const unstreamed = { status: 200, headers: { get: () => "text/event-stream" }, body: null, text: async () => "" };

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { createTestHub, type Policy } from "../../src/testing.ts";
+import { createTestHub, type Policy, type TestHubOptions } from "../../src/testing.ts";
 import { launchHub } from "../hub.ts";
 import { devices } from "./devices.ts";
 import { entities, mutations } from "./entities.ts";
@@ -35,13 +35,17 @@ function realPlace(): Place {
     url: hub.url,
     fetch: (url, init) => fetch(url, init),
     token: ({ roxy, ...claims }) => hub.token({ ...claims, more: { tenant, ...(roxy && { roxy }) } }),
+    async restart() {
+      await hub.kill();
+      await hub.start();
+    },
   };
 }
 
-function testPlace(): Place {
-  const inMemory = createTestHub({ policy: POLICY, presence: { grace: GRACE } });
+function testPlace(options: TestHubOptions = {}): Place {
+  const inMemory = createTestHub({ policy: POLICY, presence: { grace: GRACE }, ...options });
   onTestFinished(() => inMemory.close());
-  return { url: inMemory.url, fetch: inMemory.fetch, token: (who) => inMemory.token(who) };
+  return { url: inMemory.url, fetch: inMemory.fetch, token: (who) => inMemory.token(who), restart: async () => inMemory.faults.restart() };
 }
 
 const subjects: Readonly<Record<string, readonly Case[]>> = { publishing, streams, entities, mutations, devices, presence, requests };
@@ -52,4 +56,16 @@ describe.each(Object.entries(subjects))("%s", (_, cases) => {
     await Promise.all([run(real.talk), run(tested.talk)]);
     expect(tested.transcript).toEqual(real.transcript);
   });
+});
+
+test("a hub that does otherwise is noticed", async () => {
+  const said = async (options?: TestHubOptions): Promise<unknown[]> => {
+    const { talk, transcript } = talkTo(testPlace(options));
+    await streams[0]!.run(talk);
+    return transcript;
+  };
+  expect(await said()).toEqual(await said());
+  const { everything, ...others } = POLICY.roles;
+  expect(await said({ policy: { roles: { ...others, everything: { ...everything!, publish: ["**"], read: ["orders/**", "tables/**"] } } } })).toEqual(await said());
+  await expect(said({ maxEventBytes: 10 })).rejects.toThrow();
 });

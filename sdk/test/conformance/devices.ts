@@ -8,7 +8,9 @@ const BOSS: Who = { sub: "eve", roles: ["everything"], roxy: { read: ["roxy/**"]
 const critical = async ({ call }: Talk, ack: object, more: object = {}): Promise<string> =>
   (await call("POST", "/v1/events", { body: { topic: "orders/1", type: "order:new", data: 1, ack, ...more } })).body.events[0].cursor;
 const confirm = ({ call }: Talk, device: string, ids: string[], as: Who = ANN): Promise<Answer> => call("POST", "/v1/acks", { as, body: { device, ids } });
-const receipts = ({ call }: Talk, cursor: string, as: Who = ANN): Promise<Answer> => call("GET", `/v1/events/${cursor}/receipts`, { as });
+/** What was written to connections comes into the receipts a little later. */
+const receipts = ({ eventually }: Talk, cursor: string, as: Who = ANN): Promise<Answer> =>
+  eventually("GET", `/v1/events/${cursor}/receipts`, { as }, ({ body }) => (body.receipts ?? []).every(({ attempts }: { attempts: number }) => attempts > 0));
 
 /** Opens a device's stream and waits until it is live. */
 const device = async ({ stream }: Talk, name: string, as: Who = ANN): ReturnType<Talk["stream"]> => {

@@ -6,6 +6,7 @@ export interface Place {
   readonly url: string;
   fetch(url: string, init: { method: string; headers: Record<string, string>; body?: string; signal: AbortSignal }): Promise<Received>;
   token(who: Who): string;
+  restart(): Promise<void>;
 }
 
 interface Received {
@@ -38,7 +39,7 @@ export interface Given {
 export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: any; // eslint-disable-line @typescript-eslint/no-explicit-any -- whatever the hub said
+  readonly body: any; // whatever the hub said
 }
 
 /** One event of a stream, as it was spelled. */
@@ -46,7 +47,7 @@ export interface Heard {
   readonly id?: string;
   readonly retry?: number;
   readonly event: string;
-  readonly data: any; // eslint-disable-line @typescript-eslint/no-explicit-any -- whatever the hub said
+  readonly data: any; // whatever the hub said
 }
 
 export interface Listening {
@@ -61,9 +62,13 @@ export interface Listening {
 /** What a case does at a place. All of it is written down: two places that do the same write the same. */
 export interface Talk {
   call(method: string, path: string, given?: Given): Promise<Answer>;
+  /** Calls until the answer is as it is to be in the end, and writes that down alone. */
+  eventually(method: string, path: string, given: Given, holds: (answer: Answer) => boolean): Promise<Answer>;
   /** Opens a stream; query is behind the question mark. */
   stream(query: string, given?: Given): Promise<Listening>;
   token(who: Who): string;
+  /** Has the hub restart, as after a power cut. */
+  restart(): Promise<void>;
 }
 
 export interface Case {
@@ -78,7 +83,7 @@ const HEADERS = ["content-type", "cache-control", "x-content-type-options", "x-a
 export function talkTo(place: Place): { talk: Talk; transcript: unknown[] } {
   const transcript: unknown[] = [];
   const note = <Value>(what: string, value: Value): Value => {
-    transcript.push({ what: what.replaceAll(/(?<=ticket=|sessions\/|after=|events\/(?=[^/]+\/receipts))[^&/]+/g, "…"), value: normal(value) }); // a hub made those
+    transcript.push({ what: what.replaceAll(/(?<=ticket=|page=|sessions\/|after=|events\/(?=[^/]+\/receipts))[^&/]+/g, "…"), value: normal(value) }); // a hub made those
     return value;
   };
   const tokens = new Map<Who, string>();
@@ -107,13 +112,21 @@ export function talkTo(place: Place): { talk: Talk; transcript: unknown[] } {
     return { status: received.status, headers, body: text === "" ? undefined : JSON.parse(text) };
   };
 
+  const ask = async (method: string, path: string, given: Given): Promise<Answer> =>
+    answerOf(await send(method, path, given, {}, new AbortController().signal), false);
+
   return {
     transcript,
     talk: {
       token,
-      async call(method, path, given = {}) {
-        const received = await send(method, path, given, {}, new AbortController().signal);
-        return note(`${method} ${path}`, await answerOf(received, false));
+      restart: () => place.restart(),
+      call: async (method, path, given = {}) => note(`${method} ${path}`, await ask(method, path, given)),
+      async eventually(method, path, given, holds) {
+        for (;;) {
+          const answer = await ask(method, path, given);
+          if (holds(answer)) return note(`${method} ${path}`, answer);
+          await new Promise((soon) => setTimeout(soon, 10));
+        }
       },
       async stream(query, given = {}) {
         const abort = new AbortController();
@@ -134,7 +147,7 @@ function listening(answer: Answer, reader: Reader | undefined, note: (events: re
   let text = "";
   const next = async (): Promise<Heard | undefined> => {
     while (!text.includes("\n\n")) {
-      const { done, value } = (await reader?.read()) ?? { done: true };
+      const { done, value } = (await reader?.read().catch(() => undefined)) ?? { done: true }; // a cut is an end, too
       if (done || !value) return undefined;
       text += decoder.decode(value, { stream: true });
     }
@@ -182,7 +195,10 @@ const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z$/;
 
 /** Returns value with what differs between two hubs that do the same by a word: times, epochs, ids that a hub makes, what it says to people. */
 export function normal(value: unknown, name = ""): unknown {
-  if (Array.isArray(value)) return value.map((item) => normal(item));
+  if (Array.isArray(value)) {
+    const items = value.map((item) => normal(item));
+    return name === "present" ? items.sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)) : items; // its order means nothing
+  }
   if (typeof value === "object" && value !== null) {
     const members = Object.entries(value).filter(([key, inner]) => inner !== undefined && key !== "settles"); // it depends on when the hub began
     return Object.fromEntries(members.map(([key, inner]) => [key, normal(inner, key)]));

@@ -29,8 +29,8 @@ export const requests: readonly Case[] = [
         }
         await call("POST", `/v1/${path}`, { body: "{}", headers: { "Content-Encoding": "gzip" } });
         await call("POST", `/v1/${path}`, { body: "{}", headers: { "Content-Type": 'application/json; charset="UTF-8"' } });
-        await call("POST", `/v1/${path}`, { body: `{"x":"${"x".repeat(8 << 20)}"}` });
       }
+      await call("POST", "/v1/events", { body: `{"x":"${"x".repeat(8 << 20)}"}` });
       await call("PUT", "/v1/entities/orders/1", { body: {}, headers: { "Content-Type": "application/merge-patch+json" } });
       await call("PATCH", "/v1/entities/orders/1", { body: {} });
     },

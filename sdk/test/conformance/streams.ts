@@ -16,8 +16,10 @@ export const streams: readonly Case[] = [
       const listening = await talk.stream("topic=orders/*&topic=tables/**&heartbeat=30s");
       expect((await listening.until("roxy:live")).map(({ event }) => event)).toEqual(["roxy:hello", "roxy:live"]);
       await publish(talk, { topic: "orders/1", type: "a", data: 1 }, { topic: "orders/1/lines", type: "a", data: 2 }, { topic: "tables", type: "a", data: 3 }, { topic: "tables/1/x", type: "a", data: 4 });
-      await publish(talk, { topic: "orders/2", data: 5 }, { topic: "orders/2", type: "typing", ephemeral: true, data: 6 }, { topic: "orders/2", type: "last" });
+      await publish(talk, { topic: "orders/2", data: 5 }, { topic: "orders/2", type: "last" });
       const heard = await listening.until("last");
+      await publish(talk, { topic: "orders/2", type: "typing", ephemeral: true, data: 6 }); // alone: it overtakes what has a place in the log
+      await listening.until("typing");
       expect(heard.map(({ data }) => data.data)).toEqual(expect.arrayContaining([1, 3, 4, 5]));
     },
   },
@@ -65,10 +67,15 @@ export const streams: readonly Case[] = [
         { topic: "orders/1", type: "c", data: 3, to: { roles: ["kitchen"] } },
         { topic: "orders/1", type: "a", data: 4, to: { users: ["will", "ann"] } },
         { topic: "orders/1", type: "a", data: 5, except: "tablet-1" },
-        { topic: "orders/1", type: "a", data: 6, to: { roles: ["kitchen"], users: ["will"] }, ephemeral: true },
         { topic: "orders/1", type: "last" },
       );
       for (const one of [kitchen, waiter, device]) await one.until("last");
+      await publish(talk, { topic: "orders/1", type: "a", data: 6, to: { roles: ["kitchen"], users: ["will"] }, ephemeral: true });
+      for (const one of [kitchen, waiter]) await one.until("a");
+      await publish(talk, { topic: "orders/1", type: "a", data: 7, except: "tablet-1", ephemeral: true });
+      for (const one of [kitchen, waiter]) await one.until("a");
+      await publish(talk, { topic: "orders/1", type: "last" });
+      await device.until("last");
       const replayed = await talk.stream("topic=orders/*&after=earliest", { as: WAITER });
       await replayed.until("roxy:live");
     },
@@ -108,6 +115,31 @@ export const streams: readonly Case[] = [
       await publish(talk, { topic: "tables/1" });
       const beat = (await listening.until("roxy:heartbeat")).at(-1)!;
       expect(beat.id).toBe(beat.data.cursor);
+    },
+  },
+  {
+    name: "a restart breaks streams, and whatever was answered is there afterwards",
+    async run(talk) {
+      const { call, stream } = talk;
+      const first = await stream("topic=orders/*&device=t1");
+      await first.until("roxy:live");
+      const cursors = await publish(talk, { topic: "orders/1", type: "count", data: 1, id: "k" }, { topic: "orders/1", type: "count", data: 2 });
+      await first.until(({ data }) => data.data === 2);
+      await call("POST", "/v1/mutations", { body: { id: "m", op: "put", topic: "orders/2", data: { a: 1 } } });
+      await call("POST", "/v1/acks", { body: { device: "t1", delivered: cursors[0] } });
+      const { ticket } = (await call("POST", "/v1/tickets")).body;
+      await first.until("entity:created");
+      const restarted = talk.restart();
+      await first.end();
+      await restarted;
+      await publish(talk, { topic: "orders/1", type: "count", data: 1, id: "k" });
+      await call("POST", "/v1/mutations", { body: { id: "m", op: "put", topic: "orders/2", data: { a: 1 } } });
+      await call("GET", "/v1/entities/orders/2");
+      await call("GET", "/v1/devices");
+      await call("GET", "/v1/presence", { as: { sub: "wim", roles: [], roxy: { read: ["roxy/presence"] } } });
+      await call("GET", `/v1/devices?ticket=${ticket}`, { as: null });
+      const again = await stream("topic=orders/*&device=t1");
+      await again.until("roxy:live");
     },
   },
   {

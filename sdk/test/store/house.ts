@@ -188,7 +188,7 @@ export class House {
     if (mutation.state === "queued") {
       const lane = device.outbox.pending(mutation.topic);
       const ahead = lane.slice(0, lane.findIndex((e) => e.id === mutation.id));
-      const wire = (e: Entry): Mutation => wireOf(e, device.name);
+      const wire = (e: Entry): Mutation => wireOf({ ...e, device: device.name });
       if (!this.hub.foresee(ahead.map(wire), wire(mutation), problem.current?.version as number)) {
         this.violations.push(`I6: ${mutation.id} was dropped early, and the hub would not have refused it`);
       }

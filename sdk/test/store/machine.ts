@@ -31,15 +31,20 @@ export class SimDisk {
     return {
       durable: true,
       load: async () => [...this.entries.values()].sort((a, b) => a.seq - b.seq),
-      add: (entry) =>
-        later(() => {
-          this.entries.set(++this.last, { ...structuredClone(entry), seq: this.last });
-          return this.last;
-        }),
-      put: (entry) => {
-        if (fault === "sent not stored first" && entry.state === "sent") return Promise.resolve();
-        return later(() => void (this.entries.has(entry.seq) && this.entries.set(entry.seq, structuredClone(entry))));
+      add: (all) =>
+        later(() =>
+          all.map((entry) => {
+            this.entries.set(++this.last, { ...structuredClone(entry), seq: this.last });
+            return this.last;
+          }),
+        ),
+      put: (all) => {
+        if (fault === "sent not stored first" && all.some((e) => e.state === "sent")) return Promise.resolve();
+        return later(() => all.forEach((e) => this.entries.has(e.seq) && this.entries.set(e.seq, structuredClone(e))));
       },
+      device: async () => undefined,
+      recall: async () => [],
+      keep: async () => {},
       remove: (seq) => later(() => void this.entries.delete(seq)),
     };
   }

@@ -1,6 +1,7 @@
 import type { ReactElement } from "react";
 import { RoxyProvider } from "@roxy/sdk/react";
 import { useReadable } from "./parts/hooks.ts";
+import { Staff } from "./parts/staff.ts";
 import { Login } from "./screens/Login.tsx";
 import { Signed } from "./screens/Signed.tsx";
 import type { Session } from "./session.ts";
@@ -20,7 +21,9 @@ export function App({ session }: { readonly session: Session }): ReactElement {
     case "in":
       return (
         <RoxyProvider client={phase.hub.client} entities={phase.hub.entities}>
-          <Signed hub={phase.hub} leave={() => session.signOut()} />
+          <Staff value={phase.hub.access.staff}>
+            <Signed hub={phase.hub} leave={() => session.signOut()} />
+          </Staff>
         </RoxyProvider>
       );
   }

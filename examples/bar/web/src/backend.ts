@@ -18,6 +18,8 @@ export interface Access {
   readonly user: string;
   readonly role: Role;
   readonly hub: string;
+  /** How the others are called. */
+  readonly staff: readonly Person[];
 }
 
 /** A row of the hub's audit trail. */

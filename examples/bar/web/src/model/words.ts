@@ -6,7 +6,7 @@ import type { Role } from "../backend.ts";
 export const ROLES: Readonly<Record<Role, string>> = { waiter: "Waiter", kitchen: "Kitchen", counter: "Counter", till: "Till", manager: "Manager" };
 
 export const LINE: Readonly<Record<LineStatus, string>> = {
-  draft: "Not sent",
+  draft: "On the pad",
   new: "Sent",
   preparing: "Preparing",
   ready: "Ready",

@@ -2,7 +2,7 @@ import { useId, useState, type ReactElement } from "react";
 import { useConnectionHealth, useSyncStatus, type ConnectionHealth } from "@roxy/sdk/react";
 import type { Network } from "../network.ts";
 import { Dialog } from "./Dialog.tsx";
-import { useReadable } from "./hooks.ts";
+import { useLasting, useReadable } from "./hooks.ts";
 import { Icon } from "./Icon.tsx";
 
 const REASONS: Readonly<Record<ConnectionHealth["reasons"][number], string>> = {
@@ -22,7 +22,7 @@ function summary({ state, quality, continuity, confident }: ConnectionHealth, cu
   switch (state) {
     case "live":
       if (continuity !== "ok") return { word: "Catching up", level: "busy" };
-      if (quality === "poor" || quality === "fair") return { word: quality === "poor" ? "Poor" : "Fair", level: "busy" };
+      if (confident && (quality === "poor" || quality === "fair")) return { word: quality === "poor" ? "Poor" : "Fair", level: "busy" };
       return { word: confident && quality === "excellent" ? "Excellent" : "Online", level: "ok" };
     case "needs-auth":
       return { word: "Sign in again", level: "bad" };
@@ -43,18 +43,25 @@ export function Connection({ network, reconnect }: { readonly network: Network; 
   const { waiting } = useSyncStatus();
   const cut = useReadable({ subscribe: network.subscribe, getSnapshot: network.isCut });
   const [open, setOpen] = useState(false);
+  const behind = useLasting(waiting > 0, 1_000);
   const { word, level } = summary(health, cut);
   const reasons = cut ? ["the network of this page is cut"] : health.reasons.map((reason) => REASONS[reason]);
   return (
     <>
       <button type="button" className={`chip chip-${level}`} onClick={() => setOpen(true)} aria-haspopup="dialog">
         <Icon name={level === "bad" ? "cut" : "wifi"} size={20} />
-        <span role="status">
-          <span className="hidden">Connection: </span>
-          {word}
-          {waiting > 0 && <span className="chip-more"> · {waiting} to send</span>}
-        </span>
+        <span className="hidden">Connection: </span>
+        {word}
+        {behind && (
+          <span className="chip-more">
+            {waiting}
+            <span className="chip-word"> to send</span>
+          </span>
+        )}
       </button>
+      <span role="status" className="hidden">
+        Connection: {word}
+      </span>
       <button type="button" className="button cutter" role="switch" aria-checked={cut} onClick={() => (cut ? network.mend() : network.cut())}>
         <Icon name={cut ? "wifi" : "cut"} size={20} />
         <span>{cut ? "Go online" : "Offline"}</span>

@@ -18,7 +18,7 @@ export function Marks({ of, bare = false }: { readonly of: View<object>; readonl
   return (
     <span className="mark mark-pending">
       <Icon name="clock" size={18} />
-      <span className={bare ? "hidden" : ""}>{state === "live" ? "Sending" : "Not sent yet"}</span>
+      <span className={bare ? "hidden" : ""}>{state === "live" ? "Saving" : "Waits for the network"}</span>
     </span>
   );
 }

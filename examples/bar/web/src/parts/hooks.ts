@@ -16,6 +16,16 @@ export function useNow(every = 10_000): number {
   return now;
 }
 
+/** Whether something has been so for a while: what is shorter would only flicker. */
+export function useLasting(so: boolean, ms: number): boolean {
+  const [lasting, setLasting] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setLasting(so), so ? ms : 0);
+    return () => clearTimeout(timer);
+  }, [so, ms]);
+  return so && lasting;
+}
+
 function hash(): string {
   return location.hash.slice(1);
 }

@@ -17,7 +17,7 @@ const PARTS = [
 ] as const;
 
 /** The house at a glance: what nobody confirmed, figures, who is there, and what is going on. */
-export function Manager({ hub }: { readonly hub: Hub }): ReactElement {
+export function Manager({ hub, name }: { readonly hub: Hub; readonly name: (topic: string) => string }): ReactElement {
   const tables = useCollection("tables/*").filter(known);
   const orders = useCollection("orders/*").filter(known);
   const lines = useCollection("lines/*").filter(known);
@@ -65,7 +65,7 @@ export function Manager({ hub }: { readonly hub: Hub }): ReactElement {
         <Demo hub={hub} />
       </section>
       <section className="panel panel-audit" aria-label="Audit">
-        <Audit hub={hub} />
+        <Audit hub={hub} name={name} />
       </section>
       <section className="panel panel-people" aria-label="People and connection">
         <People />

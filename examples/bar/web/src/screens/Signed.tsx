@@ -9,6 +9,7 @@ import { useReadable, useRoute } from "../parts/hooks.ts";
 import { Icon } from "../parts/Icon.tsx";
 import { said } from "../parts/say.ts";
 import { allowSound } from "../parts/sound.ts";
+import { useStaff } from "../parts/staff.ts";
 import { Troubles } from "../parts/Troubles.tsx";
 import { Manager } from "./Manager.tsx";
 import { Station } from "./Station.tsx";
@@ -24,6 +25,7 @@ export function Signed({ hub, leave }: { readonly hub: Hub; readonly leave: () =
   const rest = role === "manager" ? route.split("/").slice(1).join("/") : route;
   const walk = (to: string): void => go(role === "manager" ? `${screen}/${to}` : to);
   const name = useNames();
+  const nameOf = useStaff();
   const { lost } = useConnectionHealth();
   const { waiting } = useSyncStatus();
   useEffect(() => {
@@ -34,7 +36,7 @@ export function Signed({ hub, leave }: { readonly hub: Hub; readonly leave: () =
       <header className="bar">
         <p className="who">
           <span className="who-role">{ROLES[role]}</span>
-          <span className="muted who-user">{user}</span>
+          <span className="muted who-user">{nameOf(user)}</span>
         </p>
         <div className="bar-actions">
           <Connection network={hub.network} reconnect={() => hub.client.connect()} />
@@ -51,13 +53,20 @@ export function Signed({ hub, leave }: { readonly hub: Hub; readonly leave: () =
         </p>
       )}
       <Troubles name={name} />
-      <Screen hub={hub} screen={screen} route={rest} go={walk} />
+      <Screen hub={hub} screen={screen} route={rest} go={walk} name={name} />
       <Announcer />
     </div>
   );
 }
 
-function Screen({ hub, screen, route, go }: { readonly hub: Hub; readonly screen: Role; readonly route: string; readonly go: (to: string) => void }): ReactElement {
+function Screen(props: {
+  readonly hub: Hub;
+  readonly screen: Role;
+  readonly route: string;
+  readonly go: (to: string) => void;
+  readonly name: (topic: string) => string;
+}): ReactElement {
+  const { hub, screen, route, go, name } = props;
   switch (screen) {
     case "waiter":
       return <Waiter hub={hub} route={route} go={go} />;
@@ -68,7 +77,7 @@ function Screen({ hub, screen, route, go }: { readonly hub: Hub; readonly screen
     case "till":
       return <Till hub={hub} route={route} go={go} />;
     case "manager":
-      return <Manager hub={hub} />;
+      return <Manager hub={hub} name={name} />;
   }
 }
 
@@ -104,6 +113,7 @@ function useNames(): (topic: string) => string {
     const order = orders.filter(known).find((view) => view.topic === topic);
     if (line) return `${product(line.data.product)}, table ${line.data.table}`;
     if (order) return `order of table ${order.data.table}`;
+    if (kind === "payments" || kind === "receipts") return `${kind.slice(0, -1)} of ${id}`;
     if (kind === "products") return product(id ?? "");
     if (kind === "tables" || kind === "calls") return `table ${id}`;
     return topic;

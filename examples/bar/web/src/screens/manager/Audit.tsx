@@ -1,12 +1,17 @@
 import { useEffect, useRef, useState, type ReactElement } from "react";
 import { askAudit, type AuditRow } from "../../backend.ts";
 import type { Hub } from "../../hub.ts";
+import { useStaff } from "../../parts/staff.ts";
 import { useReadable } from "../../parts/hooks.ts";
 
+/** As whom the bar's server asks the hub: its questions are rows, too. */
+const AUDITOR = "bar";
+
 /** The hub's own audit trail, asked for anew whenever something happens, and now and then. */
-export function Audit({ hub }: { readonly hub: Hub }): ReactElement {
+export function Audit({ hub, name }: { readonly hub: Hub; readonly name: (topic: string) => string }): ReactElement {
   const [rows, setRows] = useState<readonly AuditRow[]>([]);
   const [problem, setProblem] = useState<string>();
+  const staffName = useStaff();
   const events = useReadable(hub.feed.events);
   const asking = useRef(false);
   useEffect(() => {
@@ -25,7 +30,7 @@ export function Audit({ hub }: { readonly hub: Hub }): ReactElement {
     };
     // A burst of events is one question; what nobody publishes, such as who connects, is found by the second timer.
     const soon = setTimeout(() => void ask(), 400);
-    const again = setInterval(() => void ask(), 5_000);
+    const again = setInterval(() => void ask(), 15_000);
     return () => {
       gone = true;
       clearTimeout(soon);
@@ -37,15 +42,15 @@ export function Audit({ hub }: { readonly hub: Hub }): ReactElement {
       <h2>Audit, live</h2>
       {problem !== undefined && <p className="notice">{problem}</p>}
       <ol className="audit" tabIndex={0} aria-label="Audit rows, the newest first">
-        {rows.map((row) => (
+        {rows.filter(({ user }) => user !== AUDITOR).map((row) => (
           <li key={row.seq} className={`audit-row audit-${row.kind}`}>
             <time dateTime={row.time}>{row.time.slice(11, 19)}</time>
             <span className="audit-kind">{row.kind}</span>
             <span className="audit-what">
-              {row.type ?? row.reason ?? ""} {row.topic ?? ""}
+              {[row.type ?? row.reason, row.topic === undefined ? undefined : name(row.topic)].filter(Boolean).join(" · ")}
             </span>
             <span className="audit-who muted">
-              {row.user}
+              {staffName(row.user)}
               {row.version !== undefined && ` · v${row.version}`}
             </span>
           </li>

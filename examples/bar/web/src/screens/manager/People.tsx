@@ -2,12 +2,14 @@ import type { ReactElement } from "react";
 import { usePresence } from "@roxy/sdk/react";
 import { since } from "../../model/words.ts";
 import { useNow } from "../../parts/hooks.ts";
+import { useStaff } from "../../parts/staff.ts";
 import { Icon } from "../../parts/Icon.tsx";
 
 /** Who has a screen open, by person. */
 export function People(): ReactElement {
   const present = usePresence();
   const now = useNow();
+  const staffName = useStaff();
   const users = [...new Set(present.map(({ user }) => user))].sort();
   return (
     <>
@@ -21,7 +23,7 @@ export function People(): ReactElement {
           return (
             <li key={user} data-user={user}>
               <Icon name="wifi" size={20} />
-              <span>{user}</span>
+              <span>{staffName(user)}</span>
               <span className="muted">
                 {screens.length > 1 ? `${screens.length} screens · ` : ""}
                 {since(longest || undefined, now)}

@@ -3,6 +3,7 @@ import type { House } from "../../house.ts";
 import { cents, money } from "../../model/money.ts";
 import { total, type Known } from "../../model/orders.ts";
 import { Icon } from "../../parts/Icon.tsx";
+import { useStaff } from "../../parts/staff.ts";
 import { Marks } from "../../parts/Marks.tsx";
 import type { Line, Order, Payment, PaymentMethod, Receipt } from "../../roxy.gen.ts";
 
@@ -19,6 +20,7 @@ export function Bill(props: {
   readonly back: () => void;
 }): ReactElement {
   const { order, lines, payment, receipt, nameOf, house, back } = props;
+  const staffName = useStaff();
   const { table, status, waiter, method: wish = "card" } = order.data;
   const billed = lines.filter(({ data }) => data.status !== "cancelled" && data.status !== "draft");
   const amount = total(lines, { fired: true });
@@ -30,7 +32,7 @@ export function Bill(props: {
         </button>
         <h1>Table {table}</h1>
         <Marks of={order} />
-        <p className="muted pane-note">{waiter}</p>
+        <p className="muted pane-note">{staffName(waiter)}</p>
       </header>
       <ul className="bill-lines" aria-label="Lines">
         {billed.map(({ topic, data }) => (

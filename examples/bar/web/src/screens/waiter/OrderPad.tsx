@@ -5,6 +5,7 @@ import { total, type Known } from "../../model/orders.ts";
 import { Dialog } from "../../parts/Dialog.tsx";
 import { Icon } from "../../parts/Icon.tsx";
 import { Marks } from "../../parts/Marks.tsx";
+import { useStaff } from "../../parts/staff.ts";
 import { Stepper } from "../../parts/Stepper.tsx";
 import type { Line, Order, Product } from "../../roxy.gen.ts";
 import { PadLine } from "./PadLine.tsx";
@@ -21,6 +22,7 @@ export function OrderPad(props: {
 }): ReactElement {
   const { place, order, products, house, back, menu } = props;
   const { lines, table } = place;
+  const staffName = useStaff();
   const [noting, setNoting] = useState<string>();
   const [paying, setPaying] = useState(false);
   const { status, guests = 1, waiter } = order.data;
@@ -38,7 +40,7 @@ export function OrderPad(props: {
         </button>
         <h1>Table {table.data.number}</h1>
         <Marks of={order} />
-        <p className="muted pane-note">{waiter}</p>
+        <p className="muted pane-note">{staffName(waiter)}</p>
       </header>
       <div className="pad-guests">
         <span className="muted">Guests</span>

@@ -5,6 +5,7 @@ import type { Known } from "../../model/orders.ts";
 import { LINE } from "../../model/words.ts";
 import { Icon } from "../../parts/Icon.tsx";
 import { Marks } from "../../parts/Marks.tsx";
+import { useStaff } from "../../parts/staff.ts";
 import { Stepper } from "../../parts/Stepper.tsx";
 import type { Line } from "../../roxy.gen.ts";
 
@@ -18,6 +19,7 @@ export function PadLine(props: {
 }): ReactElement {
   const { line, name, open, house, note } = props;
   const { quantity, status, price, note: text, acceptedBy, by } = line.data;
+  const staffName = useStaff();
   const draft = status === "draft";
   const changeable = open && (draft || status === "new" || status === "preparing");
   return (
@@ -35,7 +37,7 @@ export function PadLine(props: {
             {text}
           </span>
         )}
-        {draft && by !== undefined && <span className="muted">{by}</span>}
+        {draft && by !== undefined && <span className="muted">{staffName(by)}</span>}
         <Marks of={line} />
       </p>
       {changeable && (

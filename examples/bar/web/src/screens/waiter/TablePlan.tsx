@@ -18,7 +18,7 @@ export interface Place {
 
 const WORDS: Readonly<Record<Place["progress"], readonly [string, IconName]>> = {
   empty: ["Just seated", "guests"],
-  draft: ["Taking order", "note"],
+  draft: ["Order", "note"],
   waiting: ["Waiting", "clock"],
   ready: ["Ready", "bell"],
   served: ["Served", "check"],
@@ -69,7 +69,14 @@ export function TablePlan(props: { readonly places: readonly Place[]; readonly s
                 {word}
               </span>
               <span className="place-more">
-                {status === "free" ? "" : `${guests ?? "?"} guests · ${since(seatedAt, now)}`}
+                {status !== "free" && (
+                  <>
+                    <Icon name="guests" size={16} />
+                    {guests ?? "?"}
+                    <span className="hidden"> guests</span>
+                    <span>· {since(seatedAt, now)}</span>
+                  </>
+                )}
                 <Marks of={table} bare />
               </span>
             </button>

@@ -22,7 +22,7 @@ export interface Tablet {
   readonly handled: ReadonlyMap<string, number>;
   /** How often each mutation ended, and how. */
   readonly ended: ReadonlyMap<string, Settlement[]>;
-  /** Mutations that were asked for, and are sure to end. */
+  /** How many mutations were asked for, and are sure to end: what was asked of one entity before the first was sent is one. */
   readonly asked: number;
   readonly errors: readonly unknown[];
   /** Asks for what the step says. */
@@ -45,7 +45,7 @@ export function openTablet(hub: Hub, proxy: Proxy, name: string, over: Tablet["o
   const decisions: readonly Decision[] = ["theirs", "mine", "ask", { merge: { a: "merged" } }];
   let pages = 0;
   let decided = 0;
-  let asked = 0;
+  const asked = new Set<string>();
   let accepting: Promise<boolean>[] = [];
   let takeBack: () => unknown = () => {};
   let client!: Client;
@@ -98,13 +98,13 @@ export function openTablet(hub: Hub, proxy: Proxy, name: string, over: Tablet["o
     handled,
     ended,
     get asked() {
-      return asked;
+      return asked.size;
     },
     errors,
     mutate(x, y) {
       const { op, topic, content, how } = change(x, y);
-      const { cancel, accepted } = op === "delete" ? entities.delete(topic, how) : entities[op](topic, content, how);
-      asked++;
+      const { id, cancel, accepted } = op === "delete" ? entities.delete(topic, how) : entities[op](topic, content, how);
+      asked.add(id);
       accepting.push(accepted);
       takeBack = cancel;
     },

@@ -122,7 +122,7 @@ export interface Client<Events extends object = Record<string, unknown>> {
    * Subscribes to patterns until the function it returns is called. A first stream then begins behind `after`, a cursor, or before
    * it if somebody asked for an earlier one.
    */
-  retain(patterns: readonly string[], options?: { readonly after?: string }): () => void;
+  retain(patterns: readonly string[], options?: { readonly after?: string | undefined }): () => void;
   /** Calls listener with all that came at once, in order, before the handlers of its events. */
   messages(listener: (batch: readonly Message[]) => unknown): () => void;
   /** Runs handler when something was missed for good. Continuity is `reset` until its promise is fulfilled. */

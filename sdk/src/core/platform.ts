@@ -76,6 +76,7 @@ export interface EventSourceLike {
 export interface WebSocketLike {
   onopen: unknown;
   onmessage: unknown;
+  onerror: unknown;
   onclose: unknown;
   send(text: string): void;
   close(): void;

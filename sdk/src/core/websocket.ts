@@ -52,7 +52,8 @@ export const webSocket: Transport = {
         socket!.send(JSON.stringify({ op: "subscribe", ref: "1", topic, type, after, device, heartbeat, snapshot }));
       };
       socket.onmessage = (event: { data: unknown }) => message(String(event.data));
-      socket.onclose = () => told.ended(opened ? {} : { problem: new RoxyProblem("network", 0, "the WebSocket did not open") });
+      // Node 20 tells nothing but an error of a handshake that failed.
+      socket.onerror = socket.onclose = () => told.ended(opened ? {} : { problem: new RoxyProblem("network", 0, "the WebSocket did not open") });
     })().catch((error: unknown) => end({ problem: unreachable(error) }));
 
     return {

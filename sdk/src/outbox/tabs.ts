@@ -154,7 +154,7 @@ export function sharing({ storage, transport, leadership, signal, clock }: Optio
       watch();
     }, lookEvery);
   };
-  if (signal) watch();
+  if (leadership) watch();
 
   return {
     stored,
@@ -163,7 +163,7 @@ export function sharing({ storage, transport, leadership, signal, clock }: Optio
     leads: () => leads,
     open: () => open,
     look,
-    sync: () => (signal ? sync().catch(() => {}) : Promise.resolve()),
+    sync: () => (leadership ? sync().catch(() => {}) : Promise.resolve()),
     settled(slot, settlement) {
       if (leads) post({ id: slot.entry.id, seq: slot.entry.seq, settlement });
     },

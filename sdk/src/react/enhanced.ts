@@ -16,6 +16,9 @@ const KEPT = 100;
 /** An event, and a name for it: the same for each time that it comes. */
 export type Notification = AnyEvent & { readonly id: string };
 
+/** When a load that failed is tried again: after one to two of these, in milliseconds, so that screens which failed together do not come together. */
+const LATER = 5_000;
+
 /** What a page was rendered with, and the cursor up to which it holds what was published. */
 export interface Loaded<Data> {
   readonly data: Data;
@@ -34,7 +37,7 @@ export interface EnhancedSSEOptions<Data> {
   readonly topics?: readonly string[];
   /** What the server rendered. The stream begins behind its cursor, so that nothing is missed between the two. */
   readonly initial?: Loaded<Data>;
-  /** Loads that anew when what was missed cannot be replayed. */
+  /** Loads that anew when what was missed cannot be replayed, and again until it succeeds; until then continuity is `reset`. */
   readonly load?: () => Promise<Loaded<Data>>;
 }
 
@@ -78,36 +81,36 @@ export function useEnhancedSSE<Data = undefined>(options: EnhancedSSEOptions<Dat
   const { clientId, topics, initial, load, onNotification } = options;
   const roxy = useRoxy(topics ? undefined : EVERYTHING, clientId);
   const { client, hearing } = roxy;
-  const patterns = useByValue(topics ?? NONE);
-  const [reloaded, setReloaded] = useState<Loaded<Data>>();
-  const [gap, setGap] = useState(false);
-  const loaded = reloaded ?? initial;
-  const cursor = useLatest(loaded?.cursor);
+  const patterns = useMemo(() => topics ?? NONE, [JSON.stringify(topics)]);
+  const [since, setSince] = useState<{ readonly loaded?: Loaded<Data>; readonly gap?: boolean }>({});
+  const page = since.loaded ?? initial;
+  const cursor = useLatest(page?.cursor);
   const loader = useLatest(load);
   const loads = useRef(0);
 
   // Before the patterns below are asked for, so that the first stream begins in the right place.
   const rendered = initial?.cursor;
   useEffect(() => {
+    const { clock, random, report } = client.platform;
     const reload = async (): Promise<void> => {
-      const mine = ++loads.current;
-      const next = await loader.current!();
-      if (mine !== loads.current) return;
-      setReloaded(next);
-      setGap(false);
+      for (const mine = ++loads.current; mine === loads.current; ) {
+        try {
+          const loaded = await loader.current!();
+          return mine === loads.current ? setSince({ loaded }) : undefined;
+        } catch (error) {
+          report(error);
+          await new Promise<void>((again) => clock.set(again, LATER * (1 + random())));
+        }
+      }
     };
-    const stop = loader.current ? client.onReset(reload) : undefined;
-    const position = parseCursor(client.inspect().cursor);
-    const release = rendered === undefined ? undefined : client.retain([], { after: rendered });
-    setReloaded(undefined);
     // The stream is further than what was rendered.
-    const behind = rendered !== undefined && position !== undefined && beyond(position, parseCursor(rendered));
-    setGap(behind);
-    if (behind && loader.current) reload().catch(client.platform.report);
+    const gap = rendered !== undefined && beyond(parseCursor(client.inspect().cursor), parseCursor(rendered));
+    const stops = [client.retain([], { after: rendered }), loader.current ? client.onReset(reload) : undefined];
+    setSince({ gap });
+    if (gap && loader.current) void reload();
     return () => {
       loads.current++;
-      stop?.();
-      release?.();
+      stops.forEach((stop) => stop?.());
     };
   }, [client, rendered, loader]);
 
@@ -115,19 +118,19 @@ export function useEnhancedSSE<Data = undefined>(options: EnhancedSSEOptions<Dat
   const connectionHealth = useConnectionHealth();
   const { sync } = useSyncStatus();
   const calls = useMemo(() => callsOf(roxy), [roxy]);
-  const data = loaded?.data;
+  const data = page?.data;
   return useMemo(
     () => ({
       notifications,
       isConnected: connectionHealth.state === "live",
       connectionHealth,
-      continuity: gap ? "reset" : connectionHealth.continuity,
+      continuity: since.gap ? "reset" : connectionHealth.continuity,
       sync,
       data,
       subscribe: hearing.subscribe as Subscribe,
       ...calls,
     }),
-    [notifications, connectionHealth, gap, sync, data, hearing, calls],
+    [notifications, connectionHealth, since.gap, sync, data, hearing, calls],
   );
 }
 
@@ -194,12 +197,6 @@ function callsOf(roxy: Roxy): Pick<EnhancedSSE<unknown>, "ack" | "mutate" | "bul
     bulk: (operations) => operations.map(mutate),
     retry: (id) => entitiesOf(roxy).retry(id),
   };
-}
-
-/** The same array until its members are others. */
-function useByValue(list: readonly string[]): readonly string[] {
-  const key = JSON.stringify(list);
-  return useMemo(() => list, [key]);
 }
 
 const names = /* @__PURE__ */ new WeakMap<RoxyEvent, Notification>();

@@ -39,8 +39,7 @@ export function tabs({ name }: TabsOptions): Tabs {
     for (const listener of listeners) listener();
   };
 
-  let life = new AbortController(); // until the client is closed
-  let term = life; // as leader, or in the queue
+  let life = new AbortController(); // from the first stream until there is none and none to come
   let joined: Promise<void> | undefined;
   let channel: BroadcastChannel | undefined;
   let resting = false; // the client does without a stream
@@ -57,12 +56,12 @@ export function tabs({ name }: TabsOptions): Tabs {
     },
   };
 
-  /** Has a lock until a signal of its own; reports false when another tab has it and options say not to wait. */
+  /** Has a lock until a signal; reports false when another tab has it and options say not to wait. */
   const hold = (which: string, until: AbortSignal, options: LockOptions): Promise<boolean> =>
     new Promise((resolve, reject) => {
       const held = (got: Lock | null): Promise<void> | void => {
         resolve(got !== null);
-        if (got && !until.aborted) return new Promise((release) => (until.onabort = () => release()));
+        if (got && !until.aborted) return new Promise((release) => until.addEventListener("abort", () => release()));
       };
       locks.request(which, options, held).catch(reject);
     });
@@ -75,30 +74,17 @@ export function tabs({ name }: TabsOptions): Tabs {
     });
   };
 
-  /** Tells that this tab leads and has no stream now. */
-  const without = (to?: string): void => company.post({ to, live: false, topics: [], types: [], tabs: company.tabs });
-
   const begin = (): void => {
     for (const tab of company.tabs.keys()) watch(tab);
     become(true);
-    if (resting) without(); // who needs a stream asks
-    else part?.regard();
+    part?.regard();
   };
 
-  const queue = (): void => {
-    alone = false;
-    const { signal } = (term = new AbortController());
-    void hold(lock, signal, { signal }).then(
-      () => signal.aborted || begin(),
-      () => {}, // the client was closed
-    );
-  };
-
-  /** Lets another tab lead; without one it leads on, as nobody else needs the stream. */
-  const yields = (): void => {
+  const leave = (): void => {
+    life.abort();
+    channel?.close();
+    joined = undefined;
     become(false);
-    term.abort();
-    queue();
   };
 
   const hear = (word: Word): void => {
@@ -112,8 +98,9 @@ export function tabs({ name }: TabsOptions): Tabs {
         if (leads && !company.tabs.has(tab)) watch(tab);
         company.tabs.set(tab, { topics, types });
       }
-      if (leads && resting) return yields();
-      if (leads && !part) return without(tab); // it waits for its next attempt
+      if (leads && resting) return leave();
+      // Between two attempts: there is nothing to be heard of yet, but somebody leads.
+      if (leads && !part) return company.post({ to: tab, live: false, topics: [], types: [], tabs: company.tabs });
     }
     part?.hears(word);
   };
@@ -125,11 +112,15 @@ export function tabs({ name }: TabsOptions): Tabs {
     channel.onmessage = ({ data }: MessageEvent<Word>) => hear(data);
     try {
       await hold(`${lock}/${tab}`, signal, {});
-      const mine = (term = new AbortController());
       // Not by way of the queue, which never says that another one leads.
-      const first = await hold(lock, mine.signal, { ifAvailable: true });
-      if (signal.aborted) mine.abort();
-      else (first ? begin : queue)();
+      const first = await hold(lock, signal, { ifAvailable: true });
+      if (signal.aborted) return;
+      if (first) return begin();
+      alone = false;
+      void hold(lock, signal, { signal }).then(
+        () => signal.aborted || begin(),
+        () => {}, // left
+      );
     } catch {
       able = false; // a frame that may not have locks
       become(true);
@@ -150,13 +141,8 @@ export function tabs({ name }: TabsOptions): Tabs {
     },
     state(next) {
       resting = RESTING.includes(next);
-      if (next === "closed" && joined) {
-        life.abort();
-        term.abort();
-        channel?.close();
-        joined = undefined;
-        become(false);
-      } else if (resting && leads && able) yields();
+      // A tab without others leads on: what is done by the leader alone is to be done by somebody.
+      if (resting && joined && able && !(leads && alone && next !== "closed")) leave();
     },
   };
 

@@ -163,7 +163,6 @@ function compact(text: string): string {
 
 const SPACE = /[ \t\r\n]*/y;
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
-// eslint-disable-next-line no-control-regex -- control characters are what JSON excludes
 const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const WORDS: readonly (readonly [string, boolean | null])[] = [["true", true], ["false", false], ["null", null]];
 
@@ -189,7 +188,6 @@ function parse(text: string, code: Code): Node {
     const quoted = word(STRING);
     if (quoted === undefined) throw wrong(path);
     const value = JSON.parse(quoted) as string;
-    // eslint-disable-next-line no-misleading-character-class -- halves of pairs are what it looks for
     if (/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.test(value)) {
       throw refusal(code, `byte ${start}: half a surrogate pair`, { member: path });
     }

@@ -107,6 +107,7 @@ export function createCriticals(clock: Clock, wall: () => number, log: Log, devi
     const { event } = critical;
     const ack = event.ack!;
     const now = wall();
+    if (now < critical.due) return wake(critical); // timers may be early by a fraction
     if (event.ttl !== undefined && now >= event.time + event.ttl) return giveUp(critical, "ttl");
     if (critical.attempt >= ack.attempts) return giveUp(critical, "attempts");
     const wait = Math.min(ack.within * 2 ** critical.attempt, Math.max(LONGEST, ack.within)); // the hub adds up to a fifth

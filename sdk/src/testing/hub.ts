@@ -110,7 +110,11 @@ export interface TestHub {
 
 const OPTIONS = ["policy", "clock", "url", "presence", "mailbox", "maxEventBytes"];
 
-/** Returns a hub in memory. Throws for options that it does not have. */
+/**
+ * Returns a hub in memory, of one tenant. It has no views, schemas, WebSockets, CloudEvents and administrators' calls: who asks
+ * for them is refused with the code `not-supported`. Nobody is too fast for it, and its waits are not jittered: what limits
+ * do to an app is a matter of faults.refuse. Throws for options that it does not have.
+ */
 export function createTestHub(options: TestHubOptions = {}): TestHub {
   for (const name of Object.keys(options)) {
     if (!OPTIONS.includes(name)) throw new Error(`createTestHub: ${name}: unknown option; there are ${OPTIONS.join(", ")}`);

@@ -48,7 +48,7 @@ export function createPresence(clock: Clock, wall: () => number, grace: number):
   let watchers: ((data: object) => void)[] = [];
   let window: Timer | undefined;
   let settled = wall() + grace;
-  let life = 0;
+  const graces = new Set<Timer>();
 
   const present = ({ visits }: Attendant): boolean => visits.length > 0;
   const named = ({ user, device }: Attendant): { user: string; device?: string } => ({ user, ...(device !== undefined && { device }) });
@@ -94,11 +94,12 @@ export function createPresence(clock: Clock, wall: () => number, grace: number):
       if (!a) return;
       visit.gone = true;
       a.until = wall();
-      const mine = life;
-      clock.set(() => {
+      const over = clock.set(() => {
+        graces.delete(over);
         a.visits = a.visits.filter((v) => v !== visit);
-        if (mine === life) changed();
+        changed();
       }, grace);
+      graces.add(over);
     },
     watch(hear) {
       if (watchers.length === 0) {
@@ -127,7 +128,9 @@ export function createPresence(clock: Clock, wall: () => number, grace: number):
     },
     settles,
     begin() {
-      life++;
+      for (const timer of [...graces, window]) clock.clear(timer);
+      graces.clear();
+      window = undefined;
       all = [];
       settled = wall() + grace;
     },

@@ -9,7 +9,31 @@ interface Row {
   readonly retry?: number;
 }
 
-const TABLE = {
+/** A code of docs/problems.md, or `not-supported` for what only the real hub does. */
+export type Code =
+  | "unauthenticated"
+  | "token-expired"
+  | "token-in-url"
+  | "forbidden"
+  | "invalid-topic"
+  | "invalid-event"
+  | "invalid-mutation"
+  | "invalid-parameter"
+  | "too-large"
+  | "not-found"
+  | "method-not-allowed"
+  | "not-acceptable"
+  | "unsupported-media-type"
+  | "version-conflict"
+  | "key-reused"
+  | "cancelled"
+  | "rate-limited"
+  | "overloaded"
+  | "not-ready"
+  | "internal"
+  | "not-supported";
+
+const TABLE: Readonly<Record<Code, Row>> = {
   unauthenticated: { status: 401, title: "Not authenticated", remedy: "Send a valid token: Authorization: Bearer TOKEN, the cookie, or a fresh ticket." },
   "token-expired": { status: 401, title: "The token has expired", remedy: "Fetch a new token and repeat the request." },
   "token-in-url": { status: 400, title: "A token does not belong in a URL", remedy: "Exchange the token for a ticket by POST /v1/tickets and put that into ?ticket=." },
@@ -32,10 +56,7 @@ const TABLE = {
   internal: { status: 500, title: "The hub failed", remedy: "Report it with the time of the request; the cause is in the hub's log." },
   // The real hub's table ends here.
   "not-supported": { status: 400, title: "The test hub does not do this", remedy: "Test this against the real hub: roxy dev." },
-} satisfies Record<string, Row>;
-
-/** A code of docs/problems.md, or `not-supported` for what only the real hub does. */
-export type Code = keyof typeof TABLE;
+};
 
 /** Further members of a problem. */
 export interface More {
@@ -51,7 +72,7 @@ export interface More {
 
 /** Returns the refusal with a code. Its members are the body of the hub's answer (RFC 9457). */
 export function refusal(code: Code, detail: string, more: More = {}): RoxyProblem {
-  const row: Row = TABLE[code];
+  const row = TABLE[code];
   const { status = row.status, member, current, fields, retryAfter = row.retry ?? 0 } = more;
   const members = {
     type: `https://roxyhub.dev/problems#${code}`,

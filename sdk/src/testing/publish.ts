@@ -47,7 +47,7 @@ export interface PublishParts {
 /** How long keys and results are kept, in milliseconds. */
 export const KEPT: number = 24 * 3_600_000;
 /** Events or mutations of one call. */
-export const BATCH = 1_000;
+export const BATCH: number = 1_000;
 
 type Asked = Omit<Draft, "by">;
 

@@ -13,6 +13,8 @@ import { change } from "../store/house.ts";
 /** One device of an evening, and all that its app saw. */
 export interface Tablet {
   readonly name: string;
+  /** What the network calls the page that is open now. */
+  readonly page: string;
   readonly over: (typeof ALL)[number];
   readonly client: Client;
   readonly entities: Entities;
@@ -20,7 +22,7 @@ export interface Tablet {
   readonly handled: ReadonlyMap<string, number>;
   /** How often each mutation ended, and how. */
   readonly ended: ReadonlyMap<string, Settlement[]>;
-  /** Mutations that were asked for. */
+  /** Mutations that were asked for, and are sure to end. */
   readonly asked: number;
   readonly errors: readonly unknown[];
   /** Asks for what the step says. */
@@ -41,17 +43,22 @@ export function openTablet(hub: Hub, proxy: Proxy, name: string, over: Tablet["o
   const ended = new Map<string, Settlement[]>();
   const errors: unknown[] = [];
   const decisions: readonly Decision[] = ["theirs", "mine", "ask", { merge: { a: "merged" } }];
+  let pages = 0;
   let decided = 0;
   let asked = 0;
+  let accepting: Promise<boolean>[] = [];
   let takeBack: () => unknown = () => {};
   let client!: Client;
   let entities!: Entities;
 
+  const page = (): string => `${name}.${pages}`;
+
   const open = (): void => {
+    pages++;
     const real = globalPlatform();
     const { fetch, eventSource: source, webSocket: socket, ...rest } = real;
     client = createClient({
-      url: proxy.url(name),
+      url: proxy.url(page()),
       token: hub.token({ sub: name, roles: ["everything"] }),
       device: name,
       topics: ["orders/*", "calls/*"],
@@ -76,7 +83,7 @@ export function openTablet(hub: Hub, proxy: Proxy, name: string, over: Tablet["o
     client.subscribe("call:over", () => {});
     client.onReset((reset) => errors.push(new Error(`reset: ${reset.reason}`)));
     entities = createEntities(client, {
-      database: `${proxy.url(name)}`,
+      database: proxy.url(name),
       conflict: () => decisions[decided++ % decisions.length]!,
       settled: (settlement) => ended.set(settlement.id, [...(ended.get(settlement.id) ?? []), settlement]),
     });
@@ -85,6 +92,9 @@ export function openTablet(hub: Hub, proxy: Proxy, name: string, over: Tablet["o
 
   return {
     name,
+    get page() {
+      return page();
+    },
     over,
     get client() {
       return client;
@@ -100,8 +110,9 @@ export function openTablet(hub: Hub, proxy: Proxy, name: string, over: Tablet["o
     errors,
     mutate(x, y) {
       const { op, topic, content, how } = change(x, y);
+      const { cancel, accepted } = op === "delete" ? entities.delete(topic, how) : entities[op](topic, content, how);
       asked++;
-      const { cancel } = op === "delete" ? entities.delete(topic, how) : entities[op](topic, content, how);
+      accepting.push(accepted);
       takeBack = cancel;
     },
     takeBack(y) {
@@ -110,6 +121,8 @@ export function openTablet(hub: Hub, proxy: Proxy, name: string, over: Tablet["o
       else void takeBack();
     },
     async reload() {
+      await Promise.all(accepting); // what was not is nobody's
+      accepting = [];
       entities.close();
       client.close();
       takeBack = () => {};

@@ -39,7 +39,7 @@ export interface Given {
 export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: any; // eslint-disable-line @typescript-eslint/no-explicit-any -- whatever the hub said
+  readonly body: any; // whatever the hub said
 }
 
 /** One event of a stream, as it was spelled. */
@@ -47,7 +47,7 @@ export interface Heard {
   readonly id?: string;
   readonly retry?: number;
   readonly event: string;
-  readonly data: any; // eslint-disable-line @typescript-eslint/no-explicit-any -- whatever the hub said
+  readonly data: any; // whatever the hub said
 }
 
 export interface Listening {

@@ -36,7 +36,8 @@ const ANN: Claims = { sub: "ann", roles: ["everything"] };
 /** Starts a hub, and a browser of one profile. */
 export async function startDesk(): Promise<Desk> {
   const site = await serveSite(join(import.meta.dirname, "tabs.page.ts"));
-  const hub = await startHub(`cors: { origins: ["${site.origin}"] }`);
+  const hub = await startHub(`cors: { origins: ["${site.origin}"] }
+limits: { publish: { rate: 10000, burst: 10000 } }`);
   const openTab = await openProfile();
   const boss = hub.token({ sub: "boss", roles: ["everything"] });
   const ask = async (method: string, path: string, body?: unknown): Promise<unknown> => {
@@ -96,16 +97,13 @@ export async function ranks(tabs: readonly Page[]): Promise<{ leader: Page; foll
 }
 
 /** Publishes numbers from 1 on, one after the other, until stop, which returns how many there were. */
-export function flow(desk: Desk): { reached(count: number): Promise<void>; stop(): Promise<number> } {
+export function flow(desk: Desk, topic = (_: number): string => "orders/7"): { reached(count: number): Promise<number>; stop(): Promise<number> } {
   let [count, over] = [0, false];
   const done = (async () => {
-    while (!over) {
-      await desk.publish({ data: count + 1 });
-      count++;
-    }
+    for (; !over; count++) await desk.publish({ topic: topic(count + 1), data: count + 1 });
   })();
   return {
-    reached: async (wanted) => void (await until(async () => count, (n) => n >= wanted)),
+    reached: (wanted) => until(async () => count, (n) => n >= wanted),
     async stop() {
       over = true;
       await done;

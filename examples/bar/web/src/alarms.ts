@@ -1,7 +1,7 @@
-// Dead letters: what was to be confirmed and was not. The manager is alarmed, and stays so until somebody has dealt with it.
-import type { Client } from "@roxy/sdk";
+// Dead letters: what was to be confirmed and was not. The manager is alarmed, and stays so until somebody has dealt with it,
+// also of what happened while no manager's screen was open: it is a stream of its own, which begins where the last one ended.
+import { createClient, type ClientOptions, type Platform } from "@roxy/sdk";
 import type { Readable } from "@roxy/sdk/store";
-import type { BarEvents } from "./hub.ts";
 import { createSignal } from "./signal.ts";
 
 /** The data of roxy:unacked (docs/protocol.md §7), as far as a screen shows it. */
@@ -22,19 +22,29 @@ export interface Alarms {
   close(): void;
 }
 
+/** Nobody can deal with what went wrong longer ago: the evening is over. */
+const WITHIN = 12 * 3_600_000;
+
 /** Hears dead letters, and keeps them in storage under key until they are dismissed. */
-export function createAlarms(client: Client<BarEvents>, storage: Storage, key: string): Alarms {
+export function createAlarms(options: ClientOptions & { readonly platform: Platform }, storage: Storage, key: string): Alarms {
+  const position = `${key} position`;
   const letters = createSignal<readonly DeadLetter[]>(JSON.parse(storage.getItem(key) ?? "[]") as readonly DeadLetter[]);
   const keep = (next: readonly DeadLetter[]): void => {
     storage.setItem(key, JSON.stringify(next));
     letters.set(next);
   };
-  const stop = client.subscribe("roxy:unacked", ({ data }) => {
-    if (!letters.getSnapshot().some(({ event }) => event === data.event)) keep([data, ...letters.getSnapshot()].slice(0, 50));
+  const client = createClient<{ "roxy:unacked": DeadLetter }>({ ...options, topics: ["roxy/dead-letters"], after: storage.getItem(position) ?? "earliest" });
+  client.subscribe("roxy:unacked", ({ data, cursor }) => {
+    const known = letters.getSnapshot();
+    if (Date.now() - Date.parse(data.time) < WITHIN && !known.some(({ event }) => event === data.event)) keep([data, ...known]);
+    if (cursor !== undefined) storage.setItem(position, cursor);
   });
   return {
     letters,
     dismiss: (event) => keep(letters.getSnapshot().filter((letter) => letter.event !== event)),
-    close: stop,
+    close: () => client.close(),
   };
 }
+
+/** For who is not told of dead letters. */
+export const NO_ALARMS: Alarms = { letters: createSignal<readonly DeadLetter[]>([]), dismiss() {}, close() {} };

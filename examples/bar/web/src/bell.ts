@@ -1,8 +1,7 @@
 // New orders that a station must confirm: critical events. They ring and stay until somebody presses a button.
 import type { Client, RoxyEvent } from "@roxy/sdk";
 import type { Readable } from "@roxy/sdk/store";
-import type { BarEvents } from "./hub.ts";
-import type { OrderNew } from "./roxy.gen.ts";
+import type { OrderNew, RoxyEvents } from "./roxy.gen.ts";
 import { createSignal } from "./signal.ts";
 
 /** A new order that nobody at this station has confirmed. */
@@ -24,7 +23,7 @@ export interface Bell {
 }
 
 /** Hears the critical events of new orders. */
-export function createBell(client: Client<BarEvents>): Bell {
+export function createBell(client: Client<RoxyEvents>): Bell {
   const rings = createSignal<readonly Ring[]>([]);
   const stop = client.subscribe("order:new", (event: RoxyEvent<"order:new", OrderNew>) => {
     const { ack, attempt = 1, data, topic } = event;

@@ -1,7 +1,7 @@
 // What happens in the house, as it happens: every event that this person may hear, the newest first.
 import type { Client, RoxyEvent } from "@roxy/sdk";
 import type { Readable } from "@roxy/sdk/store";
-import type { BarEvents } from "./hub.ts";
+import type { RoxyEvents } from "./roxy.gen.ts";
 import { createSignal } from "./signal.ts";
 
 const KEPT = 60;
@@ -11,7 +11,7 @@ export interface Feed {
   close(): void;
 }
 
-export function createFeed(client: Client<BarEvents>): Feed {
+export function createFeed(client: Client<RoxyEvents>): Feed {
   const events = createSignal<readonly RoxyEvent[]>([]);
   const stop = client.messages((batch) => {
     const told = batch.filter((message) => message.kind === "event");

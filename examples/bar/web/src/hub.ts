@@ -1,9 +1,9 @@
 // One signed-in person's way to the hub: the client, the entities, and what of both outlives a page.
-import { createClient, type Client } from "@roxy/sdk";
+import { createClient, type Client, type TokenSource } from "@roxy/sdk";
 import { createEntities, type Entities } from "@roxy/sdk/entities";
 import { createBell, type Bell } from "./bell.ts";
 import { type Access, Refused, renew, type Role } from "./backend.ts";
-import { createAlarms, type Alarms, type DeadLetter } from "./alarms.ts";
+import { createAlarms, NO_ALARMS, type Alarms } from "./alarms.ts";
 import { createFeed, type Feed } from "./feed.ts";
 import { createHouse, type House } from "./house.ts";
 import { createNetwork, type Network } from "./network.ts";
@@ -11,18 +11,13 @@ import { createRounds, type Rounds } from "./rounds.ts";
 import type { RoxyEntities, RoxyEvents } from "./roxy.gen.ts";
 import { browserName, takeSlot } from "./slot.ts";
 
-/** The bar's events, and the hub's own about what nobody confirmed. */
-export interface BarEvents extends RoxyEvents {
-  "roxy:unacked": DeadLetter;
-}
-
 /** What each role follows. The hub refuses what its policy does not grant, whatever stands here. */
 const TOPICS: Readonly<Record<Role, readonly string[]>> = {
   waiter: ["orders/*", "lines/*", "tables/*", "calls/*", "products/*", "receipts/*"],
   kitchen: ["orders/*", "lines/*", "products/*"],
   counter: ["orders/*", "lines/*", "products/*"],
   till: ["orders/*", "lines/*", "tables/*", "payments/*", "receipts/*", "products/*"],
-  manager: ["orders/*", "lines/*", "tables/*", "calls/*", "products/*", "payments/*", "receipts/*", "shifts/*", "roxy/presence", "roxy/dead-letters"],
+  manager: ["orders/*", "lines/*", "tables/*", "calls/*", "products/*", "payments/*", "receipts/*", "shifts/*", "roxy/presence"],
 };
 
 /** All that the screens of one signed-in person work with. */
@@ -30,7 +25,7 @@ export interface Hub {
   readonly access: Access;
   readonly device: string;
   readonly network: Network;
-  readonly client: Client<BarEvents>;
+  readonly client: Client<RoxyEvents>;
   readonly entities: Entities<RoxyEntities>;
   readonly house: House;
   readonly rounds: Rounds;
@@ -48,7 +43,18 @@ export async function openHub(access: Access, signedOut: (why: string) => void):
   const device = `${access.user}-${access.role}-${browserName()}-${slot}`;
   let current = access;
 
-  const client = createClient<BarEvents>({
+  const token: TokenSource = async ({ fresh }) => {
+    if (fresh || Date.parse(current.expires) < Date.now() + 10_000) {
+      try {
+        current = await renew(network.platform, current.session);
+      } catch (error) {
+        if (error instanceof Refused && error.status === 401) signedOut(error.message);
+        throw error;
+      }
+    }
+    return current.token;
+  };
+  const client = createClient<RoxyEvents>({
     url: access.hub,
     platform: network.platform,
     topics: TOPICS[access.role],
@@ -56,17 +62,7 @@ export async function openHub(access: Access, signedOut: (why: string) => void):
     device,
     confirm: false, // somebody presses a button: that a screen has shown it is no confirmation
     heartbeat: "5s",
-    async token({ fresh }) {
-      if (fresh || Date.parse(current.expires) < Date.now() + 10_000) {
-        try {
-          current = await renew(network.platform, current.session);
-        } catch (error) {
-          if (error instanceof Refused && error.status === 401) signedOut(error.message);
-          throw error;
-        }
-      }
-      return current.token;
-    },
+    token,
   });
   const entities = createEntities<RoxyEntities>(client, {
     database: `bar ${device}`,
@@ -76,7 +72,7 @@ export async function openHub(access: Access, signedOut: (why: string) => void):
   const rounds = createRounds(client, entities, localStorage, `bar rounds ${device}`);
   const house = createHouse(entities, rounds, access.user);
   const bell = createBell(client);
-  const alarms = createAlarms(client, localStorage, `bar alarms ${access.user}`);
+  const alarms = access.role === "manager" ? createAlarms({ url: access.hub, platform: network.platform, token }, localStorage, `bar alarms ${access.user}`) : NO_ALARMS;
   const feed = createFeed(client);
   client.connect();
   return {

@@ -2,9 +2,8 @@
 // to be said survives a reload and an hour in the cellar, as the changes themselves do.
 import type { Client, PublicationOf } from "@roxy/sdk";
 import type { Entities } from "@roxy/sdk/entities";
-import type { BarEvents } from "./hub.ts";
 import { known } from "./model/orders.ts";
-import type { OrderNew, RoxyEntities } from "./roxy.gen.ts";
+import type { OrderNew, RoxyEntities, RoxyEvents } from "./roxy.gen.ts";
 
 /** Lines that were fired together, for one station. */
 export interface Round {
@@ -22,7 +21,7 @@ export interface Rounds {
 /** So long a station has for each of so many deliveries, twice as long each time, before the manager is alarmed. */
 const ACK = { by: "any", within: "20s", attempts: 3 } as const;
 
-export function createRounds(client: Client<BarEvents>, entities: Entities<RoxyEntities>, storage: Storage, key: string): Rounds {
+export function createRounds(client: Client<RoxyEvents>, entities: Entities<RoxyEntities>, storage: Storage, key: string): Rounds {
   let waiting = JSON.parse(storage.getItem(key) ?? "[]") as readonly Round[];
   const saying = new Set<Round>();
   const lines = entities.collection("lines/*");
@@ -35,7 +34,7 @@ export function createRounds(client: Client<BarEvents>, entities: Entities<RoxyE
   const say = async (round: Round): Promise<void> => {
     saying.add(round);
     const { order, firedAt, data } = round;
-    const publication: PublicationOf<BarEvents> = {
+    const publication: PublicationOf<RoxyEvents> = {
       topic: order,
       type: "order:new",
       data,

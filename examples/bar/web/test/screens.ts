@@ -19,6 +19,7 @@ function startChromium(): Promise<Browser> {
 export async function openScreen(bar: Bar, viewport: { width: number; height: number }): Promise<Page> {
   const context = await (await startChromium()).newContext({ viewport, reducedMotion: "reduce" });
   const page = await context.newPage();
+  page.setDefaultTimeout(20_000);
   const thrown: unknown[] = [];
   page.on("pageerror", (error) => thrown.push(error));
   onTestFinished(async () => {

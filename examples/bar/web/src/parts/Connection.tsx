@@ -50,17 +50,18 @@ export function Connection({ network, reconnect }: { readonly network: Network; 
     <>
       <button type="button" className={`chip chip-${level}`} onClick={() => setOpen(true)} aria-haspopup="dialog">
         <Icon name={level === "bad" ? "cut" : "wifi"} size={20} />
-        <span role="status">
-          <span className="hidden">Connection: </span>
-          {word}
-          {behind && (
-            <span className="chip-more">
-              {waiting}
-              <span className="chip-word"> to send</span>
-            </span>
-          )}
-        </span>
+        <span className="hidden">Connection: </span>
+        {word}
+        {behind && (
+          <span className="chip-more">
+            {waiting}
+            <span className="chip-word"> to send</span>
+          </span>
+        )}
       </button>
+      <span role="status" className="hidden">
+        Connection: {word}
+      </span>
       <button type="button" className="button cutter" role="switch" aria-checked={cut} onClick={() => (cut ? network.mend() : network.cut())}>
         <Icon name={cut ? "wifi" : "cut"} size={20} />
         <span>{cut ? "Go online" : "Offline"}</span>

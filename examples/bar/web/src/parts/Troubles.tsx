@@ -9,7 +9,7 @@ import { Icon } from "./Icon.tsx";
 /** What the hub refused, gave up, or leaves to the person to decide. It stays until somebody has dealt with it. */
 export function Troubles({ name }: { readonly name: (topic: string) => string }): ReactElement | null {
   const entities = useEntities();
-  const troubled = useReadable(entities.troubled);
+  const troubled = requests(useReadable(entities.troubled));
   const [asked, setAsked] = useState<string>();
   if (troubled.length === 0) return null;
   const conflict = troubled.find(({ id, state }) => state === "held" && id === asked);
@@ -54,6 +54,17 @@ export function Troubles({ name }: { readonly name: (topic: string) => string })
       )}
     </section>
   );
+}
+
+/** One entry for each request: what several changes were refused for together is one trouble. */
+function requests(troubled: readonly Entry[]): readonly Entry[] {
+  const told = new Map<string, Entry>();
+  for (const entry of troubled) {
+    const request = entry.group ?? entry.id;
+    // The one that clashes says more than those that were refused along with it.
+    if (!told.has(request) || entry.problem?.fields) told.set(request, entry);
+  }
+  return [...told.values()];
 }
 
 function why({ state, problem }: Entry): string {

@@ -44,10 +44,7 @@ export const eventSource: Transport = {
       source = request.platform.eventSource!(`${request.url}/v1/stream?${streamQuery(request)}${ticket}`, {
         withCredentials: request.credentials === "include",
       });
-      for (const type of [...CONTROL, ...ENTITY, "message", ...request.heard()]) {
-        heard.delete(type);
-        hear(type);
-      }
+      for (const type of [...CONTROL, ...ENTITY, "message", ...request.heard()]) hear(type);
       source.onopen = () => {
         opened = true;
         told.opened();

@@ -315,7 +315,7 @@ export function createOutbox(options: Options): Outbox {
       tabs.rule("cancel", slot, undefined, () => withdraw(r, ask));
       return settled;
     };
-    return { id, accepted, settled, cancel };
+    return { id, ids: r.slots.map((s) => s.entry.id), accepted, settled, cancel };
   };
 
   return {

@@ -3,7 +3,7 @@ import type { Continuity, Sync } from "../core/client.ts";
 import { beyond, parseCursor } from "../core/cursor.ts";
 import type { RoxyEvent } from "../core/messages.ts";
 import { matches } from "../core/topic.ts";
-import type { EntityAt, PatchOf, TopicsOf } from "../entities.ts";
+import type { Changes, EntityAt, PatchOf, TopicsOf } from "../entities.ts";
 import type { Pending } from "../outbox/api.ts";
 import type { How } from "../store/store.ts";
 import { entitiesOf, useConnectionHealth, useLatest, useSyncStatus, type ConnectionHealth } from "./hooks.ts";
@@ -70,8 +70,8 @@ export interface EnhancedSSE<Data> {
   readonly ack: (notification: RoxyEvent | string) => void;
   /** Changes an entity, painted at once. Like bulk and retry it throws when the provider has no entities. */
   readonly mutate: (operation: Operation) => Pending;
-  /** Changes several; each is decided by itself. */
-  readonly bulk: (operations: readonly Operation[]) => readonly Pending[];
+  /** Changes several; each is decided by itself, or with `atomic` all or none: then there is one to wait for. */
+  readonly bulk: (operations: readonly Operation[], options?: { readonly atomic?: boolean }) => readonly Pending[];
   /** Sends a mutation that was given up once more. */
   readonly retry: (id: string) => Pending | undefined;
 }
@@ -180,23 +180,25 @@ function named(event: RoxyEvent): Notification {
 }
 
 function callsOf(roxy: Roxy): Pick<EnhancedSSE<unknown>, "ack" | "mutate" | "bulk" | "retry"> {
-  const mutate = (operation: Operation): Pending => {
-    const entities = entitiesOf(roxy);
-    switch (operation.op) {
-      case "put":
-        return entities.put(operation.topic, operation.data, operation);
-      case "patch":
-        return entities.patch(operation.topic, operation.patch, operation);
-      case "delete":
-        return entities.delete(operation.topic, operation);
-    }
-  };
+  const mutate = (operation: Operation): Pending => change(entitiesOf(roxy), operation);
   return {
     ack: (notification) => roxy.client.confirm(notification),
     mutate,
-    bulk: (operations) => operations.map(mutate),
+    bulk: (operations, { atomic } = {}) =>
+      atomic ? [entitiesOf(roxy).atomic((draft) => operations.forEach((operation) => change(draft, operation)))] : operations.map(mutate),
     retry: (id) => entitiesOf(roxy).retry(id),
   };
+}
+
+function change<Result>(changes: Changes<RegisteredEntities, Result>, operation: Operation): Result {
+  switch (operation.op) {
+    case "put":
+      return changes.put(operation.topic, operation.data, operation);
+    case "patch":
+      return changes.patch(operation.topic, operation.patch, operation);
+    case "delete":
+      return changes.delete(operation.topic, operation);
+  }
 }
 
 const names = /* @__PURE__ */ new WeakMap<RoxyEvent, Notification>();

@@ -204,7 +204,10 @@ test("an edit is painted at once, and taken back when the hub refuses; the refus
   await page.locator("#troubles li").waitFor({ state: "detached" });
 });
 
-test("a conflict is told once with its fields, and decided by what the callback returns", async () => {
+test.each([
+  ["a conflict", "#note"],
+  ["a conflict of an atomic request's second entity", "#both"],
+])("%s is told once with its fields, and decided by what the callback returns", async (_, button) => {
   const { open, mutate, entity } = await stage();
   await mutate("orders/7", { table: 7, note: "ice" });
   const page = await open("OrderCard", { entities: "", decide: "mine" });
@@ -215,7 +218,7 @@ test("a conflict is told once with its fields, and decided by what the callback 
     await held;
     await route.continue();
   });
-  await page.click("#note");
+  await page.click(button);
   await page.locator('#order[data-pending="note"]').waitFor();
   await mutate("orders/7", { table: 7, note: "much ice" });
   go();
@@ -223,6 +226,7 @@ test("a conflict is told once with its fields, and decided by what the callback 
   expect(await heard(page, "conflicts")).toEqual([[{ note: "no ice" }, ["note"]]]);
   expect((await entity("orders/7")).data).toEqual({ table: 7, note: "no ice" });
   await page.locator('#order[data-version="3"][data-pending=""]').waitFor();
+  if (button === "#both") expect((await entity("tables/7")).data).toEqual({ seats: 4 });
 });
 
 test("a conflict that nobody decided at once is held, seen on the entity, and decided by resolve", async () => {

@@ -4,9 +4,9 @@ import { createEntities, type Entities } from "../../src/entities.ts";
 import { eventSource } from "../../src/eventsource.ts";
 import type { Decision, Settlement } from "../../src/outbox.ts";
 import { webSocket } from "../../src/ws.ts";
-import { stamped } from "../begun.ts";
 import type { ALL } from "../client.ts";
 import type { Hub } from "../hub.ts";
+import { stamped, unstreamed } from "../platforms.ts";
 import type { Proxy } from "../proxy.ts";
 import { change } from "../store/house.ts";
 
@@ -22,7 +22,7 @@ export interface Tablet {
   readonly handled: ReadonlyMap<string, number>;
   /** How often each mutation ended, and how. */
   readonly ended: ReadonlyMap<string, Settlement[]>;
-  /** Mutations that were asked for, and are sure to end. */
+  /** How many mutations were asked for, and are sure to end: what was asked of one entity before the first was sent is one. */
   readonly asked: number;
   readonly errors: readonly unknown[];
   /** Asks for what the step says. */
@@ -45,7 +45,7 @@ export function openTablet(hub: Hub, proxy: Proxy, name: string, over: Tablet["o
   const decisions: readonly Decision[] = ["theirs", "mine", "ask", { merge: { a: "merged" } }];
   let pages = 0;
   let decided = 0;
-  let asked = 0;
+  const asked = new Set<string>();
   let accepting: Promise<boolean>[] = [];
   let takeBack: () => unknown = () => {};
   let client!: Client;
@@ -55,8 +55,6 @@ export function openTablet(hub: Hub, proxy: Proxy, name: string, over: Tablet["o
 
   const open = (): void => {
     pages++;
-    const real = globalPlatform();
-    const { fetch, eventSource: source, webSocket: socket, ...rest } = real;
     client = createClient({
       url: proxy.url(page()),
       token: hub.token({ sub: name, roles: ["everything"] }),
@@ -65,13 +63,8 @@ export function openTablet(hub: Hub, proxy: Proxy, name: string, over: Tablet["o
       snapshot: true,
       heartbeat: "1s",
       backoff: { cap: 300 }, // two hundred cuts have to go into half a minute; the floor stays
-      transports: [eventSource, webSocket],
-      platform: stamped({
-        ...rest,
-        fetch: over === "sse" ? fetch! : (url, init) => (url.includes("/v1/stream") ? Promise.resolve(unstreamed) : fetch!(url, init)),
-        ...(over !== "ws" && { eventSource: source! }),
-        webSocket: socket!,
-      }),
+      platform: stamped(over === "sse" ? globalPlatform() : unstreamed(globalPlatform())),
+      transports: [over === "ws" ? webSocket : eventSource],
       onError: (error) => errors.push(error),
     });
     client.subscribe("*", (event) => {
@@ -105,13 +98,13 @@ export function openTablet(hub: Hub, proxy: Proxy, name: string, over: Tablet["o
     handled,
     ended,
     get asked() {
-      return asked;
+      return asked.size;
     },
     errors,
     mutate(x, y) {
       const { op, topic, content, how } = change(x, y);
-      const { cancel, accepted } = op === "delete" ? entities.delete(topic, how) : entities[op](topic, content, how);
-      asked++;
+      const { id, cancel, accepted } = op === "delete" ? entities.delete(topic, how) : entities[op](topic, content, how);
+      asked.add(id);
       accepting.push(accepted);
       takeBack = cancel;
     },
@@ -135,6 +128,3 @@ export function openTablet(hub: Hub, proxy: Proxy, name: string, over: Tablet["o
     },
   };
 }
-
-/** The answer of a fetch that does not stream. */
-const unstreamed = { status: 200, headers: { get: () => "text/event-stream" }, body: null, text: async () => "" };

@@ -171,11 +171,15 @@ export function createConnection(options: ConnectionOptions): Connection {
     const open = (headers: Record<string, string>): void => {
       const { url, credentials, tokened, ticket } = calls;
       lastByte = clock.now();
+      let opened = false;
       watch();
+      // Some proxies hold the header back too.
+      clock.set(heard(() => opened || calls.ping().then(heard(held), () => {})), HELLO);
       link = chosen.open(
         { ...asked, platform, url, headers, credentials, tokened, ticket },
         {
           opened: heard(() => {
+            opened = true;
             alive();
             clock.set(heard(held), HELLO);
           }),
@@ -191,7 +195,7 @@ export function createConnection(options: ConnectionOptions): Connection {
 
   const attempts = createAttempts(clock, platform.random, options.backoff, start);
 
-  /** A stream has been open for a while; something holds it back when there is no hello. */
+  /** A stream has been open for a while, or the hub answers otherwise; something holds it back when there is no hello. */
   const held = (): void => {
     if (helloAt) return;
     note("buffered", transport!.name);

@@ -230,6 +230,7 @@ export class House {
       abort: () => new AbortController(),
       decoder: () => new TextDecoder(),
       base64: atob,
+      absolute: (url) => url,
       watch: () => () => {},
       hidden: () => true, // so that it does not ping
       offline: () => false,

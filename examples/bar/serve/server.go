@@ -40,7 +40,9 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("POST /api/sessions", s.signIn)
 	mux.HandleFunc("POST /api/tokens", s.renew)
 	mux.HandleFunc("GET /api/audit", s.audit)
-	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusNotFound, errors.New("no such call")) })
+	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, http.StatusNotFound, errors.New("no such call"))
+	})
 	mux.Handle("/", s.files())
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := r.Host

@@ -51,15 +51,6 @@ test("a change of one entity leaves the references of all others, and of its own
   expect(store.entity("orders/1")).toBe(store.entity("orders/1"));
 });
 
-test("what is created behind a snapshot and before it is live, stays", () => {
-  const { store } = open();
-  store.receive({ kind: "snapshot" });
-  store.receive(entity("orders/1", 1, { status: "open" }));
-  store.receive(event("orders/2", 1, { status: "new" })); // of the mailbox, or of the moment
-  store.receive({ kind: "live", replayed: 1, entities: 1 });
-  expect(store.collection("orders/*").getSnapshot().map(({ topic }) => topic)).toEqual(["orders/1", "orders/2"]);
-});
-
 test("a snapshot of what is known already changes no reference", () => {
   const { store } = open();
   snapshot(store);

@@ -170,23 +170,23 @@ export function createConnection(options: ConnectionOptions): Connection {
     note("attempt", chosen.name);
     const { url, credentials, tokened, ticket } = calls;
     let answered = false;
-    /** Something holds back what comes: for a while the stream, or the hub otherwise, has answered, and there is no hello. */
-    const held = (): void => {
+    const held = heard(() => {
       if (helloAt !== undefined) return;
-      note("buffered", chosen.name);
+      note("buffered", chosen.name); // something holds back what comes
       again("dropped", ladder.fails(chosen) ? undefined : 0);
-    };
+    });
     const opened = (): void => {
       answered = true;
       alive();
-      clock.set(heard(held), HELLO);
+      clock.set(held, HELLO);
     };
+    // Some proxies hold back the header, too: then the hub answers otherwise.
+    const late = (): void => void (answered || calls.ping().then(held, () => {}));
     const sink: Sink = { opened: heard(opened), alive: heard(alive), retry: heard(attempts.rebase), blocks: heard(take), ended: heard(ended) };
     const open = (headers: Record<string, string>): void => {
       lastByte = clock.now();
       watch();
-      // Some proxies hold the header back, too.
-      clock.set(heard(() => answered || calls.ping().then(heard(held), () => {})), HELLO);
+      clock.set(heard(late), HELLO);
       link = chosen.open({ ...asked, platform, url, headers, credentials, tokened, ticket }, sink);
     };
     calls.headers().then(heard(open)).catch(heard((error: unknown) => ended({ problem: unreachable(error) })));

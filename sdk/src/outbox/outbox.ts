@@ -13,6 +13,8 @@ import type { Op, Problem, Result } from "./wire.ts";
 export const maxWaiting = 1000;
 /** Refusals that are kept for a screen that comes later; older ones were reported when they happened. */
 const maxRefusals = 100;
+/** Ends that are remembered, so that they are told once. */
+const maxTold = 2000;
 /** Commits of one entity that are remembered. */
 const maxCommits = 20;
 
@@ -23,6 +25,7 @@ export function createOutbox(options: Options): Outbox {
   const listeners = new Set<(topic: string) => void>();
   const heads = new Map<string, number>();
   const commits = new Map<string, readonly { readonly version: number; readonly op: Op }[]>(); // the last of this page, for what other tabs ask for behind them
+  const told = new Set<string>();
   let running = false;
   let closed = false;
   let device = options.device;
@@ -55,11 +58,17 @@ export function createOutbox(options: Options): Outbox {
   const settleAfter = (written: Promise<unknown>, slots: readonly Slot[], how: (slot: Slot) => Settlement): void => {
     void written.then(() => closed || slots.forEach((s) => settle(s, how(s))));
   };
+  const report = (settlement: Settlement): void => {
+    if (told.has(settlement.id)) return;
+    told.add(settlement.id);
+    for (const id of [...told].slice(0, -maxTold)) told.delete(id);
+    options.settled?.(settlement);
+  };
   const settle = (slot: Slot, settlement: Settlement): void => {
     const r = slot.request;
     if (slot.end) return;
     slot.end = settlement;
-    if (r.own || tabs.leads()) options.settled?.(settlement);
+    if (r.own || tabs.boss()) report(settlement);
     tabs.settled(slot, settlement);
     if (!r.slots.every((s) => s.end)) return;
     calm(r);
@@ -231,7 +240,10 @@ export function createOutbox(options: Options): Outbox {
       tell(topic);
     },
     async leads() {
-      lanes.slots().forEach((s) => doubt(s.request));
+      for (const slot of lanes.slots()) {
+        doubt(slot.request);
+        if (slot.end) report(slot.end); // who led before may not have come to it
+      }
       device ??= await storage.device().catch(() => undefined);
     },
     inquire: (ids) => inquire(ids),

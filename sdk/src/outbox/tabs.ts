@@ -174,7 +174,7 @@ export function sharing({ storage, transport, leadership, signal, clock }: Optio
     sync: () => (leadership ? sync().catch(() => {}) : Promise.resolve()),
     async added(seqs) {
       const [first = 0] = seqs;
-      const gap = leads && first > known + 1;
+      const gap = boss() && first > known + 1;
       known = Math.max(known, first + seqs.length - 1);
       if (gap && leadership) adopted = sync().catch(() => {});
       await adopted;

@@ -6,7 +6,11 @@ import type { Outbox, Pending, Settlement } from "../../src/outbox/api.ts";
 import { createOutbox } from "../../src/outbox/outbox.ts";
 import { wireOf } from "../../src/outbox/lane.ts";
 import type { Entry } from "../../src/outbox/storage.ts";
+<<<<<<< HEAD
 import type { Guard, Mutation, Problem, Result, Transport } from "../../src/outbox/wire.ts";
+=======
+import type { Entity, Mutation, Problem, Result, Transport } from "../../src/outbox/wire.ts";
+>>>>>>> state
 import type { ReceiptMessage, RoxyEvent } from "../../src/core/messages.ts";
 import type { Change as Commit } from "../../src/store/bases.ts";
 import { overtaken } from "../../src/store/fold.ts";
@@ -117,7 +121,7 @@ class Tab {
     this.outbox = broken(outbox, fault);
     const early = fault === "no first toucher" ? hasty : fault === "sent mutation dropped early" ? anyState : overtaken;
     const { fetch, list } = house.transportOf(this);
-    const cache = fault === "cache behind the outbox" ? { ...storage, keep: async () => {} } : storage;
+    const cache = fault === "cache behind the outbox" ? { ...storage, keep: async (all: readonly Entity[]) => void clock.set(() => void storage.keep(all), 9000) } : storage;
     this.store = createStore({ outbox: this.outbox, fetch, list, clock, follows: ["orders/*"], cache }, early);
     outbox.start();
   }
@@ -417,6 +421,11 @@ export class House {
         if (!view.fromCache) d.versions.set(topic, view.version);
         for (const e of d.outbox.pending(topic)) {
           if (e.group && e.seq) this.groups.set(e.group, (this.groups.get(e.group) ?? new Set()).add(`${d.name} ${e.seq}`));
+        }
+        // I10: what the outbox has forgotten is in the cache. (Two tabs that keep their own bases may differ.)
+        const forgot = [...d.settled.values()].filter((s) => s.status === "committed" && s.topic === topic && s.version > view.version);
+        if (view.fromCache && d.name !== "d0") {
+          this.holds(forgot.every((s) => d.outbox.pending(topic).some((e) => e.id === s.id)), `I10: a reload of ${d.name} took back ${topic}`);
         }
         // I2, I3: the hub's state at that version with what is pending painted over it, and nothing else.
         const paint = (base: JsonObject | null): JsonObject | null => d.outbox.pending(topic).reduce<JsonObject | null>((data, e) => {

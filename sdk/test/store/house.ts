@@ -6,11 +6,7 @@ import type { Outbox, Pending, Settlement } from "../../src/outbox/api.ts";
 import { createOutbox } from "../../src/outbox/outbox.ts";
 import { wireOf } from "../../src/outbox/lane.ts";
 import type { Entry } from "../../src/outbox/storage.ts";
-<<<<<<< HEAD
-import type { Guard, Mutation, Problem, Result, Transport } from "../../src/outbox/wire.ts";
-=======
-import type { Entity, Mutation, Problem, Result, Transport } from "../../src/outbox/wire.ts";
->>>>>>> state
+import type { Entity, Guard, Mutation, Problem, Result, Transport } from "../../src/outbox/wire.ts";
 import type { ReceiptMessage, RoxyEvent } from "../../src/core/messages.ts";
 import type { Change as Commit } from "../../src/store/bases.ts";
 import { overtaken } from "../../src/store/fold.ts";

@@ -181,14 +181,44 @@ export function createConnection(options: ConnectionOptions): Connection {
     const sink: Sink = { opened: heard(opened), alive: heard(alive), retry: heard(attempts.rebase), blocks: heard(take), ended: heard(ended) };
     const open = (headers: Record<string, string>): void => {
       lastByte = clock.now();
+      let opened = false;
       watch();
+<<<<<<< HEAD
       link = chosen.open({ ...asked, platform, url, headers, credentials, tokened, ticket }, sink);
+=======
+      // Some proxies hold the header back too.
+      clock.set(heard(() => opened || calls.ping().then(heard(held), () => {})), HELLO);
+      link = chosen.open(
+        { ...asked, platform, url, headers, credentials, tokened, ticket },
+        {
+          opened: heard(() => {
+            opened = true;
+            alive();
+            clock.set(heard(held), HELLO);
+          }),
+          alive: heard(alive),
+          retry: heard(attempts.rebase),
+          blocks: heard(take),
+          ended: heard(ended),
+        },
+      );
+>>>>>>> faults
     };
     calls.headers().then(heard(open)).catch(heard((error: unknown) => ended({ problem: unreachable(error) })));
   };
 
   const attempts = createAttempts(clock, platform.random, options.backoff, start);
 
+<<<<<<< HEAD
+=======
+  /** A stream has been open for a while, or the hub answers otherwise; something holds it back when there is no hello. */
+  const held = (): void => {
+    if (helloAt) return;
+    note("buffered", transport!.name);
+    again("dropped", ladder.fails(transport!) ? undefined : 0);
+  };
+
+>>>>>>> faults
   const alive = (): void => {
     const now = clock.now();
     const gap = now - lastByte;

@@ -2,7 +2,7 @@ import type { Timer } from "../core/clock.ts";
 import { beyond, parseCursor } from "../core/cursor.ts";
 import type { Block, Link, Sink, StreamRequest, Transport } from "../core/transport.ts";
 import type { Company, Part } from "./leader.ts";
-import { covers, heardBy, membersOf, type Told } from "./words.ts";
+import { covers, heardBy, membersOf, type Relayed, type Told } from "./words.ts";
 
 /** How long the leader has to answer before a tab opens a stream of its own without it. */
 const ANSWER = 2_000;
@@ -99,7 +99,7 @@ export function follow(company: Company, transport: Transport, request: StreamRe
   };
 
   const told = (word: Told): void => {
-    if (word.to && leader) return; // what was told to all says more
+    if (word.to && (relayed || word.from === leader?.from)) return; // what was told to all says more
     leader = word;
     held = [];
     if (relayed) {
@@ -109,18 +109,21 @@ export function follow(company: Company, transport: Transport, request: StreamRe
     } else if (!own) {
       if (word.live) open();
       else within(CONNECT, open);
-    } else if (word.at) handOver();
-    else if (!word.to) renew(); // the leader begins: streams of others may keep it from it
+    } else if (word.at) {
+      handOver();
+      if (live && !relayed && !word.to) ask(position?.text); // a leader that is new may not have heard of it
+    } else if (!word.to) renew(); // the leader begins: streams of others may keep it from it
   };
 
-  const relay = (blocks: readonly Block[]): void => {
+  const relay = ({ from, blocks }: Relayed): void => {
+    if (from !== leader?.from) return;
     if (blocks.some(({ event }) => event === "roxy:reset")) {
       leader = undefined;
       if (relayed) renew(); // the hub tells each tab itself what it missed, and brings it a snapshot
     } else if (relayed) {
       sink.alive();
       give(blocks.map(heard));
-    } else if (leader && held.push(...blocks) > HELD) leader = undefined;
+    } else if (held.push(...blocks) > HELD) leader = undefined;
   };
 
   within(ANSWER, open);
@@ -130,7 +133,7 @@ export function follow(company: Company, transport: Transport, request: StreamRe
     close,
     regard: renew,
     hears(word) {
-      if ("blocks" in word) relay(word.blocks);
+      if ("blocks" in word) relay(word);
       else if ("tabs" in word) told(word);
     },
   };

@@ -9,7 +9,7 @@ export interface Company {
   /** What the other tabs want that have a right to it. */
   tabs: Map<string, Want>;
   /** From where the leader's next stream is to begin, for who was not carried before. */
-  floor: Cursor | undefined;
+  floor?: Cursor | undefined;
   /** The hub refused what the tabs want together: each has its own stream. */
   apart: boolean;
   post(word: Word): void;
@@ -44,7 +44,7 @@ export function lead(company: Company, transport: Transport, request: StreamRequ
   let live = false;
   let over = false;
 
-  const tell = (to?: string): void => company.post({ to, at: at?.text, hello, live, topics, types, tabs: company.tabs });
+  const tell = (to?: string): void => company.post({ from: company.tab, to, at: at?.text, hello, live, topics, types, tabs: company.tabs });
 
   const close = (): void => {
     if (over) return;
@@ -71,7 +71,7 @@ export function lead(company: Company, transport: Transport, request: StreamRequ
         }
         const caughtUp = blocks.some(({ event }) => event === "roxy:live");
         live ||= caughtUp;
-        company.post({ blocks });
+        company.post({ from: company.tab, blocks });
         if (caughtUp) tell();
         sink.blocks(blocks.map((block) => heardBy(request, block)));
       },

@@ -1,3 +1,4 @@
+import type { Clock } from "../core/clock.ts";
 import type { Link, Share, Transport } from "../core/transport.ts";
 import type { Readable } from "../store/store.ts";
 import { follow } from "./follower.ts";
@@ -30,8 +31,9 @@ const LINGER = 5_000;
  */
 export function tabs({ name }: TabsOptions): Tabs {
   const lock = `roxy:${name}`;
-  const { locks } = globalThis.navigator ?? {};
-  let leads = !locks || !globalThis.BroadcastChannel;
+  const { navigator, BroadcastChannel } = globalThis;
+  const locks = navigator?.locks;
+  let leads = !locks || !BroadcastChannel;
   let able = !leads;
   const listeners = new Set<() => void>();
   const become = (leader: boolean): void => {
@@ -44,12 +46,12 @@ export function tabs({ name }: TabsOptions): Tabs {
   let channel: BroadcastChannel | undefined;
   let resting = false; // the client does without a stream
   let alone = true; // no other tab is known: nothing is relayed
+  let clock: Clock | undefined;
   let part: Part | undefined;
 
   const company: Company = {
     tab: "",
     tabs: new Map(),
-    floor: undefined,
     apart: false,
     post(word) {
       if (!("blocks" in word && alone)) channel?.postMessage(word);
@@ -70,7 +72,7 @@ export function tabs({ name }: TabsOptions): Tabs {
   const watch = (tab: string): void => {
     void locks.request(`${lock}/${tab}`, () => {
       company.tabs.delete(tab);
-      setTimeout(() => leads && part?.regard(), LINGER);
+      clock?.set(() => leads && part?.regard(), LINGER);
     });
   };
 
@@ -89,6 +91,7 @@ export function tabs({ name }: TabsOptions): Tabs {
 
   const hear = (word: Word): void => {
     if ("tabs" in word) {
+      if (leads) return; // of a leader before
       company.tabs = word.tabs;
       company.tabs.delete(company.tab);
     } else if ("tab" in word) {
@@ -100,7 +103,7 @@ export function tabs({ name }: TabsOptions): Tabs {
       }
       if (leads && resting) return leave();
       // Between two attempts: there is nothing to be heard of yet, but somebody leads.
-      if (leads && !part) return company.post({ to: tab, live: false, topics: [], types: [], tabs: company.tabs });
+      if (leads && !part) return company.post({ from: company.tab, to: tab, live: false, topics: [], types: [], tabs: company.tabs });
     }
     part?.hears(word);
   };
@@ -150,6 +153,7 @@ export function tabs({ name }: TabsOptions): Tabs {
     return {
       ...transport,
       open(request, sink) {
+        clock = request.platform.clock;
         joined ??= join((life = new AbortController()));
         let link: Link | undefined;
         let over = false;

@@ -21,6 +21,8 @@ export interface Ask extends Want {
  * It is told when the stream is opened, is live and has ended, and to who asks.
  */
 export interface Told extends Want {
+  /** The leader. */
+  readonly from: string;
   /** Who asked. */
   readonly to?: string | undefined;
   /** Undefined while there is no position. */
@@ -33,6 +35,8 @@ export interface Told extends Want {
 
 /** What came at once on the leader's stream. */
 export interface Relayed {
+  /** The leader; of two the words may come in any order. */
+  readonly from: string;
   readonly blocks: readonly Block[];
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -46,7 +47,7 @@ func (s *server) handler() http.Handler {
 	mux.Handle("/", s.files())
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := r.Host
-		if h, _, ok := cutPort(host); ok {
+		if h, ok := hostOf(host); ok {
 			host = h
 		}
 		origin := r.Header.Get("Origin")
@@ -148,10 +149,11 @@ func (s *server) audit(w http.ResponseWriter, r *http.Request) {
 
 // files serves the built app; every other path is a screen of it.
 func (s *server) files() http.Handler {
-	files := http.FileServer(http.Dir(s.web))
+	web := os.DirFS(s.web)
+	files := http.FileServerFS(web)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-cache")
-		if _, err := os.Stat(s.web + "/index.html"); err != nil {
+		if _, err := fs.Stat(web, "index.html"); err != nil {
 			refuse(w, http.StatusNotFound, errors.New("the app is not built: npm --prefix examples/bar/web run build"))
 			return
 		}

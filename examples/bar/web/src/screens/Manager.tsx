@@ -48,7 +48,7 @@ export function Manager({ hub, name }: { readonly hub: Hub; readonly name: (topi
           </button>
         ))}
       </div>
-      <AlarmList letters={letters} dismiss={(event) => hub.alarms.dismiss(event)} />
+      <AlarmList letters={letters} name={name} dismiss={(event) => hub.alarms.dismiss(event)} />
       <section className="panel panel-house" aria-label="The house">
         <h2>The house</h2>
         <dl className="tiles">

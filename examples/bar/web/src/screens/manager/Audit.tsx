@@ -26,7 +26,7 @@ export function Audit({ hub, name }: { readonly hub: Hub; readonly name: (topic:
     // A burst of events is one question, and so is each second of a busy house.
     const soon = (): void => void (timer ??= setTimeout(() => void ask(), 1_000));
     void ask();
-    const stop = hub.feed.events.subscribe(soon);
+    const stop = hub.client.subscribe("*", soon);
     const again = setInterval(soon, 10_000); // who connects is no event
     return () => {
       gone = true;

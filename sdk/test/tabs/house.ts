@@ -231,7 +231,6 @@ export class House {
       abort: () => new AbortController(),
       decoder: () => new TextDecoder(),
       base64: atob,
-      absolute: (url) => url,
       watch: () => () => {},
       hidden: () => true, // so that it does not ping
       offline: () => false,

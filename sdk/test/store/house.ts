@@ -235,7 +235,7 @@ export class House {
 
   private lastToucher({ base = 0, topic }: Entry, field: string, upTo: number): Mutation | undefined {
     const all = this.hub.commits.filter((c) => c.mutation.topic === topic && c.version <= upTo && c.version > base);
-    return all.findLast((c) => !isDeepStrictEqual(c.before?.[field], c.after?.[field]))?.mutation;
+    return all.findLast((c) => c.mutation.op === "delete" || !isDeepStrictEqual(c.before?.[field], c.after?.[field]))?.mutation;
   }
 
   /** I9: each mutation ends once, as the hub says. */

@@ -367,8 +367,8 @@ export class House {
       }
     }
     await flush();
-    // (Of two tabs one may hear of the other's at any moment.)
-    const alone = (d: Tab): boolean => d.name !== "d0" || ![15, 16].includes(kind);
+    // (Of two tabs one may hear of the other's at any moment, and may have heard of a commit before it knew the mutation.)
+    const alone = (d: Tab): boolean => d.name !== "d0" || ![8, 9, 15, 16].includes(kind);
     if (still) this.devices.forEach((d, i) => alone(d) && topics.forEach((t, j) => this.holds(isDeepStrictEqual(d.view(t), before[i]?.[j]), still)));
     this.check();
   }

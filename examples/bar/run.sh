@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Starts a hub for the bar, plays the evening to it and says how to watch. Ctrl-C stops both; the next start goes on
-# where the evening was. What can be set:
+# Starts a hub for the bar, the bar's app on it, plays the evening to it and says how to watch. Ctrl-C stops all; the next
+# start goes on where the evening was. What can be set:
 #
 #   BAR_SPEED=60            how many times faster than the evening was; 0 waits for nothing
 #   BAR_LISTEN, BAR_ADMIN   the hub's addresses, 127.0.0.1:8080 and 127.0.0.1:8081
+#   BAR_WEB                 the app's loopback address, 127.0.0.1:8090; empty for no app
 #   BAR_STATE               the folder for the secret, the tokens and the hub's data: this one
 #   BAR_BIN                 the folder for what is built: bin/
 #   BAR_LIMIT=0             how many events at most; 0 plays all
@@ -17,11 +18,12 @@ state=$(cd "$BAR_STATE" && pwd)
 bin=$(cd "$BAR_BIN" && pwd)
 listen=${BAR_LISTEN:-127.0.0.1:8080}
 admin=${BAR_ADMIN:-127.0.0.1:8081}
-hub= player=
+web=${BAR_WEB-127.0.0.1:8090}
+hub= player= app=
 
 stop() {
 	trap - EXIT INT TERM
-	for child in $player $hub; do
+	for child in $player $app $hub; do
 		kill -TERM "$child" 2>/dev/null || true
 		wait "$child" 2>/dev/null || true
 	done
@@ -35,7 +37,37 @@ die() {
 	exit 1
 }
 
-(cd "$root" && go build -o "$bin/" ./cmd/roxy && go build -o "$bin/bar-play" ./examples/bar/play)
+# installed FOLDER installs what the folder's lockfile pins; npm leaves a copy of the lockfile that it installed.
+installed() {
+	[[ $1/node_modules/.package-lock.json -nt $1/package-lock.json ]] || npm --prefix "$1" ci --no-audit --no-fund --loglevel=error
+}
+# newer FOLDER FILE tells whether something below the folder is newer than the file.
+newer() {
+	[[ ! -e $2 || -n $(find "$1" -newer "$2" -type f -print -quit) ]]
+}
+# build_app makes the app of this checkout's SDK, where npm is there; what is up to date stays as it is.
+build_app() {
+	if ! command -v npm >/dev/null; then
+		echo "npm is missing: the app is not built (https://nodejs.org/en/download)"
+		return
+	fi
+	if newer "$root/sdk/src" "$root/sdk/dist/index.js"; then
+		echo "==> the SDK: installing what builds it, building it (a minute the first time)"
+		installed "$root/sdk"
+		npm --prefix "$root/sdk" run build --silent >"$state/app.log" 2>&1 || die "the SDK cannot be built; the log is $state/app.log"
+	fi
+	if newer "$bar/web/src" "$bar/web/dist/app.js" || [[ $root/sdk/dist/index.js -nt $bar/web/dist/app.js ]]; then
+		echo "==> the app: installing what builds it, building it"
+		installed "$bar/web"
+		npm --prefix "$bar/web" run build --silent >"$state/app.log" 2>&1 || die "the app cannot be built; the log is $state/app.log"
+	fi
+}
+
+echo "==> the hub, the player and the app's server"
+(cd "$root" && go build -o "$bin/" ./cmd/roxy && go build -o "$bin/bar-play" ./examples/bar/play && go build -o "$bin/bar-serve" ./examples/bar/serve)
+if [[ -n $web ]]; then
+	build_app
+fi
 
 if [[ ! -s $state/dev.secret ]]; then
 	(umask 077 && head -c 32 /dev/urandom | base64 >"$state/dev.secret.new" && mv "$state/dev.secret.new" "$state/dev.secret")
@@ -56,7 +88,8 @@ if [[ $state != "$bar" ]]; then # the configuration's paths are relative to it
 	cp "$bar"/schemas/*.json "$state/schemas/"
 fi
 cd "$state"
-ROXY_LISTEN=$listen ROXY_ADMIN_LISTEN=$admin "$bin/roxy" serve --config "$state/roxy.yaml" >"$state/hub.log" 2>&1 &
+# A page of the app calls the hub itself, from its own origin.
+ROXY_LISTEN=$listen ROXY_ADMIN_LISTEN=$admin ROXY_CORS_ORIGINS=${web:+http://$web,http://localhost:${web##*:}} "$bin/roxy" serve --config "$state/roxy.yaml" >"$state/hub.log" 2>&1 &
 hub=$!
 for ((i = 0; ; i++)); do
 	kill -0 "$hub" 2>/dev/null || {
@@ -68,6 +101,10 @@ for ((i = 0; ; i++)); do
 	sleep 0.1
 done
 echo "The hub listens on http://$listen, its operator's listener on http://$admin; its log is $state/hub.log."
+if [[ -n $web ]]; then
+	"$bin/bar-serve" --listen "$web" --hub "http://$listen" --admin "http://$admin" --secret "$state/dev.secret" --web "$bar/web/dist" &
+	app=$!
+fi
 
 "$bin/bar-play" --hub "http://$listen" --roxy "$bin/roxy" --secret "$state/dev.secret" --evening "$bar/evening.ndjson" \
 	--night "$(<"$state/night")" --speed "${BAR_SPEED:-60}" --limit "${BAR_LIMIT:-0}" &

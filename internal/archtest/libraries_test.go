@@ -16,7 +16,7 @@ func libraries() []library {
 		{"net/http/pprof", []string{"admin"}, false, "profiles are the operator's"},
 		{"net/http", []string{
 			"auth", "transport/sse", "transport/ws", "transport/transporttest", "httpapi", "admin", "internal/telemetry", "client", "cmd/roxy", "internal/config",
-			"internal/bench", "internal/testkit", "webhook", "examples/bar", "examples/bar/play", "bench/classes", "bench/replay", "bench/storm",
+			"internal/bench", "internal/faultproxy", "internal/testkit", "webhook", "examples/bar", "examples/bar/play", "examples/bar/serve", "bench/classes", "bench/replay", "bench/storm",
 		}, true, "the core knows no HTTP: the next transport has none (internal/config reads origins and cookie names)"},
 		{"database/sql", nil, false, "an engine is a folder below engine/"},
 		{"expvar", nil, false, "it publishes on the default mux; metrics are internal/telemetry's"},
@@ -39,7 +39,7 @@ func libraries() []library {
 		{"github.com/goccy/go-yaml", []string{"internal/config"}, true, "configuration; tests check that examples are valid"},
 		{"gopkg.in/yaml.v3", nil, false, "goccy/go-yaml tells the line of an error"},
 		{"github.com/go-json-experiment/json", []string{
-			"document", "portable", "transport/ws", "httpapi", "admin", "client", "cmd/roxy", "examples/bar", "examples/bar/evening", "internal/testkit",
+			"document", "portable", "transport/ws", "httpapi", "admin", "client", "cmd/roxy", "examples/bar", "examples/bar/evening", "examples/bar/serve", "internal/testkit", "test/faultproxy",
 		}, true, "strict JSON, wherever bytes come from outside"},
 		{"github.com/evanphx/json-patch/v5", nil, true, "another reading of RFC 7396, to hold ours against"},
 		{"github.com/caddyserver/certmagic", []string{"internal/certificate"}, false, "certificates that an authority issues"},

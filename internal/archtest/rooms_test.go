@@ -43,10 +43,12 @@ func rooms() []room {
 		{"client", []string{"", "document"}, []string{"auth", "engine/disk", "httpapi", "hub", "internal/testkit", "limit"}, "for other people's programs: the wire contract and the values, nothing of the hub"},
 
 		{"internal/bench", []string{"internal/measure"}, nil, "measures any hub from outside: of ours it knows nothing but how to count"},
+		{"internal/faultproxy", nil, nil, "what networks do to bytes; of ours it knows nothing, so that it breaks everybody's alike"},
 		{"internal/testkit", []string{"", "auth", "client"}, nil, "starts the real binary for tests; what it knows of a hub is what anybody knows from outside"},
 		{"examples/bar", []string{"", "auth", "client"}, []string{"internal/testkit", "schema"}, "as a user's program would be written; auth signs its development tokens"},
 		{"examples/bar/evening", []string{"", "examples/bar"}, nil, "writes the evening"},
 		{"examples/bar/play", []string{"", "client", "examples/bar"}, nil, "plays it"},
+		{"examples/bar/serve", []string{"", "client", "examples/bar"}, nil, "the backend of the bar's app: it knows the hub as anybody does, from outside"},
 
 		{"internal/certificate", nil, []string{"internal/testkit"}, "which certificate is shown"},
 		{"internal/config", []string{"", "auth", "schema", "webhook"}, nil, "a file's text made into values; the wiring turns them into options"},
@@ -57,6 +59,7 @@ func rooms() []room {
 		{"bench/stuck", nil, nil, "measures from outside"},
 		{"bench/storm", nil, nil, "measures from outside"},
 		{"bench/replay", []string{"", "client"}, nil, "measures from outside"},
-		{"test/e2e", []string{"", "client"}, []string{"auth", "examples/bar", "internal/testkit"}, "proves the binary from outside"},
+		{"test/faultproxy", []string{"internal/faultproxy"}, nil, "hands it to tests in other languages"},
+		{"test/e2e", []string{"", "client"}, []string{"auth", "examples/bar", "internal/faultproxy", "internal/testkit"}, "proves the binary from outside"},
 	}
 }

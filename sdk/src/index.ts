@@ -16,12 +16,12 @@ export { RoxyProblem } from "./core/problem.ts";
 export { matches } from "./core/topic.ts";
 export type { Backoff } from "./core/attempts.ts";
 export type { Call, TokenSource } from "./core/calls.ts";
-export type { Client, ClientOptions, Continuity, Inspection, Publication, PublicationOf, Published, Sync } from "./core/client.ts";
+export type { Client, ClientOptions, Continuity, Inspection, Note, Publication, PublicationOf, Published, Sync } from "./core/client.ts";
 export type { Clock, Timer } from "./core/clock.ts";
 export type { State } from "./core/connection.ts";
 export type * from "./core/messages.ts";
 export type { Observable } from "./core/observable.ts";
 export type { Platform, Signal } from "./core/platform.ts";
 export type { Level, Quality, Reason } from "./core/quality.ts";
-export type { Note } from "./core/ring.ts";
-export type { Transport } from "./core/transport.ts";
+
+export type { Share, Transport } from "./core/transport.ts";

@@ -1,6 +1,5 @@
-/** All of the SDK but its subpaths for React, servers and tests, in one file: what a hub serves as /v1/sdk.js. */
+/** What a page without a build imports: the SDK but its subpaths for React, servers and tests. A hub serves it as /v1/sdk.js. */
 export * from "./index.ts";
 export { eventSource } from "./eventsource.ts";
 export { webSocket } from "./ws.ts";
-export * from "./store.ts";
-export { createOutbox, indexedDBStorage, maxWaiting, memoryStorage, newId, OutboxFull, transportOver } from "./outbox.ts";
+export { createEntities } from "./entities.ts";

@@ -11,11 +11,15 @@ export interface Claims {
   readonly sub: string;
   readonly roles: readonly string[];
   readonly expires?: number;
+  /** Further claims, such as the tenant. */
+  readonly more?: Readonly<Record<string, unknown>>;
 }
 
 /** A running hub: the real program over a folder of its own. */
 export interface Hub {
   readonly url: string;
+  /** Of its admin listener. */
+  readonly admin: string;
   token(claims: Claims): string;
   /** Ends it as a power cut does. */
   kill(): Promise<void>;
@@ -33,6 +37,13 @@ const ROLES = `
 
 /** Starts a hub that lives until the test ends. yaml is put behind the common configuration. */
 export async function startHub(yaml = ""): Promise<Hub> {
+  const hub = await launchHub(yaml);
+  onTestFinished(hub.remove);
+  return hub;
+}
+
+/** Starts a hub that lives until it is removed, for several tests. */
+export async function launchHub(yaml = ""): Promise<Hub & { remove(): Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), "roxy-sdk-hub-"));
   const secret = randomBytes(40).toString("hex");
   const [listen, admin] = [await freeAddress(), await freeAddress()];
@@ -70,29 +81,34 @@ ${yaml}`,
     ending.kill(signal);
     await gone;
   };
-  onTestFinished(async () => {
+  const remove = async (): Promise<void> => {
     await end("SIGKILL");
     rmSync(folder, { recursive: true, force: true });
+  };
+  await start().catch(async (error: unknown) => {
+    await remove();
+    throw error;
   });
-  await start();
 
   return {
     url: `http://${listen}`,
-    token({ sub, roles, expires = 3600 }) {
+    admin: `http://${admin}`,
+    token({ sub, roles, expires = 3600, more }) {
       const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
       const now = Math.floor(Date.now() / 1000);
-      const text = `${part({ alg: "HS256", typ: "JWT" })}.${part({ sub, roles, iat: now, exp: now + expires, jti: randomBytes(8).toString("hex") })}`;
+      const text = `${part({ alg: "HS256", typ: "JWT" })}.${part({ ...more, sub, roles, iat: now, exp: now + expires, jti: randomBytes(8).toString("hex") })}`;
       return `${text}.${createHmac("sha256", secret).update(text).digest("base64url")}`;
     },
     kill: () => end("SIGKILL"),
     stop: () => end("SIGTERM"),
     start,
+    remove,
     log: () => log,
   };
 }
 
 /** Returns a loopback address where nothing listens now. */
-async function freeAddress(): Promise<string> {
+export async function freeAddress(): Promise<string> {
   const server = createServer();
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
   const { port } = server.address() as { port: number };

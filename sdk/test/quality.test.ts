@@ -54,23 +54,23 @@ test.each<[string, string, (b: Bench) => Promise<string>]>([
   ["rtt 900", "poor[rtt]", (b) => b.run(24, 900)],
   ["one missed heartbeat", "good[missed]", async (b) => (await b.run(24), b.gauge.missed(), b.run(6))],
   ["three missed heartbeats", "poor[missed]", async (b) => (await b.run(24), [1, 2, 3].forEach(() => b.gauge.missed()), b.run(6))],
-  ["two drops", "fair[drops]", async (b) => (await b.run(24), [1, 2].forEach(() => (b.gauge.down({}), b.gauge.up())), b.run(6))],
+  ["two drops", "fair[drops]", async (b) => (await b.run(24), [1, 2].forEach(() => (b.gauge.down("dropped"), b.gauge.up())), b.run(6))],
   [
     "five rotations by plan",
     "excellent",
-    async (b) => (await b.run(24), [1, 2, 3, 4, 5].forEach(() => (b.gauge.down({ planned: true }), b.gauge.up())), b.run(6)),
+    async (b) => (await b.run(24), [1, 2, 3, 4, 5].forEach(() => (b.gauge.down("planned"), b.gauge.up())), b.run(6)),
   ],
   ["rtt 40 and lag 2 s", "fair[lag]", async (b) => (await b.run(24), [1, 2, 3].forEach(() => b.event(2_000)), b.run(6))],
   ["a reset", "fair[resets]", async (b) => (await b.run(24), b.gauge.reset(), b.run(6))],
   ["two failed pings in a row, at once", "poor[ping]", async (b) => (await b.run(24), b.gauge.pingFailed(), b.gauge.pingFailed(), b.shown())],
   ["one worse evaluation", "excellent", async (b) => (await b.run(24), b.gauge.missed(), b.shown())],
-  ["4 s without a stream", "excellent", async (b) => (await b.run(24), b.gauge.down({}), await b.clock.go(4_000), b.shown())],
-  ["6 s without a stream", "poor[disconnected]", async (b) => (await b.run(24), b.gauge.down({}), await b.clock.go(6_000), b.shown())],
-  ["a stream that fell silent", "poor[disconnected]", async (b) => (await b.run(24), b.gauge.down({ dead: true }), b.shown())],
+  ["4 s without a stream", "excellent", async (b) => (await b.run(24), b.gauge.down("dropped"), await b.clock.go(4_000), b.shown())],
+  ["6 s without a stream", "poor[disconnected]", async (b) => (await b.run(24), b.gauge.down("dropped"), await b.clock.go(6_000), b.shown())],
+  ["a stream that fell silent", "poor[disconnected]", async (b) => (await b.run(24), b.gauge.down("dead"), b.shown())],
   [
     "twenty minutes of sleep",
     "excellent",
-    async (b) => (await b.run(24), b.gauge.down({ planned: true }), await b.clock.sleep(1_200_000), b.shown(), b.gauge.up(), b.shown()),
+    async (b) => (await b.run(24), b.gauge.down("planned"), await b.clock.sleep(1_200_000), b.shown(), b.gauge.up(), b.shown()),
   ],
 ])("%s: %s", async (_, want, play) => {
   expect(await play(bench())).toBe(want);
@@ -131,10 +131,10 @@ test("the level rises by one in 15 s at most, whatever is measured", async () =>
         else if (what === "heartbeat") b.gauge.heartbeat(b.clock.now());
         else if (what === "missed") b.gauge.missed();
         else if (what === "reset") b.gauge.reset();
-        else if (what === "drop") (b.gauge.down({}), b.gauge.up());
+        else if (what === "drop") (b.gauge.down("dropped"), b.gauge.up());
         else if (what === "planned") {
           held = b.gauge.level();
-          b.gauge.down({ planned: true });
+          b.gauge.down("planned");
           b.gauge.up();
           expect(b.gauge.level()).toBe(held);
         } else if (what === "wait") await b.clock.go(5_000);

@@ -1,25 +1,23 @@
-import { jitter, LONGEST } from "./attempts.ts";
-import type { Clock, Timer } from "./clock.ts";
+import { createAlarm, type Clock } from "./clock.ts";
 import { beyond, type Cursor } from "./cursor.ts";
 import type { RoxyProblem } from "./problem.ts";
 
 /** What was handled waits this long for more, so that a burst of events is one call. */
 const WAIT = 50;
-/** So many handled events do not wait. */
+/** So many critical events are confirmed by one call. */
 const FULL = 100;
 /**
  * How long the position may run ahead of what the hub was told by events that are not for the device. It is only for the
  * hub's retention: a cursor that it overtook would cost a wiped device a reset.
  */
 const IDLE = 600_000;
-/** Critical events that are known to have been handled: as many as a hub keeps open. */
-const KEPT = 10_000;
-
+/** A hub that did not answer for so long as a call is repeated is left alone for as long. */
+const REST = 30_000;
 /** The body of POST /v1/acks. */
 export interface AckBody {
   readonly device: string;
-  readonly delivered?: string;
-  readonly ids?: readonly string[];
+  readonly delivered: string | undefined;
+  readonly ids: readonly string[] | undefined;
 }
 
 /** Something that was given to handlers, and is handled once they returned. */
@@ -34,111 +32,77 @@ export interface Acks {
   begins(at: Cursor | undefined): void;
   /** Something is given to handlers. Nothing behind it counts as delivered until it is done. */
   given(position: Cursor | undefined): Work;
-  /** Its handlers returned. `ackId` is that of a critical event, which is `handled` unless a handler threw or there was none. */
-  done(work: Work, ackId?: string, handled?: boolean): void;
+  /** Its handlers returned. `handled` is the ack.id of a critical event, unless one of them threw or there was none. */
+  done(work: Work, handled?: string): void;
   /** Everything up to position is handled although nothing was given. */
-  passed(position: Cursor | undefined, soon: boolean): void;
-  /** The app confirms a critical event itself. */
+  passed(position: Cursor | undefined): void;
+  /** Confirms a critical event. */
   confirm(ackId: string): void;
-  /** Whether a critical event was handled. One that was confirmed is confirmed again: the hub would not repeat what it heard of. */
-  has(ackId: string): boolean;
   /** The log began anew: what had these offsets was in another life. */
-  anew(position: Cursor | undefined): void;
-  /** Caught up, or reset: the hub hears at once. */
-  hurry(): void;
+  anew(): void;
   /** Where to resume, at position or before it: everything up to there was handled, and to name it tells the hub so. */
-  resume(position: Cursor | undefined): Cursor | undefined;
+  resume(position: Cursor): Cursor | undefined;
   /** Tries once more to tell what the hub has not heard. */
   close(): void;
   /** Goes on after close. */
   reopen(): void;
 }
 
-export interface AcksOptions {
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly device: string;
-  /** Critical events are confirmed once they were handled. */
-  readonly confirms: boolean;
-  readonly send: (body: AckBody, last: boolean) => Promise<unknown>;
-  readonly report: (error: unknown) => void;
-}
-
-export function createAcks({ clock, random, device, confirms, send, report }: AcksOptions): Acks {
+/** With confirms, critical events are confirmed once they were handled. send tries until the hub has answered, or for long enough. */
+export function createAcks(
+  clock: Clock,
+  report: (error: unknown) => void,
+  device: string,
+  confirms: boolean,
+  send: (body: AckBody, last: boolean) => Promise<unknown>,
+): Acks {
   let delivered: Cursor | undefined; // everything up to here was handled
   let told: Cursor | undefined; // and the hub has answered up to here
-  let events = 0; // handled and not yet told
   let ids: string[] = []; // critical events to be confirmed, until the hub has answered
-  let life = 0; // of the log: how often it began anew
   let open: Work[] = []; // in the order given, the first of them not done
-  const known = new Map<string, boolean>(); // critical events that were handled, and whether they were confirmed
-
+  const alarm = createAlarm(clock);
   let due = Infinity;
-  let timer: Timer;
   let calling = false;
-  let failures = 0;
-  let rest = -Infinity; // until when to leave the hub alone
   let closed = false;
 
-  const pending = (): boolean => beyond(delivered, told) || ids.length > 0;
-
   const within = (ms: number): void => {
-    if (!pending() || closed) return;
-    const when = Math.max(clock.now() + ms, rest);
-    if (when >= due) return;
-    if (due < Infinity) clock.clear(timer);
+    const when = clock.now() + ms;
+    if (closed || when >= due) return;
     due = when;
-    if (!calling) timer = clock.set(tell, when - clock.now());
+    alarm(() => void tell(false), ms);
   };
 
-  const tell = (): void => void call(false);
-
-  const call = async (last: boolean): Promise<void> => {
+  const tell = async (last: boolean): Promise<void> => {
     due = Infinity;
-    events = 0;
-    if (!pending()) return;
-    calling = true;
-    const now = life;
+    if (calling && !last) return within(WAIT);
     const position = beyond(delivered, told) ? delivered : undefined;
     const batch = ids.slice(0, FULL);
-    let asked: number | undefined; // how long to wait before the next attempt; undefined when there is no need of one
+    if (!position && !batch[0]) return;
+    calling = true;
+    let wait = WAIT;
     try {
-      await send({ device, ...(position ? { delivered: position.text } : {}), ...(batch.length > 0 ? { ids: batch } : {}) }, last);
-      failures = 0;
+      await send({ device, delivered: position?.text, ids: batch[0] ? batch : undefined }, last);
     } catch (error) {
-      const problem = error as RoxyProblem;
-      if (problem.passing || problem.status === 401) asked = problem.retryAfter;
-      else report(problem); // it is the hub's last word
+      const { passing, status } = error as RoxyProblem;
+      if (passing || status === 401) wait = REST;
+      else report(error); // it is the hub's last word
     }
     calling = false;
-    if (asked !== undefined) {
-      rest = clock.now() + Math.max(jitter(random(), failures++, 500, 30_000), Math.min(asked, LONGEST));
-    } else if (now === life) {
+    if (wait === WAIT) {
       if (beyond(position, told)) told = position;
       ids = ids.filter((id) => !batch.includes(id));
     }
-    const waits = due;
-    due = Infinity; // what became due meanwhile set no timer
-    if (asked !== undefined || ids.length > 0) within(0);
-    else within(waits < Infinity ? Math.max(0, waits - clock.now()) : WAIT);
-  };
-
-  const keep = (id: string, confirmed: boolean): void => {
-    known.set(id, confirmed || known.get(id) === true);
-    if (known.size > KEPT) known.delete(known.keys().next().value!);
+    if (wait === REST || ids[0]) within(wait);
   };
 
   const confirm = (id: string): void => {
-    keep(id, true);
     if (!ids.includes(id)) ids.push(id);
     within(WAIT);
   };
 
-  const drain = (): void => {
-    while (open[0]?.done) {
-      const { position } = open.shift()!;
-      if (position) delivered = position;
-    }
+  const drain = (ms: number): void => {
+    while (open[0]?.done) delivered = open.shift()!.position ?? delivered;
+    within(ms);
   };
 
   return {
@@ -150,40 +114,27 @@ export function createAcks({ clock, random, device, confirms, send, report }: Ac
       open.push(work);
       return work;
     },
-    done(work, ackId, handled = true) {
+    done(work, handled) {
       work.done = true;
-      drain();
-      if (ackId && handled) {
-        keep(ackId, false);
-        if (confirms) confirm(ackId);
-      }
-      if (work.position) within(++events >= FULL ? 0 : WAIT);
+      if (handled && confirms) confirm(handled);
+      drain(WAIT);
     },
-    passed(position, soon) {
-      if (!position || !beyond(position, open.at(-1)?.position ?? delivered)) return;
+    passed(position) {
+      if (!beyond(position, open.at(-1)?.position ?? delivered)) return;
       open.push({ position, done: true });
-      drain();
-      within(soon ? WAIT : IDLE);
+      drain(IDLE);
     },
     confirm,
-    has(ackId) {
-      const confirmed = known.get(ackId);
-      if (confirmed) confirm(ackId);
-      return confirmed !== undefined;
-    },
-    anew(position) {
-      delivered = told = position;
+    anew() {
+      delivered = told = undefined;
       ids = [];
       open = [];
-      known.clear();
-      life++;
     },
-    hurry: () => within(0),
-    resume: (position) => (open.length === 0 ? position : delivered),
+    resume: (position) => (open[0] ? delivered : position),
     close() {
       closed = true;
-      if (due < Infinity && !calling) clock.clear(timer);
-      void call(true);
+      alarm();
+      void tell(true);
     },
     reopen() {
       closed = false;

@@ -1,4 +1,4 @@
-import type { Clock, Timer } from "./clock.ts";
+import { createAlarm, type Clock } from "./clock.ts";
 
 /** How attempts are spaced, in milliseconds. */
 export interface Backoff {
@@ -20,10 +20,15 @@ export function jitter(random: number, failures: number, base: number, cap: numb
   return random * Math.min(cap, base * 2 ** Math.min(failures, 32));
 }
 
+/** Returns how long a call waits before it is made again: its jitter, and no less than the hub asked for. */
+export function delay(random: number, failures: number, asked: number): number {
+  return Math.max(jitter(random, failures, 500, 30_000), Math.min(asked, LONGEST));
+}
+
 /** The one place where a client's connection attempts begin: no path leads around its floor. */
 export interface Attempts {
   /** Begins an attempt after a failure's wait, and no sooner than the hub asked for. Returns the wait. */
-  later(asked?: number): number;
+  later(asked: number): number;
   /** Begins one as soon as the floor and what the hub asked for allow. */
   soon(): void;
   /** Forgets the attempt that was to begin. */
@@ -37,50 +42,45 @@ export interface Attempts {
 }
 
 /** Calls start for each attempt. There is one to begin at a time, and the earlier one counts. */
-export function createAttempts(clock: Clock, random: () => number, backoff: Backoff, start: () => void): Attempts {
-  const cap = backoff.cap ?? 30_000;
-  let base = backoff.base ?? 500;
+export function createAttempts(clock: Clock, random: () => number, { base = 500, cap = 30_000 }: Backoff, start: () => void): Attempts {
   let failures = 0;
   let earliest = -Infinity; // as the hub asked for
-  const begun: number[] = []; // when the last PER_MINUTE attempts began
+  let begun = Array<number>(PER_MINUTE).fill(-Infinity); // when the last ones began
   let due = Infinity;
-  let timer: Timer;
-
-  const allowed = (): number =>
-    Math.max(earliest, (begun.at(-1) ?? -Infinity) + FLOOR, begun.length < PER_MINUTE ? -Infinity : begun[0]! + 60_000);
+  const alarm = createAlarm(clock);
 
   const cancel = (): void => {
-    if (due < Infinity) clock.clear(timer);
+    alarm();
     due = Infinity;
   };
 
-  const at = (when: number): void => {
+  /** Begins one at a time, or when it is allowed. */
+  const at = (time: number): void => {
+    const when = Math.max(time, earliest, begun.at(-1)! + FLOOR, begun[0]! + 60_000);
     if (when >= due) return;
-    cancel();
     due = when;
-    timer = clock.set(fire, Math.max(0, Math.ceil(when - clock.now())));
+    wait();
   };
 
-  const fire = (): void => {
-    const now = clock.now();
-    const when = Math.max(due, allowed());
-    due = Infinity;
-    if (when > now) return at(when); // browsers' timers may be early by a fraction
-    begun.push(now);
-    if (begun.length > PER_MINUTE) begun.shift();
-    start();
+  const wait = (): void => {
+    alarm(() => {
+      const now = clock.now();
+      if (now < due) return wait(); // browsers' timers may be early by a fraction
+      due = Infinity;
+      begun = [...begun.slice(1), now];
+      start();
+    }, Math.ceil(due - clock.now()));
   };
 
   return {
-    later(asked = 0) {
+    later(asked) {
       const now = clock.now();
       earliest = Math.max(earliest, now + Math.min(asked, LONGEST));
-      const when = Math.max(now + jitter(random(), failures++, base, cap), allowed());
       cancel();
-      at(when);
-      return when - now;
+      at(now + jitter(random(), failures++, base, cap));
+      return due - now;
     },
-    soon: () => at(Math.max(clock.now(), allowed())),
+    soon: () => at(clock.now()),
     cancel,
     healthy() {
       failures = 0;

@@ -1,7 +1,6 @@
-import { jitter, LONGEST } from "./attempts.ts";
-import type { Answer, Credentials, Platform } from "./platform.ts";
-import { problemOf, RoxyProblem } from "./problem.ts";
-import { unreachable } from "./sse.ts";
+import { delay } from "./attempts.ts";
+import type { Credentials, Platform } from "./platform.ts";
+import { problemOf, unreachable, type RoxyProblem } from "./problem.ts";
 
 /** Which client this is, in the header Roxy-Client: the hub then refuses with a status and not with a stream of one goodbye. */
 const CLIENT = "js/0.0.0";
@@ -21,13 +20,16 @@ export type TokenSource = (why: { fresh: boolean }) => string | null | undefined
 export interface Calls {
   readonly url: string;
   readonly credentials: Credentials;
+  /** Whether the client has a token. */
+  readonly tokened: boolean;
   /** Makes a call until the hub has answered. With `once`, one attempt: nothing protects the call from doubling. */
   call(request: Call, once?: boolean): Promise<unknown>;
+  /** Asks for the hub's time, in milliseconds, once and with nothing that would need a preflight. */
+  ping(): Promise<number>;
   /** What every request carries. Asks for the token: a fresh one after a 401. */
   headers(): Promise<Record<string, string>>;
   /** The token that was sent last. */
   token(): string;
-  tokened(): boolean;
   /** The next attempt asks for a fresh token. Reports false when the one that was refused was already fresh. */
   stale(): boolean;
   /** The token was taken. */
@@ -55,7 +57,7 @@ export interface Call {
 
 export function createCalls(platform: Platform, url: string, credentials: Credentials, source: TokenSource | undefined): Calls {
   const { clock } = platform;
-  const closing = new Set<() => void>();
+  const waiting = new Set<() => void>();
   let closed = false;
   let token = "";
   let fresh = false; // the next token is to be a fresh one
@@ -64,40 +66,35 @@ export function createCalls(platform: Platform, url: string, credentials: Creden
   const headers = async (): Promise<Record<string, string>> => {
     const all: Record<string, string> = { "Roxy-Client": CLIENT };
     if (source) {
-      const why = { fresh };
+      refused = fresh;
       fresh = false;
-      refused = why.fresh;
-      token = (await source(why)) ?? "";
+      token = (await source({ fresh: refused })) ?? "";
       if (token) all["Authorization"] = `Bearer ${token}`;
     }
     return all;
   };
 
-  const stale = (): boolean => {
-    if (!source || refused) return false;
-    fresh = true;
-    return true;
+  const good = (): void => {
+    refused = false;
   };
 
-  const attempt = async (request: Call): Promise<unknown> => {
-    const all: Record<string, string> = request.bare ? {} : { ...(await headers()), ...request.headers };
-    if (request.body !== undefined) all["Content-Type"] = "application/json";
+  const stale = (): boolean => {
+    fresh = !!source && !refused;
+    return fresh;
+  };
+
+  const attempt = async ({ method, path, body, headers: more, patience = PATIENCE, keepalive, bare }: Call): Promise<unknown> => {
+    const all: Record<string, string> = bare ? {} : { ...(await headers()), ...more };
+    if (body !== undefined) all["Content-Type"] = "application/json";
     const abort = platform.abort();
-    const timer = clock.set(() => abort.abort(), request.patience ?? PATIENCE);
+    const timer = clock.set(() => abort.abort(), patience);
     try {
-      const answer: Answer = await platform.fetch!(url + request.path, {
-        method: request.method,
-        headers: all,
-        signal: abort.signal,
-        credentials: request.bare ? "omit" : credentials,
-        cache: "no-store",
-        ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
-        ...(request.keepalive ? { keepalive: true } : {}),
-      });
+      const { signal } = abort;
+      const answer = await platform.fetch!(url + path, { method, headers: all, body: JSON.stringify(body), signal, credentials: bare ? "omit" : credentials, cache: "no-store", keepalive });
       const text = await answer.text();
-      if (answer.status < 200 || answer.status > 299) throw problemOf(answer.status, text, answer.headers.get("Retry-After"));
-      if (!request.bare) refused = false;
-      return text === "" ? undefined : JSON.parse(text);
+      if (answer.status > 299) throw problemOf(answer.status, text, answer.headers.get("Retry-After"));
+      if (!bare) good();
+      return text ? JSON.parse(text) : undefined;
     } catch (error) {
       throw unreachable(error);
     } finally {
@@ -105,29 +102,27 @@ export function createCalls(platform: Platform, url: string, credentials: Creden
     }
   };
 
-  const pause = (ms: number): Promise<void> =>
+  const wait = (ms: number): Promise<void> =>
     new Promise((done) => {
       const wake = (): void => {
-        closing.delete(wake);
+        waiting.delete(wake);
         clock.clear(timer);
         done();
       };
       const timer = clock.set(wake, ms);
-      closing.add(wake);
+      waiting.add(wake);
     });
 
-  const call = async (request: Call, once = false): Promise<unknown> => {
+  const call = async (given: Call, once = false): Promise<unknown> => {
+    const request = { ...given, headers: { traceparent: traceparent(platform), ...given.headers } };
     for (let failures = 0; ; failures++) {
       try {
         return await attempt(request);
       } catch (error) {
-        const problem = error as RoxyProblem;
-        const again = problem.status === 401 ? failures === 0 && stale() : problem.passing && !once;
-        if (!again || failures + 1 >= TRIES || closed) throw problem;
-        if (problem.status !== 401) {
-          await pause(Math.max(jitter(platform.random(), failures, 500, 30_000), Math.min(problem.retryAfter, LONGEST)));
-        }
-        if (closed) throw problem;
+        const { status, passing, retryAfter } = error as RoxyProblem;
+        const again = status === 401 ? failures === 0 && stale() : passing && !once && failures < TRIES - 1;
+        if (again && status !== 401 && !closed) await wait(delay(platform.random(), failures, retryAfter));
+        if (!again || closed) throw error;
       }
     }
   };
@@ -135,21 +130,20 @@ export function createCalls(platform: Platform, url: string, credentials: Creden
   return {
     url,
     credentials,
+    tokened: !!source,
     call,
+    async ping() {
+      const { time } = (await call({ method: "GET", path: "/v1/ping", bare: true, patience: 5_000 }, true)) as { time: string };
+      return Date.parse(time);
+    },
     headers,
     token: () => token,
-    tokened: () => source !== undefined,
     stale,
-    good() {
-      refused = false;
-    },
-    async ticket() {
-      const answer = (await call({ method: "POST", path: "/v1/tickets" }, true)) as { ticket: string };
-      return answer.ticket;
-    },
+    good,
+    ticket: async () => ((await call({ method: "POST", path: "/v1/tickets" }, true)) as { ticket: string }).ticket,
     close() {
       closed = true;
-      for (const wake of closing) wake();
+      for (const wake of waiting) wake();
     },
     reopen() {
       closed = false;

@@ -1,21 +1,22 @@
 import { createAcks } from "./acks.ts";
 import type { Backoff } from "./attempts.ts";
-import { createCalls, traceparent, type Call, type TokenSource } from "./calls.ts";
+import { createCalls, type Call, type TokenSource } from "./calls.ts";
+import { createAlarm, type Timer } from "./clock.ts";
 import { createConnection, type State } from "./connection.ts";
+import { beyond, parseCursor } from "./cursor.ts";
 import { createDispatch } from "./dispatch.ts";
 import { createLadder } from "./ladder.ts";
 import type { Message, ResetMessage, RoxyEvent } from "./messages.ts";
-import { createObservable, type Observable } from "./observable.ts";
+import { createObservable, createRun, type Observable } from "./observable.ts";
 import { createPings } from "./pings.ts";
 import type { Credentials, Platform } from "./platform.ts";
 import type { RoxyProblem } from "./problem.ts";
-import { createGauge, defined, UNMEASURED, type Quality } from "./quality.ts";
+import { createGauge, UNMEASURED, type Quality } from "./quality.ts";
 import { createRenewal } from "./renewal.ts";
-import { createRing, type Note } from "./ring.ts";
 import { sse } from "./sse.ts";
-import { createTaker, type Taken } from "./take.ts";
+import { createTaker } from "./take.ts";
 import { createTopics } from "./topics.ts";
-import type { Transport } from "./transport.ts";
+import type { Share, Transport } from "./transport.ts";
 
 /** Whether something may be missing: `reset` until what was missed is fetched anew, `catching-up` until `roxy:live`. */
 export type Continuity = "ok" | "catching-up" | "reset";
@@ -48,6 +49,8 @@ export interface ClientOptions {
   readonly backoff?: Backoff;
   /** Further ways to hold a stream, tried in order behind fetch: eventSource of `@roxy/sdk/eventsource`, webSocket of `@roxy/sdk/ws`. */
   readonly transports?: readonly Transport[];
+  /** Holds one stream together with other clients: `share: tabs({ name })` of `@roxy/sdk/tabs`. */
+  readonly share?: Share;
   /** Ends the stream when the page was hidden for so many milliseconds. Without it a hidden page goes on hearing. */
   readonly hiddenAfter?: number;
   /** Hears what handlers throw, and what the hub refuses in the background. */
@@ -84,16 +87,24 @@ export interface Published {
   readonly ephemeral?: boolean;
 }
 
+/** Something that happened: a transition, an attempt, an event. */
+export interface Note {
+  /** By the client's clock, in milliseconds. */
+  readonly at: number;
+  readonly kind: string;
+  readonly detail?: string | undefined;
+}
+
 /** All about a client at this moment, for a person. It holds neither payloads nor tokens. */
 export interface Inspection {
   readonly state: State;
   readonly continuity: Continuity;
   readonly sync: Sync;
   readonly quality: Quality;
-  readonly problem?: RoxyProblem;
-  readonly transport?: string;
-  readonly connection?: string;
-  readonly cursor?: string;
+  readonly problem: RoxyProblem | undefined;
+  readonly transport: string | undefined;
+  readonly connection: string | undefined;
+  readonly cursor: string | undefined;
   readonly topics: readonly string[];
   readonly failures: number;
   readonly notes: readonly Note[];
@@ -107,8 +118,11 @@ export interface Client<Events extends object = Record<string, unknown>> {
     handler: (event: Type extends keyof Events & string ? RoxyEvent<Type, Events[Type]> : RoxyEvent) => unknown,
     options?: { readonly topic?: string },
   ): () => void;
-  /** Subscribes to patterns until the function it returns is called. */
-  retain(patterns: readonly string[]): () => void;
+  /**
+   * Subscribes to patterns until the function it returns is called. A first stream then begins behind `after`, a cursor, or before
+   * it if somebody asked for an earlier one.
+   */
+  retain(patterns: readonly string[], options?: { readonly after?: string | undefined }): () => void;
   /** Calls listener with all that came at once, in order, before the handlers of its events. */
   messages(listener: (batch: readonly Message[]) => unknown): () => void;
   /** Runs handler when something was missed for good. Continuity is `reset` until its promise is fulfilled. */
@@ -143,117 +157,102 @@ export interface Client<Events extends object = Record<string, unknown>> {
   readonly device: string | undefined;
 }
 
+/** So many notes are kept. */
+const NOTES = 500;
 /** So long an absence is nobody's concern. */
 const SHORT = 5_000;
 
 /** Returns a client that lives on platform. */
 export function createCore<Events extends object = Record<string, unknown>>(platform: Platform, options: ClientOptions): Client<Events> {
   const { clock } = platform;
-  const report = options.onError ?? platform.report;
-  const { token, device } = options;
+  const { token, device, types = [], heartbeat, snapshot = false, share, confirm = true, hiddenAfter, onError: report = platform.report } = options;
+  const transports = [sse, ...(options.transports ?? [])];
   const source: TokenSource | undefined = typeof token === "string" ? () => token : token;
-  const url = options.url.replace(/\/+$/, "");
-  const calls = createCalls(platform, url, options.credentials ?? (source ? "omit" : "include"), source);
-  const ring = createRing(clock);
+  const calls = createCalls(platform, options.url.replace(/\/+$/, ""), options.credentials ?? (source ? "omit" : "include"), source);
+  const notes: Note[] = [];
+  const note = (kind: string, detail?: string): void => {
+    notes.push({ at: clock.now(), kind, detail });
+    if (notes.length > NOTES) notes.shift();
+  };
   const gauge = createGauge(clock);
-  const taker = createTaker(options.snapshot ?? false);
-  const state = createObservable<State>("idle", report);
-  const continuity = createObservable<Continuity>("catching-up", report);
-  const sync = createObservable<Sync>("synced", report);
-  const lost = createObservable(false, report);
-  const quality = createObservable<Quality>(UNMEASURED, report);
+  const taker = createTaker(snapshot);
+  const run = createRun(report);
+  const state = createObservable<State>("idle", run);
+  const continuity = createObservable<Continuity>("catching-up", run);
+  const sync = createObservable<Sync>("synced", run);
+  const lost = createObservable(false, run);
+  const quality = createObservable<Quality>(UNMEASURED, run);
   const measure = (): void => quality.set(gauge.evaluate());
 
   const acks = device
-    ? createAcks({
-        clock,
-        random: platform.random,
-        device,
-        confirms: options.confirm ?? true,
-        report,
-        send: (body, last) => calls.call({ method: "POST", path: "/v1/acks", body, headers: { traceparent: traceparent(platform) }, keepalive: last }, true),
-      })
+    ? createAcks(clock, report, device, confirm, (body, keepalive) => calls.call({ method: "POST", path: "/v1/acks", body, keepalive }))
     : undefined;
 
-  let caughtUp = false;
-  let unresolved = 0; // counts resets whose losses are not fetched; a later one waits for itself
-  const judge = (): void => continuity.set(unresolved > 0 ? "reset" : caughtUp && state.get() === "live" ? "ok" : "catching-up");
-  const dispatch = createDispatch({
-    acks,
-    report,
-    resetting(reset, settled) {
-      ring.note("reset", reset.reason);
-      if (reset.reason !== "view") gauge.reset();
-      const mine = ++resets;
-      unresolved = mine;
-      judge();
-      // A snapshot brings all entities anew, whoever listens.
-      void settled.then((good) => (good || (options.snapshot && !resetHandled)) && mine === unresolved && recovered());
-    },
-  });
-  let resets = 0;
-  let resetHandled = false;
+  let caughtUp = false; // since the stream began
+  let holed: unknown; // the reset of which the losses are not fetched; a later one waits for itself
+  const judge = (): void => continuity.set(holed ? "reset" : caughtUp ? "ok" : "catching-up");
   const recovered = (): void => {
-    unresolved = 0;
+    holed = undefined;
     judge();
   };
-
-  const give = (all: readonly Taken[]): void => {
-    for (const { heartbeat } of all) if (heartbeat !== undefined) gauge.heartbeat(heartbeat);
-    const batch = all.flatMap(({ messages = [] }) => messages);
-    for (const message of batch) {
-      if (message.kind === "event" && message.live && message.cursor) gauge.event(Date.parse(message.time));
-      if (message.kind === "event") ring.note(message.type, message.cursor ?? message.topic);
-    }
-    dispatch.give(batch);
-    acks?.passed(taker.position(), false);
-    if (batch.some(({ kind }) => kind === "live")) {
-      caughtUp = true;
-      judge();
-    }
-  };
+  const dispatch = createDispatch(run, acks, (reset, settled) => {
+    note("reset", reset.reason);
+    if (reset.reason !== "view") gauge.reset();
+    holed = reset;
+    judge();
+    void settled.then((good) => {
+      // A snapshot brings all entities anew, whoever listens.
+      if (holed === reset && good.every(Boolean) && (snapshot || good.length > 0)) recovered();
+    });
+  });
 
   let connectionId: string | undefined;
-  let gone: unknown;
-  let begun = false; // a stream has begun: options.after is of the past
-  let asked: readonly string[] = []; // the topics of the last attempt
+  let after: string | null | undefined = options.after; // null once a stream has begun
+  let followed: readonly string[] = []; // the topics of the last attempt
+  let gone: Timer; // runs since the stream went
   const connection = createConnection({
     platform,
     calls,
-    ladder: createLadder(clock, platform, [sse, ...(options.transports ?? [])]),
+    ladder: createLadder(clock, platform, share?.over(transports) ?? transports),
     backoff: options.backoff ?? {},
     request() {
-      const list = topics.list();
-      asked = list;
-      if (list.length === 0) return undefined;
+      followed = topics.list();
+      if (followed.length === 0) return undefined;
       const position = taker.position();
-      const after = position ? (acks ? acks.resume(position) : position)?.text : begun ? undefined : options.after;
-      const { types = [], heartbeat, snapshot = false } = options;
-      return { topics: list, types, device, heartbeat, snapshot, after, heard: () => dispatch.heard() };
+      const from = position ? (acks ? acks.resume(position) : position)?.text : (after ?? undefined);
+      return { topics: followed, types, device, heartbeat, snapshot, after: from, heard: dispatch.heard };
     },
-    take: (block) => taker.take(block),
-    give,
-    note: ring.note,
-    state(next) {
-      if (next === "needs-auth" || next === "failed") gauge.down({ dead: true });
-      state.set(next);
+    take: taker.take,
+    give({ heartbeat: beat, messages }) {
+      if (beat !== undefined) gauge.heartbeat(beat);
+      for (const message of messages) {
+        if (message.kind !== "event") continue;
+        if (message.live && message.cursor) gauge.event(Date.parse(message.time));
+        note(message.type, message.cursor ?? message.topic);
+      }
+      dispatch.give(messages);
+      acks?.passed(taker.position());
+      caughtUp ||= messages.some(({ kind }) => kind === "live");
       judge();
+    },
+    note,
+    state(next) {
+      state.set(next);
+      share?.state(next);
       measure();
-      const away = next !== "live" && next !== "closed" && next !== "idle";
-      if (!away) {
+      if (["live", "closed", "idle"].includes(next)) {
         clock.clear(gone);
         gone = undefined;
         lost.set(false);
       } else gone ??= clock.set(() => lost.set(true), SHORT);
     },
-    up(hello) {
-      connectionId = hello.connection;
-      begun = true;
-      caughtUp = false;
+    up({ connection: id, position, time }) {
+      connectionId = id;
+      after = null;
       gauge.up();
-      acks?.begins(hello.cursor ? taker.position() : undefined);
+      acks?.begins(position);
       pings.start();
-      renewal.begin(hello.connection, hello.time);
+      renewal.begin(id, time);
     },
     down(how) {
       connectionId = undefined;
@@ -263,40 +262,33 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
       renewal.end();
       judge();
     },
-    missed: () => gauge.missed(),
+    missed: gauge.missed,
     tick: measure,
   });
 
   const topics = createTopics(clock, () => {
-    if (started && topics.list().join() !== asked.join()) connection.renew("topics");
+    if (unwatch && topics.list().join() !== followed.join()) connection.renew("topics");
   });
-  const pings = createPings(clock, platform.random, () => platform.hidden(), () => void ping(), () => gauge.level() <= 1);
-  const renewal = createRenewal(clock, platform, calls, () => connection.renew("token"));
-
-  const ping = async (): Promise<void> => {
+  const renewal = createRenewal(platform, calls, () => connection.renew("token"));
+  const ping = (): void => {
     const sent = clock.now();
-    try {
-      const answer = await calls.call({ method: "GET", path: "/v1/ping", bare: true, patience: SHORT }, true);
-      gauge.pinged(sent, Date.parse((answer as { time: string }).time));
-    } catch {
-      gauge.pingFailed();
-      measure();
-    }
+    calls.ping().then(
+      (time) => gauge.pinged(sent, time),
+      () => {
+        gauge.pingFailed();
+        measure();
+      },
+    );
   };
+  const pings = createPings(platform, ping, () => gauge.level() <= 1);
 
-  let started = false;
-  let unwatch: (() => void) | undefined;
-  let hiding: unknown;
+  let unwatch: (() => void) | undefined; // while the client is started
+  const hiding = createAlarm(clock);
   const start = (): void => {
-    started = true;
     calls.reopen();
     acks?.reopen();
     unwatch ??= platform.watch((signal) => {
-      clock.clear(hiding);
-      if (signal === "hidden" && options.hiddenAfter !== undefined) {
-        hiding = clock.set(() => connection.pause(), options.hiddenAfter);
-      }
-      if (signal === "visible" && connection.state() === "idle") connection.connect();
+      hiding(signal === "hidden" && hiddenAfter !== undefined ? connection.pause : undefined, hiddenAfter);
       connection.signal(signal);
     });
     connection.connect();
@@ -306,18 +298,16 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
   let reported: Sync = "synced";
   const settleSync = (): void => sync.set(reported === "synced" && publishing > 0 ? "pending" : reported);
 
-  const publishAll = async (publications: readonly Publication[], given: { readonly traceparent?: string } = {}): Promise<readonly Published[]> => {
+  const publishAll = async (publications: readonly Publication[], headers: { readonly traceparent?: string } = {}): Promise<readonly Published[]> => {
     const body = publications.map((publication) => {
       const id = publication.id ?? (publication.ephemeral ? undefined : platform.hex(16));
-      return defined<Publication>({ ...publication, id, correlation: publication.correlation ?? id });
+      return { correlation: id, ...publication, id };
     });
     publishing++;
     settleSync();
     try {
       const once = body.some(({ ephemeral }) => ephemeral); // nothing protects those from doubling
-      const headers = { traceparent: given.traceparent ?? traceparent(platform) };
       const answer = await calls.call({ method: "POST", path: "/v1/events", body, headers }, once);
-      ring.note("published", body.map(({ correlation }) => correlation).join(" "));
       return (answer as { events: Published[] }).events;
     } finally {
       publishing--;
@@ -329,41 +319,40 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
 
   return {
     subscribe(type, handler, { topic } = {}) {
-      const release = topic === undefined ? undefined : topics.retain([topic]);
+      const release = topics.retain(topic === undefined ? [] : [topic]);
       const stop = dispatch.subscribe(type, topic, handler as (event: RoxyEvent) => unknown);
       connection.hear(type);
-      if (!started) start();
+      if (!unwatch) start();
       return () => {
         stop();
-        release?.();
+        release();
       };
     },
-    retain(patterns) {
+    retain(patterns, { after: from } = {}) {
+      if (from && (after === undefined || beyond(parseCursor(after), parseCursor(from)))) {
+        after = from;
+        if (unwatch) connection.renew("after");
+      }
       const release = topics.retain(patterns);
-      if (!started) start();
+      if (!unwatch) start();
       return release;
     },
-    messages: (listener) => dispatch.messages(listener),
-    onReset(handler) {
-      resetHandled = true;
-      return dispatch.onReset(handler);
-    },
+    messages: dispatch.messages,
+    onReset: dispatch.onReset,
     recovered,
     publish: async (publication, given) => (await publishAll([publication as Publication], given))[0]!,
     publishAll: (publications, given) => publishAll(publications as readonly Publication[], given),
     confirm(event) {
       const id = typeof event === "string" ? event : event.ack?.id;
-      if (!acks) throw new Error("confirm: this client has no device");
-      if (id === undefined) throw new Error("confirm: the event is not critical");
+      if (!acks || !id) throw new Error("confirm: no device, or no critical event");
       acks.confirm(id);
     },
     call: (call, { once } = {}) => calls.call(call, once),
     connect: start,
     close() {
-      started = false;
       unwatch?.();
       unwatch = undefined;
-      clock.clear(hiding);
+      hiding();
       connection.close();
       acks?.close();
       calls.close();
@@ -377,23 +366,22 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
       reported = next;
       settleSync();
     },
-    problem: () => connection.problem(),
-    followed: () => asked,
+    problem: connection.problem,
+    inspect: () => ({
+      state: state.get(),
+      continuity: continuity.get(),
+      sync: sync.get(),
+      quality: quality.get(),
+      problem: connection.problem(),
+      transport: connection.transport()?.name,
+      connection: connectionId,
+      cursor: taker.position()?.text,
+      topics: topics.list(),
+      failures: connection.failures(),
+      notes: [...notes],
+    }),
+    followed: () => followed,
     platform,
     device,
-    inspect: () =>
-      defined<Inspection>({
-        state: state.get(),
-        continuity: continuity.get(),
-        sync: sync.get(),
-        quality: quality.get(),
-        problem: connection.problem(),
-        transport: connection.transport()?.name,
-        connection: connectionId,
-        cursor: taker.position()?.text,
-        topics: topics.list(),
-        failures: connection.attempts.failures(),
-        notes: ring.notes(),
-      }),
   };
 }

@@ -9,7 +9,18 @@ export interface Clock {
   /** Milliseconds since some moment. */
   now(): number;
   /** Calls back after ms, once. */
-  set(callback: () => void, ms: number): Timer;
+  set(callback: () => unknown, ms: number): Timer;
   /** Forgets a timer; one that has fired or was forgotten is no error. */
   clear(timer: Timer): void;
+}
+
+/** One timer: to set it again forgets what it was set to. Without a callback it only forgets. */
+export type Alarm = (callback?: () => unknown, ms?: number) => void;
+
+export function createAlarm(clock: Clock): Alarm {
+  let timer: Timer;
+  return (callback, ms = 0) => {
+    if (timer !== undefined) clock.clear(timer); // where there are no timers, nothing was set
+    timer = callback && clock.set(callback, ms);
+  };
 }

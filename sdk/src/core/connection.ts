@@ -1,12 +1,12 @@
-import { createAttempts, type Attempts, type Backoff } from "./attempts.ts";
+import { createAttempts, type Backoff } from "./attempts.ts";
 import type { Calls } from "./calls.ts";
-import type { Timer } from "./clock.ts";
+import { createAlarm } from "./clock.ts";
 import type { Ladder } from "./ladder.ts";
 import type { Platform, Signal } from "./platform.ts";
-import { RoxyProblem } from "./problem.ts";
-import { unreachable } from "./sse.ts";
+import { RoxyProblem, unreachable } from "./problem.ts";
+import type { Down } from "./quality.ts";
 import type { Hello, Taken } from "./take.ts";
-import type { Block, End, Link, StreamRequest, Transport } from "./transport.ts";
+import type { Block, End, Link, Sink, StreamRequest, Transport } from "./transport.ts";
 
 /**
  * Where a client stands. `recovering` was live and comes back by itself, `offline` when the device says why; `needs-auth`
@@ -27,13 +27,8 @@ const JUMP = 4_000;
 /** What came meanwhile is given so long to be read before a stream counts as silent. */
 const GRACE = 500;
 
-/** How a connection ended, for who measures. */
-export interface Down {
-  /** By the hub's plan, the app's or sleep. */
-  readonly planned?: boolean;
-  /** It fell silent, or nobody comes back. */
-  readonly dead?: boolean;
-}
+/** What goodbyes mean that are refusals. A device whose place was taken would take it back in turn, and so on: nobody comes back. */
+const GOODBYES: Readonly<Record<string, number>> = { replaced: 204, "token-expired": 401, revoked: 401 };
 
 export interface ConnectionOptions {
   readonly platform: Platform;
@@ -42,9 +37,9 @@ export interface ConnectionOptions {
   readonly backoff: Backoff;
   /** What to ask for; undefined when there is nothing. */
   request(): Omit<StreamRequest, "platform" | "url" | "headers" | "credentials" | "tokened" | "ticket"> | undefined;
-  take(block: Block): Taken;
+  take(blocks: readonly Block[]): Taken;
   /** Gives the app what came at once. */
-  give(taken: readonly Taken[]): void;
+  give(taken: Taken): void;
   state(state: State): void;
   up(hello: Hello): void;
   down(how: Down): void;
@@ -65,12 +60,11 @@ export interface Connection {
   /** Ends it for as long as the page is hidden. */
   pause(): void;
   signal(signal: Signal): void;
-  state(): State;
   problem(): RoxyProblem | undefined;
   transport(): Transport | undefined;
   hear(type: string): void;
-  lastByte(): number;
-  readonly attempts: Attempts;
+  /** Failures in a row. */
+  failures(): number;
 }
 
 export function createConnection(options: ConnectionOptions): Connection {
@@ -80,123 +74,125 @@ export function createConnection(options: ConnectionOptions): Connection {
   let problem: RoxyProblem | undefined;
   let transport: Transport | undefined;
   let link: Link | undefined;
-  let life = 0; // counts attempts: what an earlier one says is not heard
+  let life = 0; // counts attempts and their ends: what an earlier one says is not heard
   let running = false; // an attempt was begun and has not ended
   let wasLive = false;
   let helloAt: number | undefined;
   let heartbeat = 15_000;
-  let lastByte = clock.now();
+  let lastByte = 0;
   let bye: Taken["bye"];
-  let watchdog: Timer;
-  let watched = false;
-  let ticker: Timer;
-  let ticking = false;
+  const watchdog = createAlarm(clock);
+  const ticker = createAlarm(clock);
   let tickDue = Infinity;
 
-  const become = (next: State, why?: RoxyProblem): void => {
-    problem = why;
+  const become = (next: State): void => {
     if (next === state) return;
     state = next;
     note("state", next);
     options.state(next);
   };
 
-  const silence = (): number => (helloAt === undefined ? OPENING : 2 * heartbeat + 2_000);
-
-  const watch = (): void => {
-    if (watched) return;
-    watched = true;
-    watchdog = clock.set(bark, Math.max(0, lastByte + silence() - clock.now()));
-  };
-  const rewatch = (): void => {
-    clock.clear(watchdog);
-    watched = false;
-    watch();
-  };
-  const bark = (): void => {
-    watched = false;
-    if (!running) return;
-    const late = clock.now() - lastByte - silence();
-    if (late < 0) return watch();
-    const mine = life;
-    const byte = lastByte;
-    // A page that was busy or asleep has not read yet what came.
-    if (late > GRACE) return void clock.set(() => mine === life && byte === lastByte && silent(true), GRACE);
-    silent(false);
-  };
-  const silent = (slept: boolean): void => {
-    note("silent");
-    if (!slept) options.missed();
-    stop({ planned: slept, dead: !slept });
-    if (slept) attempts.soon();
-    else again();
-  };
+  /** The state of a client that is not live and wants to be. */
+  const away = (): State => (!wasLive ? "connecting" : platform.offline() ? "offline" : "recovering");
+  /** Whether it takes the app to go on. */
+  const over = (): boolean => state === "closed" || state === "needs-auth";
 
   /** Ends the attempt, or the stream, that there is. */
   const stop = (how: Down): void => {
     life++;
-    clock.clear(watchdog);
-    watched = false;
+    watchdog();
     link?.close();
     link = undefined;
-    if (!running) return;
     running = false;
     if (helloAt !== undefined && lastByte - helloAt >= HEALTHY) attempts.healthy();
     helloAt = undefined;
     options.down(how);
   };
 
-  const again = (asked = 0): void => {
-    become(wasLive ? (platform.offline() ? "offline" : "recovering") : "connecting", problem);
-    note("retry", `${Math.round(attempts.later(asked))} ms`);
+  /** And comes back: as soon as may be, or after a failure's wait and no sooner than the hub asks for. */
+  const again = (how: Down, asked?: number): void => {
+    stop(how);
+    become(away());
+    if (asked === undefined) attempts.soon();
+    else note("retry", `${attempts.later(asked)} ms`);
   };
 
-  const attempts = createAttempts(clock, platform.random, options.backoff, () => void start());
+  /** And stays away. */
+  const rest = (next: State, how: Down, why?: RoxyProblem): void => {
+    stop(how);
+    attempts.cancel();
+    ticker();
+    tickDue = Infinity;
+    problem = why;
+    become(next);
+  };
 
-  const start = async (): Promise<void> => {
+  const renew = (why: string): void => {
+    note("renew", why);
+    again("planned");
+  };
+
+  const watch = (): void => {
+    const limit = helloAt === undefined ? OPENING : 2 * heartbeat + 2_000;
+    const byte = lastByte;
+    watchdog(() => {
+      const late = clock.now() - lastByte - limit;
+      if (late < 0) watch();
+      // A page that was busy or asleep has not read yet what came.
+      else if (late > GRACE) watchdog(() => (byte === lastByte ? silent("planned") : watch()), GRACE);
+      else silent("dead");
+    }, byte + limit - clock.now());
+  };
+
+  const silent = (how: Down): void => {
+    note("silent");
+    if (how === "planned") return again(how);
+    options.missed();
+    again(how, 0);
+  };
+
+  const start = (): void => {
     const asked = options.request();
-    if (!asked) return become("idle");
-    stop({ planned: true });
+    if (!asked) return rest("idle", "planned");
+    transport = ladder.choose();
+    if (!transport) return rest("failed", "dead", new RoxyProblem("no-transport", 0));
+    const chosen = transport;
     const mine = ++life;
-    const chosen = ladder.choose();
-    if (!chosen) return become("failed", new RoxyProblem("no-transport", 0, "there is no fetch here, and no other transport was given"));
-    transport = chosen;
+    const heard =
+      <Args extends unknown[]>(tell: (...args: Args) => void) =>
+      (...args: Args): void => {
+        if (mine === life) tell(...args);
+      };
     running = true;
     bye = undefined;
-    lastByte = clock.now();
-    tickOn();
-    become(wasLive ? "recovering" : "connecting", problem);
+    if (tickDue === Infinity) tick();
+    become(away());
     note("attempt", chosen.name);
-    let headers: Record<string, string>;
-    try {
-      headers = await calls.headers();
-    } catch (error) {
-      if (mine === life) ended({ problem: unreachable(error) });
-      return;
-    }
-    if (mine !== life) return;
-    watch();
-    link = chosen.open(
-      { ...asked, platform, url: calls.url, headers, credentials: calls.credentials, tokened: calls.tokened(), ticket: () => calls.ticket() },
-      {
-        opened() {
-          if (mine !== life) return;
-          alive();
-          clock.set(() => {
-            if (mine !== life || helloAt !== undefined) return;
-            note("buffered", chosen.name);
-            stop({});
-            if (ladder.fails(chosen)) attempts.soon();
-            else again();
-          }, HELLO);
-        },
-        alive: () => mine === life && alive(),
-        retry: (ms) => mine === life && attempts.rebase(ms),
-        blocks: (blocks) => mine === life && take(blocks, chosen, mine),
-        ended: (end) => mine === life && ended(end),
-      },
-    );
+    const { url, credentials, tokened, ticket } = calls;
+    let answered = false;
+    const held = heard(() => {
+      if (helloAt !== undefined) return;
+      note("buffered", chosen.name); // something holds back what comes
+      again("dropped", ladder.fails(chosen) ? undefined : 0);
+    });
+    const opened = (): void => {
+      answered = true;
+      alive();
+      clock.set(held, HELLO);
+    };
+    // Some proxies hold back the header, too: then the hub answers otherwise.
+    const late = (): void => void (answered || calls.ping().then(held, () => {}));
+    const sink: Sink = { opened: heard(opened), alive: heard(alive), retry: heard(attempts.rebase), blocks: heard(take), ended: heard(ended) };
+    const open = (headers: Record<string, string>): void => {
+      lastByte = clock.now();
+      watch();
+      clock.set(heard(late), HELLO);
+      link = chosen.open({ ...asked, platform, url, headers, credentials, tokened, ticket }, sink);
+    };
+    calls.headers().then(heard(open)).catch(heard((error: unknown) => ended({ problem: unreachable(error) })));
   };
+
+  const attempts = createAttempts(clock, platform.random, options.backoff, start);
 
   const alive = (): void => {
     const now = clock.now();
@@ -204,177 +200,104 @@ export function createConnection(options: ConnectionOptions): Connection {
     lastByte = now;
     const slept = now - tickDue > JUMP;
     if (helloAt !== undefined && !slept && gap > heartbeat + Math.max(2_000, heartbeat / 2)) options.missed();
-    watch();
   };
 
-  const take = (blocks: readonly Block[], chosen: Transport, mine: number): void => {
-    const all: Taken[] = [];
-    for (const block of blocks) {
-      const taken = options.take(block);
-      all.push(taken);
-      if (taken.hello) hello(taken.hello, chosen);
-      if (taken.bye) bye = taken.bye;
-      if (taken.garbled !== undefined || taken.again) break; // what follows belongs behind what is missing
-    }
-    options.give(all);
+  const take = (blocks: readonly Block[]): void => {
+    const mine = life;
+    const taken = options.take(blocks);
+    if (taken.hello) hello(taken.hello);
+    bye = taken.bye;
+    options.give(taken);
     if (mine !== life) return; // the app closed it
-    const { garbled, again: anew } = all.at(-1) ?? {};
-    if (garbled !== undefined) ended({ garbled });
-    else if (anew) renew("view");
-    else if (bye) ended({}); // it says what is to be done; the close behind it says nothing more
+    if (taken.again) renew("view");
+    else if (taken.problem || bye) ended(taken); // the close behind a goodbye says nothing more
   };
 
-  const hello = (told: Hello, chosen: Transport): void => {
+  const hello = (told: Hello): void => {
     helloAt = clock.now();
     heartbeat = told.heartbeat;
-    rewatch();
+    watch();
     wasLive = true;
-    ladder.works(chosen);
+    problem = undefined;
+    ladder.works(transport!);
     calls.good();
     options.up(told);
     become("live");
   };
 
-  const ended = (end: End): void => {
-    const goodbye = bye;
-    const opened = helloAt !== undefined;
-    const reason = end.problem?.code ?? goodbye?.reason ?? end.garbled ?? "cut";
-    note("ended", reason);
-    if (end.away) return final("closed", new RoxyProblem("away", 204, "the hub wants nobody to come back"));
-    if (end.garbled !== undefined) return final("failed", new RoxyProblem("garbled", 0, end.garbled));
-    if (end.problem) return refused(end.problem);
-    switch (goodbye?.reason) {
-      case undefined:
-        stop({});
-        return again();
-      case "replaced":
-        // To come back at once would take the device from the other one in turn.
-        return final("closed", new RoxyProblem("replaced", 0, "the device has another connection by now, or was removed"));
-      case "token-expired":
-      case "revoked":
-        return refused(new RoxyProblem(goodbye!.reason, 401, "the hub closed the stream"));
-      default:
-        stop({ planned: opened && (goodbye!.reason === "drain" || goodbye!.reason === "rotate") });
-        return again(goodbye!.retry);
-    }
+  const ended = ({ problem: why, renew: other }: End): void => {
+    const { reason = "cut", retry = 0 } = bye ?? {};
+    const status = GOODBYES[reason];
+    note("ended", why?.code ?? other ?? reason);
+    if (other) again("planned");
+    else if (why) refused(why);
+    else if (status) refused(new RoxyProblem(reason, status));
+    else again(reason === "drain" ? "planned" : "dropped", retry);
   };
 
   const refused = (why: RoxyProblem): void => {
-    if (why.status === 401) {
-      // A cookie may be a newer one by now: a stream that was live is worth one more attempt with it.
-      if (!calls.stale() && helloAt === undefined) return final("needs-auth", why);
-      problem = why;
-      stop({ planned: true });
-      become(wasLive ? "recovering" : "connecting", why);
-      return attempts.soon();
-    }
+    const { status, passing, retryAfter } = why;
+    const failed = link && transport; // not when there was no token
     problem = why;
-    if (why.status === 404 || why.status === 406) {
-      stop({});
-      if (transport && ladder.leave(transport)) return again();
-      return final("failed", why);
-    }
-    if (!why.passing) return final("failed", why);
-    stop({});
-    if (why.status === 0 && transport && !platform.offline()) void suspect(transport);
-    again(why.retryAfter);
+    if (status === 401) {
+      // A cookie may be a newer one by now: a stream that was live is worth one more attempt with it.
+      if (calls.stale() || helloAt !== undefined) again("planned");
+      else rest("needs-auth", "dead", why);
+    } else if (passing || ([404, 406].includes(status) && ladder.leave(transport!))) {
+      again("dropped", retryAfter);
+      if (failed && status === 0 && !platform.offline()) suspect(failed);
+    } else rest(status === 204 ? "closed" : "failed", "dead", why);
   };
 
   /** A transport that does not open although the hub answers otherwise is one that does not work here. */
-  const suspect = async (failed: Transport): Promise<void> => {
+  const suspect = (failed: Transport): void => {
     const mine = life;
-    try {
-      await calls.call({ method: "GET", path: "/v1/ping", bare: true, patience: HELLO }, true);
-    } catch {
-      return; // it is the network, or the hub
-    }
-    if (mine === life) ladder.fails(failed);
-  };
-
-  const final = (next: State, why: RoxyProblem): void => {
-    stop({ dead: true });
-    attempts.cancel();
-    become(next, why);
-  };
-
-  const renew = (why: string): void => {
-    note("renew", why);
-    stop({ planned: true });
-    if (state === "live") become("recovering");
-    attempts.soon();
+    calls.ping().then(
+      () => mine === life && ladder.fails(failed),
+      () => {}, // it is the network, or the hub
+    );
   };
 
   const wake = (): void => {
     if (state === "live" && clock.now() - lastByte > heartbeat) renew("wake");
   };
 
-  const tickOn = (): void => {
-    if (ticking) return;
-    ticking = true;
-    tickDue = clock.now() + TICK;
-    const due = tickDue;
-    ticker = clock.set(() => {
-      ticking = false;
-      if (state === "closed") return;
-      tickOn();
-      // Also what a browser does to the timers of hidden pages: harmless, because only a stream that brought nothing ends.
-      if (clock.now() - due > JUMP) clock.set(wake, GRACE);
-      if (state === "live" && ladder.choose() !== transport) renew("transport"); // an earlier choice may work by now
-      options.tick();
-    }, TICK);
-  };
-
-  const comeBack = (): void => {
-    if (state === "failed" || state === "connecting" || state === "recovering" || state === "offline") {
-      if (!running) attempts.soon();
-    }
+  const tick = (): void => {
+    const now = clock.now();
+    // Also what a browser does to the timers of hidden pages: harmless, because only a stream that brought nothing ends.
+    if (now - tickDue > JUMP) clock.set(wake, GRACE);
+    tickDue = now + TICK;
+    ticker(tick, TICK);
+    if (state === "live" && ladder.choose() !== transport) renew("transport"); // an earlier choice may work by now
+    options.tick();
   };
 
   return {
-    attempts,
     renew(why) {
-      if (state !== "closed" && state !== "idle" && state !== "needs-auth") renew(why);
-      else if (state === "idle") attempts.soon();
+      if (!over()) renew(why);
     },
     connect() {
       if (running) return;
       if (state === "needs-auth") calls.stale();
-      if (!wasLive || state === "closed" || state === "needs-auth" || state === "failed") become(wasLive ? "recovering" : "connecting");
+      problem = undefined;
+      become(away());
       attempts.soon();
     },
-    close() {
-      stop({ planned: true });
-      attempts.cancel();
-      clock.clear(ticker);
-      ticking = false;
-      become("closed");
-    },
+    close: () => rest("closed", "planned"),
     pause() {
-      if (state !== "live" && state !== "recovering" && state !== "connecting" && state !== "offline") return;
-      stop({ planned: true });
-      attempts.cancel();
-      become("idle");
+      if (!over()) rest("idle", "planned");
     },
     signal(signal) {
       note("signal", signal);
-      switch (signal) {
-        case "online":
-          wake();
-          return comeBack();
-        case "visible":
-        case "resume":
-          wake();
-          return comeBack();
-        case "offline": // the stream may still work: the watchdog decides
-          if (state === "recovering") become("offline", problem);
-          return;
-        case "hidden":
-      }
+      if (state === "offline" || state === "recovering") become(away());
+      // A stream that is offline may still work: the watchdog decides.
+      if (signal === "offline" || signal === "hidden") return;
+      wake();
+      if (!running && !over() && (state !== "idle" || signal === "visible")) attempts.soon();
     },
-    state: () => state,
     problem: () => problem,
     transport: () => transport,
     hear: (type) => link?.hear?.(type),
-    lastByte: () => lastByte,
+    failures: attempts.failures,
   };
 }

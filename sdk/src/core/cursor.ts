@@ -7,11 +7,9 @@ export interface Cursor {
 }
 
 /** Returns the cursor that text spells; undefined for what spells none. */
-export function parseCursor(text: string | undefined | null): Cursor | undefined {
-  const parts = /^([^.]+)\.(\d{1,16})$/.exec(text ?? "");
-  if (!parts) return undefined;
-  const offset = Number(parts[2]);
-  return Number.isSafeInteger(offset) ? { epoch: parts[1]!, offset, text: parts[0] } : undefined;
+export function parseCursor(text: unknown): Cursor | undefined {
+  const parts = typeof text === "string" && /^([^.]+)\.(\d{1,15})$/.exec(text);
+  return parts ? { epoch: parts[1]!, offset: Number(parts[2]), text: parts[0] } : undefined;
 }
 
 /** Reports whether a cursor tells more than another one: it is ahead, or of another life. */

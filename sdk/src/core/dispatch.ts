@@ -1,7 +1,7 @@
 import type { Acks } from "./acks.ts";
 import { parseCursor } from "./cursor.ts";
 import type { Message, ResetMessage, RoxyEvent } from "./messages.ts";
-import { createListeners } from "./observable.ts";
+import { createListeners, type Run } from "./observable.ts";
 import { matches } from "./topic.ts";
 
 /** What runs for each event. What it throws, or its promise, is reported; a critical event then counts as not handled. */
@@ -13,8 +13,8 @@ interface Subscription {
   readonly handler: Handler;
 }
 
-/** Critical events that some handlers did not bear are remembered so that the others do not get them again; so many. */
-const REMEMBERED = 1_000;
+/** So many critical events are remembered: as many as a hub keeps open. */
+const REMEMBERED = 10_000;
 
 /** Gives messages to handlers, in order, and tells the acknowledgements when these are done. */
 export interface Dispatch {
@@ -27,83 +27,45 @@ export interface Dispatch {
   heard(): string[];
 }
 
-export interface DispatchOptions {
-  readonly acks: Acks | undefined;
-  readonly report: (error: unknown) => void;
-  /** A reset is being handled; the promise tells whether all is fetched anew. */
-  readonly resetting: (reset: ResetMessage, settled: Promise<boolean>) => void;
-}
-
-export function createDispatch({ acks, report, resetting }: DispatchOptions): Dispatch {
+/** Calls resetting when a reset is being handled; its promise tells what became of each handler. */
+export function createDispatch(run: Run, acks: Acks | undefined, resetting: (reset: ResetMessage, settled: Promise<boolean[]>) => void): Dispatch {
   const subscriptions = new Set<Subscription>();
-  const batches = createListeners<[readonly Message[]]>(report);
-  const resets = new Set<{ handler: (reset: ResetMessage) => unknown }>();
-  const borne = new Map<string, Set<Subscription>>(); // by ack.id, who has handled it while another did not
-
-  /** Runs one handler; true or a promise of it when it is done, false when it threw. */
-  const run = (handler: () => unknown): boolean | Promise<boolean> => {
-    try {
-      const result = handler();
-      if (!isPromise(result)) return true;
-      return result.then(
-        () => true,
-        (error: unknown) => {
-          report(error);
-          return false;
-        },
-      );
-    } catch (error) {
-      report(error);
-      return false;
-    }
-  };
-
-  /** Calls back when all have answered: at once when none has to be waited for. */
-  const all = (results: (boolean | Promise<boolean>)[], done: (good: boolean[]) => void): void => {
-    if (results.some(isPromise)) void Promise.all(results).then(done);
-    else done(results as boolean[]);
-  };
+  const batches = createListeners<[readonly Message[]]>(run);
+  const resets = createListeners<[ResetMessage]>(run);
+  /** By ack.id, who has handled a critical event or is about to, so that repeats are for the others alone; null when all have. */
+  const bearers = new Map<string, Map<Subscription, Promise<boolean>> | null>();
 
   const event = (message: RoxyEvent): void => {
     const position = parseCursor(message.cursor);
-    const critical = message.ack?.id;
-    if (critical && acks?.has(critical)) return acks.passed(position, true);
+    const critical = message.ack?.id ?? "";
+    const known = bearers.get(critical);
+    if (known === null) return acks?.passed(position);
+    const mine = known ?? new Map<Subscription, Promise<boolean>>();
     const work = acks?.given(position);
-    const before = critical ? borne.get(critical) : undefined;
-    const mine = [...subscriptions].filter(
-      (s) => (s.type === "*" || s.type === message.type) && (s.topic === undefined || matches(s.topic, message.topic)),
-    );
-    const due = mine.filter((s) => !before?.has(s));
-    const results = due.map(({ handler }) => run(() => handler(message)));
+    const results = [...subscriptions]
+      .filter(({ type, topic }) => ["*", message.type].includes(type) && matches(topic ?? message.topic, message.topic))
+      .map((subscription) => {
+        const result = mine.get(subscription) ?? run(() => subscription.handler(message));
+        mine.set(subscription, result);
+        void result.then((good) => good || mine.delete(subscription));
+        return result;
+      });
     if (!work) return;
-    all(results, (good) => {
-      const handled = mine.length > 0 && good.every(Boolean);
-      if (critical && !handled && mine.length > 0) {
-        const bearers = new Set([...(before ?? []), ...due.filter((_, i) => good[i])]);
-        borne.set(critical, bearers);
-        if (borne.size > REMEMBERED) borne.delete(borne.keys().next().value!);
-      } else if (critical) borne.delete(critical);
-      acks!.done(work, critical, handled);
+    if (critical) bearers.set(critical, mine);
+    if (bearers.size > REMEMBERED) bearers.delete(bearers.keys().next().value!);
+    void Promise.all(results).then((good) => {
+      const handled = critical && good.length > 0 && good.every(Boolean);
+      if (handled) bearers.set(critical, null);
+      acks!.done(work, handled ? critical : undefined);
     });
   };
 
   const reset = (message: ResetMessage): void => {
-    const position = parseCursor(message.cursor);
-    if (message.reason === "epoch") acks?.anew(undefined);
-    const work = message.reason === "view" ? undefined : acks?.given(position);
-    const results = [...resets].map(({ handler }) => run(() => handler(message)));
-    resetting(
-      message,
-      new Promise((settled) =>
-        all(results, (good) => {
-          if (work) {
-            acks!.done(work);
-            acks!.hurry();
-          }
-          settled(good.length > 0 && good.every(Boolean));
-        }),
-      ),
-    );
+    if (message.reason === "epoch") acks?.anew();
+    const work = acks?.given(parseCursor(message.cursor));
+    const settled = Promise.all(resets.call(message));
+    void settled.then(() => work && acks!.done(work));
+    resetting(message, settled);
   };
 
   return {
@@ -112,28 +74,15 @@ export function createDispatch({ acks, report, resetting }: DispatchOptions): Di
       subscriptions.add(subscription);
       return () => void subscriptions.delete(subscription);
     },
-    messages: (listener) => batches.add(listener),
-    onReset(handler) {
-      const entry = { handler };
-      resets.add(entry);
-      return () => void resets.delete(entry);
-    },
+    messages: batches.add,
+    onReset: resets.add,
     heard: () => [...new Set([...subscriptions].map(({ type }) => type))].filter((type) => type !== "*"),
     give(batch) {
-      if (batch.length === 0) return;
-      batches.call(batch);
+      if (batch.length > 0) batches.call(batch);
       for (const message of batch) {
         if (message.kind === "event") event(message);
         else if (message.kind === "reset") reset(message);
-        else if (message.kind === "live") {
-          acks?.passed(parseCursor(message.cursor), true);
-          acks?.hurry();
-        }
       }
     },
   };
-}
-
-function isPromise(value: unknown): value is Promise<unknown> {
-  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }

@@ -1,6 +1,6 @@
-import { RoxyProblem } from "./problem.ts";
-import { once, parsed, unreachable } from "./sse.ts";
-import { streamQuery, type Transport } from "./transport.ts";
+import type { EventSourceLike } from "./platform.ts";
+import { garbled, parsed, RoxyProblem, unreachable } from "./problem.ts";
+import { once, streamQuery, type Transport } from "./transport.ts";
 
 const CONTROL = ["hello", "entity", "receipt", "ack", "presence", "reset", "live", "heartbeat", "bye"].map((name) => `roxy:${name}`);
 const ENTITY = ["entity:created", "entity:updated", "entity:deleted"];
@@ -12,10 +12,10 @@ const ENTITY = ["entity:created", "entity:updated", "entity:deleted"];
  */
 export const eventSource: Transport = {
   name: "eventsource",
-  usable: (platform) => platform.eventSource !== undefined,
+  usable: (platform) => !!platform.eventSource,
   open(request, sink) {
     let over = false;
-    let source: ReturnType<NonNullable<typeof request.platform.eventSource>> | undefined;
+    let source: EventSourceLike | undefined;
     const heard = new Set<string>();
     const told = once(sink, () => over);
     let opened = false;
@@ -29,7 +29,7 @@ export const eventSource: Transport = {
         const data = parsed(event.data);
         const id = event.lastEventId !== "" && event.lastEventId !== last ? event.lastEventId : undefined;
         last = event.lastEventId;
-        if (data === undefined) return end({ garbled: `the data of ${type} is not JSON` });
+        if (data === undefined) return end({ problem: garbled(`${type} is not JSON`) });
         told.blocks([{ event: type, id, data }]);
       });
     };
@@ -39,17 +39,12 @@ export const eventSource: Transport = {
     };
 
     void (async () => {
-      const more: Record<string, string> = {};
-      if (request.after) more["after"] = request.after;
-      if (request.tokened) more["ticket"] = await request.ticket();
+      const ticket = request.tokened ? `&ticket=${encodeURIComponent(await request.ticket())}` : "";
       if (over) return;
-      source = request.platform.eventSource!(`${request.url}/v1/stream?${streamQuery(request, more)}`, {
+      source = request.platform.eventSource!(`${request.url}/v1/stream?${streamQuery(request)}${ticket}`, {
         withCredentials: request.credentials === "include",
       });
-      for (const type of [...CONTROL, ...ENTITY, "message", ...request.heard()]) {
-        heard.delete(type);
-        hear(type);
-      }
+      for (const type of [...CONTROL, ...ENTITY, "message", ...request.heard()]) hear(type);
       source.onopen = () => {
         opened = true;
         told.opened();

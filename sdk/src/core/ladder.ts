@@ -17,28 +17,25 @@ export interface Ladder {
 
 export function createLadder(clock: Clock, platform: Platform, transports: readonly Transport[]): Ladder {
   const usable = transports.filter((transport) => transport.usable(platform));
-  const until = new Map<Transport, number>();
-  const failures = new Map<Transport, number>();
-  const out = (transport: Transport): number => until.get(transport) ?? -Infinity;
+  const until = new Map<Transport, number>(); // when those that are left out are tried again
+  const failed = new Set<Transport>(); // the last time
+  const wait = (transport: Transport): number => Math.max(0, (until.get(transport) ?? 0) - clock.now());
 
   const ladder: Ladder = {
-    choose() {
-      const now = clock.now();
-      // When all are left out, the one whose time is up first.
-      return usable.find((transport) => out(transport) <= now) ?? [...usable].sort((a, b) => out(a) - out(b))[0];
-    },
+    // When all are left out, the one whose time is up first.
+    choose: () => [...usable].sort((a, b) => wait(a) - wait(b))[0],
     leave(transport) {
       until.set(transport, clock.now() + LEFT_OUT);
-      failures.set(transport, 1); // when it is tried again, once is enough
+      failed.add(transport); // when it is tried again, once is enough
       return usable.length > 1;
     },
     fails(transport) {
-      const times = (failures.get(transport) ?? 0) + 1;
-      failures.set(transport, times);
-      return times >= 2 && ladder.leave(transport);
+      if (failed.has(transport)) return ladder.leave(transport);
+      failed.add(transport);
+      return false;
     },
     works(transport) {
-      failures.delete(transport);
+      failed.delete(transport);
       until.delete(transport);
     },
   };

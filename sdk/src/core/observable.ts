@@ -10,15 +10,29 @@ export interface Settable<Value> extends Observable<Value> {
   set(value: Value): void;
 }
 
-/** Listeners that may come and go, and throw, while they are called. */
-export interface Listeners<Args extends unknown[]> {
-  add(listener: (...args: Args) => unknown): () => void;
-  call(...args: Args): unknown[];
-  size(): number;
+/** Runs a handler at once. What it throws, or its promise, is reported; the answer tells whether it bore it, and is never rejected. */
+export type Run = (handler: () => unknown) => Promise<boolean>;
+
+export function createRun(report: (error: unknown) => void): Run {
+  return async (handler) => {
+    try {
+      await handler();
+      return true;
+    } catch (error) {
+      report(error);
+      return false;
+    }
+  };
 }
 
-/** Each add is its own: the same function added twice is called twice, and to remove one of them again is harmless. */
-export function createListeners<Args extends unknown[]>(report: (error: unknown) => void): Listeners<Args> {
+/** Listeners that may come and go, and throw, while they are called. */
+export interface Listeners<Args extends unknown[]> {
+  /** Each add is its own: the same function added twice is called twice, and to remove one of them again is harmless. */
+  add(listener: (...args: Args) => unknown): () => void;
+  call(...args: Args): Promise<boolean>[];
+}
+
+export function createListeners<Args extends unknown[]>(run: Run): Listeners<Args> {
   const all = new Set<{ listener: (...args: Args) => unknown }>();
   return {
     add(listener) {
@@ -26,27 +40,18 @@ export function createListeners<Args extends unknown[]>(report: (error: unknown)
       all.add(entry);
       return () => void all.delete(entry);
     },
-    call: (...args) =>
-      [...all].map(({ listener }) => {
-        try {
-          return listener(...args);
-        } catch (error) {
-          report(error);
-          return undefined;
-        }
-      }),
-    size: () => all.size,
+    call: (...args) => [...all].map(({ listener }) => run(() => listener(...args))),
   };
 }
 
 /** Returns an Observable that holds value first. */
-export function createObservable<Value>(value: Value, report: (error: unknown) => void): Settable<Value> {
-  const listeners = createListeners<[]>(report);
+export function createObservable<Value>(value: Value, run: Run): Settable<Value> {
+  const listeners = createListeners<[]>(run);
   return {
     get: () => value,
-    subscribe: (listener) => listeners.add(listener),
+    subscribe: listeners.add,
     set(next) {
-      if (Object.is(next, value)) return;
+      if (next === value) return;
       value = next;
       listeners.call();
     },

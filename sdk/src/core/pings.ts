@@ -1,8 +1,9 @@
-import type { Clock, Timer } from "./clock.ts";
+import { createAlarm } from "./clock.ts";
+import type { Platform } from "./platform.ts";
 
-const FIRST = 1_000; // after a stream is live
-const PERIOD = 30_000;
-const SPREAD = 0.2; // 24 to 36 s: no more than 3 a minute
+const FIRST = 1_000; // after a stream is live, and in a burst
+const SOONEST = 24_000; // no more than 3 a minute
+const SPREAD = 12_000;
 const BURST = 3;
 const BETWEEN_BURSTS = 120_000;
 
@@ -13,44 +14,36 @@ export interface Pings {
 }
 
 /** Calls ping when it is time; doubtful tells whether the level is so low that three in a row shall tell more. */
-export function createPings(clock: Clock, random: () => number, hidden: () => boolean, ping: () => void, doubtful: () => boolean): Pings {
-  let timer: Timer;
-  let running = false;
+export function createPings({ clock, random, hidden }: Platform, ping: () => void, doubtful: () => boolean): Pings {
+  const alarm = createAlarm(clock);
   let burst = 0; // pings that are left of a burst
   let last = -Infinity; // ping
   let lastBurst = -Infinity;
 
-  const wait = (ms: number): void => {
-    // A stream that comes and goes must not ping each time.
-    const soonest = burst > 0 ? 0 : last + PERIOD * (1 - SPREAD) - clock.now();
-    timer = clock.set(due, Math.max(ms, soonest));
-  };
   const due = (): void => {
-    if (!running) return;
-    if (hidden()) {
-      burst = 0;
-      return wait(PERIOD);
+    let wait = SOONEST + SPREAD * random();
+    if (hidden()) burst = 0;
+    else {
+      last = clock.now();
+      ping();
+      if (burst > 0) burst--;
+      else if (doubtful() && last - lastBurst >= BETWEEN_BURSTS) {
+        burst = BURST - 1;
+        lastBurst = last;
+      }
+      if (burst > 0) wait = FIRST;
     }
-    last = clock.now();
-    ping();
-    if (burst > 0) burst--;
-    else if (doubtful() && last - lastBurst >= BETWEEN_BURSTS) {
-      burst = BURST - 1;
-      lastBurst = last;
-    }
-    wait(burst > 0 ? FIRST : PERIOD * (1 - SPREAD + 2 * SPREAD * random()));
+    alarm(due, wait);
   };
 
   return {
     start() {
-      if (running) return;
-      running = true;
-      wait(FIRST);
+      // A stream that comes and goes must not ping each time.
+      alarm(due, Math.max(FIRST, last + SOONEST - clock.now()));
     },
     stop() {
-      running = false;
       burst = 0;
-      clock.clear(timer);
+      alarm();
     },
   };
 }

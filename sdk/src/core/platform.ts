@@ -8,11 +8,11 @@ export interface Platform {
   /** So many bytes that nobody can guess, in hexadecimal. */
   hex(bytes: number): string;
   /** Absent where there is none. */
-  readonly fetch?: Fetch;
+  readonly fetch?: Fetch | undefined;
   /** Opens a native EventSource; absent where there is none. */
-  readonly eventSource?: (url: string, init: { withCredentials: boolean }) => EventSourceLike;
+  readonly eventSource?: ((url: string, init: { withCredentials: boolean }) => EventSourceLike) | undefined;
   /** Opens a native WebSocket; absent where there is none. */
-  readonly webSocket?: (url: string, protocol: string) => WebSocketLike;
+  readonly webSocket?: ((url: string, protocol: string) => WebSocketLike) | undefined;
   /** Makes a relative URL absolute. */
   absolute(url: string): string;
   abort(): Abort;
@@ -38,11 +38,11 @@ export type Fetch = (url: string, init: FetchInit) => Promise<Answer>;
 export interface FetchInit {
   method: string;
   headers: Record<string, string>;
-  body?: string;
+  body?: string | undefined;
   signal: unknown;
   credentials: Credentials;
   cache: "no-store";
-  keepalive?: boolean;
+  keepalive?: boolean | undefined;
 }
 
 export interface Answer {
@@ -76,6 +76,7 @@ export interface EventSourceLike {
 export interface WebSocketLike {
   onopen: unknown;
   onmessage: unknown;
+  onerror: unknown;
   onclose: unknown;
   send(text: string): void;
   close(): void;

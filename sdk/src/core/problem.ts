@@ -1,14 +1,14 @@
 /** A refusal in the hub's words (docs/protocol.md §8), or what is known of one that a proxy gave. */
 export class RoxyProblem extends Error {
   /** The code, such as `rate-limited`; `http-STATUS` when the answer had none; `network` when there was no answer. */
-  readonly code: string;
-  readonly status: number;
+  declare readonly code: string;
+  declare readonly status: number;
   /** Milliseconds that the hub asks to wait. */
-  readonly retryAfter: number;
+  declare readonly retryAfter: number;
   /** All that the hub told: `member`, `current`, `fields`, `violations`, … */
-  readonly members: Readonly<Record<string, unknown>>;
+  declare readonly members: Readonly<Record<string, unknown>>;
 
-  constructor(code: string, status: number, detail: string, retryAfter = 0, members: Readonly<Record<string, unknown>> = {}) {
+  constructor(code: string, status: number, detail = "", retryAfter = 0, members: Readonly<Record<string, unknown>> = {}) {
     super(`${code}: ${detail}`);
     this.name = "RoxyProblem";
     this.code = code;
@@ -19,35 +19,46 @@ export class RoxyProblem extends Error {
 
   /** Whether another attempt may do better: refusals of load and of a hub in trouble, and no answer at all. */
   get passing(): boolean {
-    return this.status === 0 || this.status === 408 || this.status === 425 || this.status === 429 || this.status >= 500;
+    return [0, 408, 425, 429].includes(this.status) || this.status >= 500;
   }
 }
 
 /** Returns the problem that an answer's status, body and Retry-After tell. */
 export function problemOf(status: number, text: string, retryAfter: string | null): RoxyProblem {
-  const seconds = /^\d{1,9}$/.test(retryAfter ?? "") ? Number(retryAfter) : 0; // the hub sends seconds, never a date
-  try {
-    return problemFrom(JSON.parse(text), status, seconds * 1000);
-  } catch {
-    return problemFrom(undefined, status, seconds * 1000); // a proxy's page, which is not shown: it may hold anything
-  }
+  return problemFrom(parsed(text), status, Number(retryAfter) * 1_000 || 0); // the hub sends seconds, never a date
 }
 
-/** Returns the problem that is told by value, a problem object. */
+/** Returns the problem that is told by value, a problem object. What has no code is not shown: a proxy's page may hold anything. */
 export function problemFrom(value: unknown, status: number, retryAfter = 0): RoxyProblem {
-  const members: Record<string, unknown> = typeof value === "object" && value !== null ? { ...value } : {};
+  const members: Record<string, unknown> = { ...(value as object | undefined) };
   const { code, detail, title } = members;
-  const known = typeof code === "string" && code !== "";
-  const told = typeof members["status"] === "number" ? members["status"] : status;
-  const words = typeof detail === "string" ? detail : typeof title === "string" ? title : "";
-  const wait = Math.max(retryAfter, known ? duration(members["retryAfter"]) : 0);
-  return known ? new RoxyProblem(code, told, words, wait, members) : new RoxyProblem(`http-${status}`, status, `the answer was ${status}`, wait);
+  if (typeof code !== "string") return new RoxyProblem(`http-${status}`, status, "", retryAfter);
+  const wait = Math.max(retryAfter, duration(members["retryAfter"]));
+  return new RoxyProblem(code, Number(members["status"]) || status, String(detail ?? title), wait, members);
+}
+
+/** Returns the problem of a stream that is not as docs/protocol.md says: to connect anew would bring the same again. */
+export function garbled(why: string): RoxyProblem {
+  return new RoxyProblem("garbled", 422, why);
+}
+
+/** Returns the problem of a call that got no answer. */
+export function unreachable(error: unknown): RoxyProblem {
+  return error instanceof RoxyProblem ? error : new RoxyProblem("network", 0, String(error));
+}
+
+/** Returns the value of a JSON text; undefined when it is none. */
+export function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 
 /** Returns the milliseconds of a duration such as "1m30s"; 0 for what is none. */
 export function duration(text: unknown): number {
-  if (typeof text !== "string" || !/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) return 0;
-  return [...text.matchAll(/([\d.]+)(ms|s|m|h)/g)].reduce((sum, [, n, unit]) => sum + Number(n) * UNITS[unit!]!, 0);
+  return [...String(text).matchAll(/([\d.]+)(ms|[smh])/g)].reduce((sum, [, n, unit]) => sum + Number(n) * UNITS[unit!]!, 0);
 }

@@ -12,13 +12,13 @@ export interface Quality {
   /** Whether enough was measured: two round trips and a heartbeat. */
   readonly confident: boolean;
   readonly reasons: readonly Reason[];
-  readonly rttMs?: number;
-  readonly jitterMs?: number;
-  readonly lagMs?: number;
+  readonly rttMs?: number | undefined;
+  readonly jitterMs?: number | undefined;
+  readonly lagMs?: number | undefined;
   readonly missedHeartbeats: number;
   readonly drops: number;
   /** The hub's clock less the client's own, which is no wall clock: only for what the hub tells the time of. */
-  readonly clockOffsetMs?: number;
+  readonly clockOffsetMs?: number | undefined;
 }
 
 /** What is measured. An undefined figure has no say. */
@@ -50,9 +50,7 @@ export function grade(figures: Figures): { grade: number; reasons: Reason[] } {
   let worst = 3;
   let reasons: Reason[] = [];
   for (const [name, bounds] of Object.entries(BOUNDS) as [keyof Figures, readonly number[]][]) {
-    const value = figures[name];
-    if (value === undefined) continue;
-    const at = 3 - bounds.filter((bound) => value > bound).length;
+    const at = 3 - bounds.filter((bound) => (figures[name] ?? 0) > bound).length;
     if (at < worst) [worst, reasons] = [at, []];
     if (at === worst && at < 3) reasons.push(name);
   }
@@ -72,150 +70,123 @@ export interface Gauge {
   reset(): void;
   /** A stream is live. */
   up(): void;
-  /** It no longer is. A planned end counts as no drop; `dead`: the level is poor at once. */
-  down(how: { planned?: boolean; dead?: boolean }): void;
+  /** It no longer is. */
+  down(how: Down): void;
   /** Judges anew, and returns the same object until something changed. */
   evaluate(): Quality;
   /** The level now, 3 for excellent. */
   level(): number;
 }
 
-const MINUTE = 60_000;
+/** How a stream ended: by the hub's plan, the app's or sleep, which is no drop; or fell silent or was refused, and the level is poor at once. */
+export type Down = "planned" | "dropped" | "dead";
+
+/** So many of each figure's samples are remembered. */
+const KEPT = 100;
 
 /** What a client shows that has not connected yet. */
 export const UNMEASURED: Quality = { quality: "good", confident: false, reasons: [], missedHeartbeats: 0, drops: 0 };
 
 export function createGauge(clock: Clock): Gauge {
-  let rtts: { at: number; ms: number; offset: number }[] = [];
+  type Sample = { readonly at: number; readonly ms: number };
+  const seen: { [What in "rtt" | "lag" | "missed" | "drops" | "resets" | "ping"]?: readonly Sample[] } = {};
+  let offsets: Sample[] = []; // of the hub's clock, by their round trips
   let offset: number | undefined;
-  let beat: { arrival: number; time: number } | undefined;
-  let beats = 0;
+  let beat: number | undefined; // how much later than the hub's time the last heartbeat came
   let jitter: number | undefined;
-  let lags: { at: number; ms: number }[] = [];
-  let misses: number[] = [];
-  let drops: number[] = [];
-  let resets: number[] = [];
-  let pings: boolean[] = []; // whether the last five failed
 
   let level = 2;
   let reasons: readonly Reason[] = [];
-  let worse = 0; // evaluations in a row
-  let better = 0;
+  let streak = 0; // evaluations in a row that were better, or below 0 worse
   let risen = -Infinity;
   let live = false;
+  let ended: Down = "planned"; // how the last stream did; a first one begins as if there had been one
   let lost: number | undefined; // when it was last live, or was first asked about
-  let held: number | undefined = level; // the level that a planned end leaves, and that a first stream begins with
-  let dead = false;
   let urgent = false;
   let shown = UNMEASURED;
 
-  const middle = (values: number[], part: number): number | undefined => {
-    const sorted = [...values].sort((a, b) => a - b);
-    return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))];
+  const see = (what: keyof typeof seen, ms = 1): void => {
+    seen[what] = [...(seen[what] ?? []), { at: clock.now(), ms }].slice(-KEPT);
   };
-
-  const figures = (now: number): Figures => {
-    misses = misses.filter((at) => now - at <= 5 * MINUTE);
-    drops = drops.filter((at) => now - at <= 5 * MINUTE);
-    resets = resets.filter((at) => now - at <= 10 * MINUTE);
-    lags = lags.filter(({ at }) => now - at <= MINUTE);
-    const recent = rtts.slice(-5).filter(({ at }) => now - at <= 3 * MINUTE);
-    return {
-      rtt: middle(recent.map(({ ms }) => ms), 0.5),
-      jitter,
-      lag: middle(lags.map(({ ms }) => ms), 0.95),
-      missed: misses.length,
-      drops: drops.length,
-      resets: resets.length,
-      ping: pings.filter(Boolean).length,
-    };
-  };
-
-  const judge = (now: number, measured: number, why: Reason[]): void => {
-    if (!live) {
-      lost ??= now;
-      if (dead || now - lost >= 5_000) [level, reasons] = [0, ["disconnected"]];
-      worse = better = 0;
-      return;
-    }
-    if (measured < level) {
-      better = 0;
-      if (++worse >= 2 || urgent) [level, reasons, worse] = [measured, why, 0];
-    } else if (measured > level) {
-      worse = 0;
-      if (++better >= 3 && now - risen >= 15_000) {
-        level++;
-        better = 0;
-        risen = now;
-        if (level === measured) reasons = why;
-      }
-    } else {
-      worse = better = 0;
-      reasons = why;
-    }
-  };
+  const recent = (what: keyof typeof seen, minutes: number): number[] =>
+    (seen[what] ?? []).filter(({ at }) => clock.now() - at <= minutes * 60_000).map(({ ms }) => ms);
+  const part = (values: number[], share: number): number | undefined => values.sort((a, b) => a - b)[Math.ceil(values.length * share) - 1];
 
   return {
     pinged(sent, hubTime) {
-      const now = clock.now();
-      rtts.push({ at: now, ms: now - sent, offset: hubTime - (sent + now) / 2 });
-      rtts = rtts.slice(-10);
-      offset = rtts.reduce((best, sample) => (sample.ms < best.ms ? sample : best)).offset;
-      pings = [...pings, false].slice(-5);
+      const ms = clock.now() - sent;
+      see("rtt", ms);
+      see("ping", 0);
+      offsets = [...offsets, { at: hubTime - sent - ms / 2, ms }].slice(-10);
+      offset = offsets.reduce((best, sample) => (sample.ms < best.ms ? sample : best)).at;
     },
     pingFailed() {
-      urgent ||= pings.at(-1) === true;
-      pings = [...pings, true].slice(-5);
+      urgent ||= recent("ping", 3).at(-1) === 1;
+      see("ping");
     },
-    heartbeat(hubTime) {
-      const arrival = clock.now();
-      beats++;
-      if (beat) {
-        const difference = Math.abs(arrival - beat.arrival - (hubTime - beat.time));
-        jitter = (jitter ?? 0) + (difference - (jitter ?? 0)) / 16;
-      }
-      beat = { arrival, time: hubTime };
+    heartbeat(time) {
+      const late = clock.now() - time;
+      jitter ??= 0;
+      if (beat !== undefined) jitter += (Math.abs(late - beat) - jitter) / 16;
+      beat = late;
     },
     event(hubTime) {
-      const now = clock.now();
-      if (offset !== undefined) lags = [...lags.slice(-19), { at: now, ms: Math.max(0, now + offset - hubTime) }];
+      if (offset !== undefined) see("lag", Math.max(0, clock.now() + offset - hubTime));
     },
-    missed: () => void misses.push(clock.now()),
-    reset: () => void resets.push(clock.now()),
+    missed: () => see("missed"),
+    reset: () => see("resets"),
     up() {
       live = true;
-      dead = false;
       beat = undefined; // two connections have no rhythm in common
-      if (held !== undefined) [level, reasons] = [held, []];
-      held = undefined;
     },
-    down({ planned = false, dead: now = false }) {
-      dead = now;
-      if (!live) return;
+    down(how) {
+      if (live && how !== "planned") see("drops");
+      if (live) lost = clock.now();
       live = false;
-      lost = clock.now();
-      if (planned) held = level;
-      else drops.push(lost);
+      ended = how;
     },
     evaluate() {
       const now = clock.now();
-      const all = figures(now);
-      const confident = rtts.length >= 2 && beats >= 1;
-      const measured = grade(all);
-      judge(now, confident ? measured.grade : Math.min(2, measured.grade), measured.reasons);
+      const figures: Figures = {
+        rtt: part(recent("rtt", 3).slice(-5), 0.5),
+        jitter,
+        lag: part(recent("lag", 1).slice(-20), 0.95),
+        missed: recent("missed", 5).length,
+        drops: recent("drops", 5).length,
+        resets: recent("resets", 10).length,
+        ping: recent("ping", 3).slice(-5).filter(Boolean).length,
+      };
+      const confident = offsets.length > 1 && jitter !== undefined;
+      const { grade: all, reasons: why } = grade(figures);
+      const measured = confident ? all : Math.min(2, all);
+      const cut = !live && (ended === "dead" || now - (lost ??= now) >= 5_000);
+      if (live) {
+        const way = Math.sign(measured - level);
+        streak = streak * way > 0 ? streak + way : way;
+        if (streak < -1 || (way < 0 && urgent)) level = measured;
+        else if (streak > 2 && now - risen >= 15_000) {
+          level++;
+          streak = 0;
+          risen = now;
+        }
+        if (level === measured) reasons = why;
+      } else {
+        streak = 0;
+        if (cut && ended !== "planned") level = 0; // and then climbs; what ended by plan goes on where it was
+      }
       urgent = false;
-      const round = (ms: number | undefined): number | undefined => (ms === undefined ? undefined : Math.round(ms));
-      const next = defined<Quality>({
-        quality: LEVELS[level]!,
+      const round = (ms: number | undefined): number | undefined => ms && Math.round(ms);
+      const next: Quality = {
+        quality: LEVELS[cut ? 0 : level]!,
         confident,
-        reasons,
-        rttMs: round(all.rtt),
-        jitterMs: round(all.jitter),
-        lagMs: round(all.lag),
-        missedHeartbeats: all.missed,
-        drops: all.drops,
+        reasons: cut ? ["disconnected"] : reasons,
+        rttMs: round(figures.rtt),
+        jitterMs: round(jitter),
+        lagMs: round(figures.lag),
+        missedHeartbeats: figures.missed,
+        drops: figures.drops,
         clockOffsetMs: round(offset),
-      });
+      };
       if (JSON.stringify(next) !== JSON.stringify(shown)) shown = next;
       return shown;
     },

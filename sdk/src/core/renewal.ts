@@ -1,5 +1,5 @@
 import type { Calls } from "./calls.ts";
-import type { Clock, Timer } from "./clock.ts";
+import { createAlarm } from "./clock.ts";
 import type { Platform } from "./platform.ts";
 
 /** A token is renewed this long before it expires, or when a fifth of its time is left if that is later. */
@@ -13,48 +13,45 @@ export interface Renewal {
 }
 
 /** anew connects with another token, when the hub does not extend the connection: its user or roles are other ones. */
-export function createRenewal(clock: Clock, platform: Platform, calls: Calls, anew: () => void): Renewal {
-  let timer: Timer;
-  let life = 0;
+export function createRenewal(platform: Platform, calls: Calls, anew: () => void): Renewal {
+  const { clock } = platform;
+  const alarm = createAlarm(clock);
+  let current: string | undefined;
 
-  const schedule = (connection: string, left: number, expires: number): void => {
-    const mine = life;
-    const wait = Math.max(left - Math.min(LEAD, left / 5), 0);
-    timer = clock.set(() => void renew(mine, connection, expires, left - wait), wait);
-  };
-
-  const renew = async (mine: number, connection: string, expires: number, left: number): Promise<void> => {
-    if (!calls.stale()) return;
-    try {
-      const answer = await calls.call({ method: "POST", path: `/v1/sessions/${encodeURIComponent(connection)}/refresh` });
+  /** Renews before a token expires, with skew from our clock to the hub's. */
+  const schedule = (connection: string, expires: number, skew: number): void => {
+    const left = expires - skew - clock.now();
+    const renew = async (): Promise<void> => {
+      if (!calls.stale()) return;
+      const answer = await calls.call({ method: "POST", path: `/v1/sessions/${connection}/refresh` }).catch(() => undefined);
+      if (connection !== current) return;
+      if (!answer) return anew();
       const next = Date.parse((answer as { expires: string }).expires);
       // The same token again is of no use before the hub ends the stream.
-      if (mine === life && next > expires) schedule(connection, next - expires + left, next);
-    } catch {
-      if (mine === life) anew();
-    }
+      if (next > expires) schedule(connection, next, skew);
+    };
+    alarm(renew, Math.max(left - Math.min(LEAD, left / 5), 0));
   };
 
   return {
     begin(connection, hubTime) {
-      life++;
-      clock.clear(timer);
+      current = connection;
       const expires = expiry(platform, calls.token());
-      if (expires !== undefined && Number.isFinite(hubTime)) schedule(connection, expires - hubTime, expires);
+      if (expires) schedule(connection, expires, hubTime - clock.now());
     },
     end() {
-      life++;
-      clock.clear(timer);
+      current = undefined;
+      alarm();
     },
   };
 }
 
 /** Returns when a JWT expires, in milliseconds since 1970; undefined for what is none. It is read, not believed. */
-export function expiry(platform: Platform, token: string): number | undefined {
+function expiry(platform: Platform, token: string): number | undefined {
+  const [, claims = ""] = token.split(".");
   try {
-    const claims: unknown = JSON.parse(platform.base64(token.split(".")[1]!.replaceAll("-", "+").replaceAll("_", "/")));
-    const { exp } = claims as { exp?: unknown };
-    return typeof exp === "number" ? exp * 1_000 : undefined;
+    const { exp } = JSON.parse(platform.base64(claims.replaceAll("-", "+").replaceAll("_", "/"))) as { exp: number };
+    return exp * 1_000;
   } catch {
     return undefined;
   }

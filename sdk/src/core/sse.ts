@@ -1,4 +1,4 @@
-import { problemOf, RoxyProblem } from "./problem.ts";
+import { garbled, parsed, problemOf, unreachable } from "./problem.ts";
 import { streamQuery, type Block, type Sink, type StreamRequest, type Transport } from "./transport.ts";
 
 /** Bounds one event as it comes, in characters; a hub accepts 64 KiB unless its configuration says otherwise. */
@@ -7,12 +7,12 @@ const LARGEST = 4 << 20;
 /** Server-sent events over fetch: the whole of docs/protocol.md §4, with headers, and the first choice. */
 export const sse: Transport = {
   name: "sse",
-  usable: (platform) => platform.fetch !== undefined,
+  usable: (platform) => !!platform.fetch,
   open(request, sink) {
     const abort = request.platform.abort();
     let over = false;
-    const told = once(sink, () => over);
-    void follow(request, told, abort.signal).catch((error: unknown) => told.ended({ problem: unreachable(error) }));
+    const ended: Sink["ended"] = (end) => over || sink.ended(end); // an abort is all that is told late
+    follow(request, { ...sink, ended }, abort.signal).catch((error: unknown) => ended({ problem: unreachable(error) }));
     return {
       close() {
         over = true;
@@ -23,105 +23,68 @@ export const sse: Transport = {
 };
 
 async function follow(request: StreamRequest, sink: Sink, signal: unknown): Promise<void> {
-  const { after, platform } = request;
-  const headers: Record<string, string> = { ...request.headers, Accept: "text/event-stream" };
-  const earliest = after === "earliest";
-  if (after && !earliest) headers["Last-Event-ID"] = after;
-  const url = `${request.url}/v1/stream?${streamQuery(request, earliest ? { after } : {})}`;
-  const answer = await platform.fetch!(url, { method: "GET", headers, signal, credentials: request.credentials, cache: "no-store" });
-  if (answer.status === 204) return sink.ended({ away: true });
-  if (answer.status !== 200) return sink.ended({ problem: problemOf(answer.status, await answer.text(), answer.headers.get("Retry-After")) });
-  if (!/^text\/event-stream\b/i.test(answer.headers.get("Content-Type") ?? "") || !answer.body) {
-    // A login page of a hotel's network, or an app's index.html at the wrong URL: 406 takes another transport.
-    return sink.ended({ problem: new RoxyProblem("not-acceptable", 406, "the answer is no event stream") });
-  }
+  const { platform, credentials } = request;
+  const headers = { ...request.headers, Accept: "text/event-stream" };
+  const answer = await platform.fetch!(`${request.url}/v1/stream?${streamQuery(request)}`, { method: "GET", headers, signal, credentials, cache: "no-store" });
+  // A login page of a hotel's network, or an app's index.html at the wrong URL: 406 takes another transport.
+  const streams = answer.body && /^text\/event-stream\b/i.test(answer.headers.get("Content-Type") ?? "");
+  const status = answer.status === 200 && !streams ? 406 : answer.status;
+  if (status !== 200) return sink.ended({ problem: problemOf(status, await answer.text(), answer.headers.get("Retry-After")) });
   sink.opened();
-  const reader = answer.body.getReader();
+  const reader = answer.body!.getReader();
   const decoder = platform.decoder();
   const parse = createReader(sink);
   for (;;) {
     // A cut of an open stream is no refusal: it has no problem.
-    const chunk = await reader.read().catch(() => ({ done: true, value: undefined }));
-    if (chunk.done || !chunk.value) return sink.ended({});
+    const { value } = await reader.read().catch(() => ({ value: undefined }));
+    if (!value) return sink.ended({});
     sink.alive();
-    parse(decoder.decode(chunk.value, { stream: true }));
+    parse(decoder.decode(value, { stream: true }));
   }
 }
 
 /**
  * Returns what takes a stream's text as it comes, decoded and without its BOM, and tells the blocks of each piece at once.
  * The framing is https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream; an id without an
- * event is a block of its own, because it moves the cursor.
+ * event is a block of its own, because it moves the cursor. What it throws is what ends the stream.
  */
 export function createReader(sink: Sink): (text: string) => void {
-  let blocks: Block[] = [];
-  let garbled: string | undefined;
   let rest = ""; // of a line that has not ended
   let cr = false; // the text ended with a CR, of which the LF may still come
-  let id: string | undefined;
-  let event = "";
-  let data: string | undefined;
+  let block: { event?: string; id?: string; data?: string } = {};
 
-  const take = (line: string): void => {
-    if (line === "") {
-      const value = data === undefined ? null : parsed(data);
-      if (value === undefined) garbled = `the data of ${event || "message"} is not JSON`;
-      else if (data !== undefined) blocks.push({ event: event || "message", id, data: value });
-      else if (id !== undefined) blocks.push({ event: "roxy:id", id, data: null });
-      id = data = undefined;
-      event = "";
-      return;
-    }
-    const [, field, value] = /^([^:]*):? ?(.*)$/s.exec(line)!;
-    if (field === "data") data = data === undefined ? value : `${data}\n${value}`;
-    else if (field === "event") event = value!;
-    else if (field === "id" && !value!.includes("\0")) id = value;
-    else if (field === "retry" && /^\d+$/.test(value!)) sink.retry(Number(value));
+  /** Takes a line. Returns the block that it ends. */
+  const take = (line: string): Block | undefined => {
+    const [, field, value = ""] = /^([^:]*):? ?(.*)$/s.exec(line)!;
+    const { event = "message", id, data } = block;
+    if (field === "data") block.data = data === undefined ? value : `${data}\n${value}`;
+    else if (field === "event") block.event = value || "message";
+    else if (field === "id" && !value.includes("\0")) block.id = value;
+    else if (field === "retry" && /^\d+$/.test(value)) sink.retry(Number(value));
+    if (line) return undefined;
+    block = {};
+    if (data === undefined) return id === undefined ? undefined : { event: "roxy:id", id, data: null };
+    const read = parsed(data);
+    if (read === undefined) throw garbled(`${event} is not JSON`);
+    return { event, id, data: read };
   };
 
   return (text) => {
-    if (garbled || !text) return;
+    if (!text) return;
     const lines = (cr && text.startsWith("\n") ? text.slice(1) : text).split(/\r\n|\r|\n/);
     cr = text.endsWith("\r");
     // A line in many pieces is only joined, never looked through again: the time it takes stays linear.
     lines[0] = rest + lines[0]!;
     rest = lines.pop()!;
-    for (const line of lines) if (!garbled) take(line);
-    if (rest.length + (data ?? "").length > LARGEST) garbled ??= `an event has more than ${LARGEST} characters`;
-    const all = blocks;
-    blocks = [];
-    if (all.length > 0) sink.blocks(all);
-    if (garbled) sink.ended({ garbled });
+    const blocks: Block[] = [];
+    try {
+      for (const line of lines) {
+        const block = take(line);
+        if (block) blocks.push(block);
+      }
+      if (rest.length + (block.data ?? "").length > LARGEST) throw garbled(`more than ${LARGEST} characters`);
+    } finally {
+      if (blocks.length > 0) sink.blocks(blocks);
+    }
   };
-}
-
-/** Returns the value of a JSON text; undefined when it is none. */
-export function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-/** Returns a sink that hears nothing after an end, or once over says so. */
-export function once(sink: Sink, over: () => boolean): Sink {
-  let ended = false;
-  const open = (): boolean => !ended && !over();
-  return {
-    opened: () => open() && sink.opened(),
-    alive: () => open() && sink.alive(),
-    blocks: (blocks) => open() && sink.blocks(blocks),
-    retry: (ms) => open() && sink.retry(ms),
-    ended(end) {
-      if (!open()) return;
-      ended = true;
-      sink.ended(end);
-    },
-  };
-}
-
-/** Returns the problem of a call that got no answer. */
-export function unreachable(error: unknown): RoxyProblem {
-  return error instanceof RoxyProblem ? error : new RoxyProblem("network", 0, error instanceof Error ? error.message : String(error));
 }

@@ -1,4 +1,4 @@
-import type { Clock, Timer } from "./clock.ts";
+import { createAlarm, type Alarm, type Clock } from "./clock.ts";
 import { matches } from "./topic.ts";
 
 /** How long a topic outlives its last user: a component that is mounted twice, a changed route and a reloaded module are one. */
@@ -11,38 +11,29 @@ export interface Topics {
   list(): string[];
 }
 
-/** Calls changed when list will answer something else. */
+/** Calls changed when list may answer something else. */
 export function createTopics(clock: Clock, changed: () => void): Topics {
-  const wanted = new Map<string, { users: number; timer: Timer }>();
-  const release = (pattern: string): void => {
-    const topic = wanted.get(pattern)!;
-    if (--topic.users > 0) return;
-    topic.timer = clock.set(() => {
-      if (topic.users > 0 || wanted.get(pattern) !== topic) return;
-      wanted.delete(pattern);
-      changed();
-    }, LINGER);
-  };
+  const wanted = new Map<string, { users: number; readonly linger: Alarm }>();
   return {
     retain(patterns) {
-      const mine = [...new Set(patterns)];
-      let more = false;
+      const mine = new Set(patterns);
       for (const pattern of mine) {
-        const topic = wanted.get(pattern);
-        if (topic) {
-          topic.users++;
-          clock.clear(topic.timer);
-        } else {
-          wanted.set(pattern, { users: 1, timer: undefined });
-          more = true;
-        }
+        const topic = wanted.get(pattern) ?? { users: 0, linger: createAlarm(clock) };
+        topic.users++;
+        topic.linger();
+        wanted.set(pattern, topic);
       }
-      if (more) changed();
-      let released = false;
+      changed();
       return () => {
-        if (released) return;
-        released = true;
-        mine.forEach(release);
+        for (const pattern of mine) {
+          const topic = wanted.get(pattern)!;
+          const gone = (): void => {
+            wanted.delete(pattern);
+            changed();
+          };
+          if (--topic.users === 0) topic.linger(gone, LINGER);
+        }
+        mine.clear();
       };
     },
     list() {

@@ -1,3 +1,4 @@
+import type { State } from "./connection.ts";
 import type { Credentials, Platform } from "./platform.ts";
 import type { RoxyProblem } from "./problem.ts";
 
@@ -10,12 +11,13 @@ export interface Block {
 
 /** How a stream ended. */
 export interface End {
-  /** A refusal, or what kept the stream from opening (status 0). Undefined for one that was open and is cut. */
-  readonly problem?: RoxyProblem;
-  /** The hub, or a proxy, wants nobody to come back: 204. */
-  readonly away?: boolean;
-  /** What came is not as docs/protocol.md says. To connect anew would bring it again. */
-  readonly garbled?: string;
+  /**
+   * A refusal, or what kept the stream from opening (status 0), or from being understood. With status 204 nobody is to come
+   * back. Undefined for a stream that was open and is cut.
+   */
+  readonly problem?: RoxyProblem | undefined;
+  /** Nothing is wrong: another stream is to take its place, for this reason. */
+  readonly renew?: string;
 }
 
 /** What a stream tells its client. After `ended`, or after the link was closed, nothing more is told. */
@@ -67,14 +69,34 @@ export interface Transport {
   open(request: StreamRequest, sink: Sink): Link;
 }
 
+/** Lets clients hold one stream together; tabs of `@roxy/sdk/tabs`. */
+export interface Share {
+  /** Returns what a client uses in place of its transports. */
+  over(transports: readonly Transport[]): readonly Transport[];
+  /** Hears where the client stands. */
+  state(state: State): void;
+}
+
 /** Returns the query of GET /v1/stream. */
-export function streamQuery(request: StreamRequest, more: Readonly<Record<string, string>>): string {
-  const pairs: [string, string][] = [];
-  for (const topic of request.topics) pairs.push(["topic", topic]);
-  for (const type of request.types) pairs.push(["type", type]);
-  if (request.device) pairs.push(["device", request.device]);
-  if (request.heartbeat) pairs.push(["heartbeat", request.heartbeat]);
-  if (request.snapshot) pairs.push(["snapshot", "1"]);
-  pairs.push(...Object.entries(more));
-  return pairs.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join("&");
+export function streamQuery({ topics: topic, types: type, device, heartbeat, snapshot, after }: StreamRequest): string {
+  return Object.entries({ topic, type, device, heartbeat, snapshot: snapshot ? "1" : undefined, after })
+    .flatMap(([name, values = []]) => [values].flat().map((value) => `${name}=${encodeURIComponent(value)}`))
+    .join("&");
+}
+
+/** Returns a sink that hears nothing after an end, or once over says so. */
+export function once(sink: Sink, over: () => boolean): Sink {
+  let ended = false;
+  const open = (): boolean => !ended && !over();
+  return {
+    opened: () => open() && sink.opened(),
+    alive: () => open() && sink.alive(),
+    blocks: (blocks) => open() && sink.blocks(blocks),
+    retry: (ms) => open() && sink.retry(ms),
+    ended(end) {
+      if (!open()) return;
+      ended = true;
+      sink.ended(end);
+    },
+  };
 }

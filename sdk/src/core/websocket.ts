@@ -1,6 +1,5 @@
-import { problemFrom, RoxyProblem } from "./problem.ts";
-import { once, parsed, unreachable } from "./sse.ts";
-import type { Block, End, Transport } from "./transport.ts";
+import { garbled, parsed, problemFrom, RoxyProblem, unreachable } from "./problem.ts";
+import { once, type Block, type End, type Transport } from "./transport.ts";
 import type { WebSocketLike } from "./platform.ts";
 
 interface Down {
@@ -12,7 +11,7 @@ interface Down {
 /** The stream over a WebSocket (docs/protocol.md §5): the same events and order, through proxies that hold answers back. */
 export const webSocket: Transport = {
   name: "ws",
-  usable: (platform) => platform.webSocket !== undefined,
+  usable: (platform) => !!platform.webSocket,
   open(request, sink) {
     let over = false;
     let opened = false;
@@ -35,7 +34,7 @@ export const webSocket: Transport = {
       }
       const answer = value as { ref?: string; ok?: boolean; problem?: unknown } | undefined;
       if (answer?.ok === false) end({ problem: problemFrom(answer.problem, 400) });
-      else if (answer?.ok !== true) end({ garbled: "a message is neither events nor an answer" });
+      else if (answer?.ok !== true) end({ problem: garbled("a message is neither events nor an answer") });
     };
 
     void (async () => {
@@ -53,7 +52,8 @@ export const webSocket: Transport = {
         socket!.send(JSON.stringify({ op: "subscribe", ref: "1", topic, type, after, device, heartbeat, snapshot }));
       };
       socket.onmessage = (event: { data: unknown }) => message(String(event.data));
-      socket.onclose = () => told.ended(opened ? {} : { problem: new RoxyProblem("network", 0, "the WebSocket did not open") });
+      // Node 20 tells nothing but an error of a handshake that failed.
+      socket.onerror = socket.onclose = () => told.ended(opened ? {} : { problem: new RoxyProblem("network", 0, "the WebSocket did not open") });
     })().catch((error: unknown) => end({ problem: unreachable(error) }));
 
     return {

@@ -139,7 +139,8 @@ export function createOutbox(options: Options): Outbox {
   /** Takes the hub's word on a mutation, by whichever way it came: the first one counts (I9). */
   const verdict = (result: Result): void => {
     const slot = lanes.find(result.id);
-    if (!slot || (!asked(slot) && slot.entry.state !== "queued")) return;
+    // After close the entry is another outbox's, which asks the hub itself.
+    if (closed || !slot || (!asked(slot) && slot.entry.state !== "queued")) return;
     const { request: r } = slot;
     const { status, problem = { code: "internal", detail: "the hub gave no reason" } } = result;
     if (status === "committed") return committed(slot, result.version as number);
@@ -339,7 +340,7 @@ export function createOutbox(options: Options): Outbox {
       tabs.rule("cancel", slot, undefined, () => withdraw(r, ask));
       return settled;
     };
-    return { id, accepted, settled, cancel };
+    return { id, ids: r.slots.map((s) => s.entry.id), accepted, settled, cancel };
   };
 
   return {

@@ -54,14 +54,21 @@ export function startChromium(): Promise<Browser> {
 
 /** Opens a page in a profile of its own, closed with the test. What the page throws fails the test. */
 export async function openPage(url: string): Promise<Page> {
+  return (await openProfile())(url);
+}
+
+/** Returns what opens pages of one profile: they share connections, locks, channels and storage as a person's tabs do. */
+export async function openProfile(): Promise<(url: string) => Promise<Page>> {
   const context = await (await startChromium()).newContext();
-  const page = await context.newPage();
   const thrown: unknown[] = [];
-  page.on("pageerror", (error) => thrown.push(error));
   onTestFinished(async () => {
     await context.close();
     if (thrown.length > 0) throw thrown[0];
   });
-  await page.goto(url);
-  return page;
+  return async (url) => {
+    const page = await context.newPage();
+    page.on("pageerror", (error) => thrown.push(error));
+    await page.goto(url);
+    return page;
+  };
 }

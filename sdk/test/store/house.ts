@@ -1,13 +1,14 @@
 import assert from "node:assert";
 import { isDeepStrictEqual } from "node:util";
+import fc from "fast-check";
 import type { Conflict, Decision } from "../../src/outbox/conflict.ts";
 import type { Outbox, Pending, Settlement } from "../../src/outbox/api.ts";
 import { createOutbox } from "../../src/outbox/outbox.ts";
 import { wireOf } from "../../src/outbox/lane.ts";
 import type { Entry } from "../../src/outbox/storage.ts";
-import type { Entity, Mutation, Problem, Result, Transport } from "../../src/outbox/wire.ts";
+import type { Entity, Guard, Mutation, Problem, Result, Transport } from "../../src/outbox/wire.ts";
 import type { ReceiptMessage, RoxyEvent } from "../../src/core/messages.ts";
-import type { Change } from "../../src/store/bases.ts";
+import type { Change as Commit } from "../../src/store/bases.ts";
 import { overtaken } from "../../src/store/fold.ts";
 import type { Json, JsonObject } from "../../src/store/json.ts";
 import { createStore, type Drafts, type Store } from "../../src/store/store.ts";
@@ -30,8 +31,32 @@ export type Fault =
 /** One step of a history: what happens, to which device, and what it is about. */
 export type Step = readonly [kind: number, device: number, x: number, y: number];
 
-const topics = ["orders/1", "orders/2"];
+/** Histories of a few devices: what happens, in which order. */
+export const steps: fc.Arbitrary<Step> = fc.tuple(fc.nat(21), fc.nat(3), fc.nat(59), fc.nat(1000));
+
+export const topics = ["orders/1", "orders/2"];
 const fields = ["a", "b", "c"];
+
+/** A change that somebody asks for. */
+export interface Change {
+  readonly op: "put" | "patch" | "delete";
+  readonly topic: string;
+  readonly content: JsonObject;
+  readonly how: { readonly guard: Guard };
+}
+
+/** The change that a step with these numbers asks for. */
+export function change(x: number, y: number): Change {
+  const topic = topics[x % 2] as string;
+  const how = { guard: y % 7 === 0 ? ("none" as const) : y % 11 === 0 ? ("version" as const) : ("fields" as const) };
+  const field = fields[Math.floor(x / 2) % 3] as string;
+  const value: Json = y % 13 === 0 ? "bad" : y % 5 === 0 ? null : y % 4 === 0 ? { [`n${y % 2}`]: y % 3 } : y % 3;
+  const op = x % 10;
+  if (op === 0) return { op: "delete", topic, content: {}, how };
+  if (op < 3) return { op: "put", topic, content: { [field]: value, ...(y % 2 === 0 && { c: y % 3 }) }, how };
+  return { op: "patch", topic, content: { [field]: value, ...(y % 6 === 0 && { b: 7 }) }, how };
+}
+
 const flush = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 interface Call {
@@ -250,20 +275,10 @@ export class House {
   }
 
   mutate(device: Tab, x: number, y: number): void {
-    const topic = topics[x % 2] as string;
-    const how = {
-      guard: y % 7 === 0 ? ("none" as const) : y % 11 === 0 ? ("version" as const) : ("fields" as const),
-      ...(y % 17 === 0 && { ttl: 20_000 }),
-    };
-    const field = fields[Math.floor(x / 2) % 3] as string;
-    const value: Json = y % 13 === 0 ? "bad" : y % 5 === 0 ? null : y % 4 === 0 ? { [`n${y % 2}`]: y % 3 } : y % 3;
-    const op = x % 10;
+    const { op, topic, content, how: asked } = change(x, y);
+    const how = { ...asked, ...(y % 17 === 0 && { ttl: 20_000 }) };
     const { store, life } = device;
-    const change = (draft: Drafts<unknown>, at: string): unknown => {
-      if (op === 0) return draft.delete(at, how);
-      if (op < 3) return draft.put(at, { [field]: value, ...(y % 2 === 0 && { c: y % 3 }) }, how);
-      return draft.patch(at, { [field]: value, ...(y % 6 === 0 && { b: 7 }) }, how);
-    };
+    const say = (draft: Drafts<unknown>, at: string): unknown => (op === "delete" ? draft.delete(at, how) : draft[op](at, content, how));
     const see = (next: number, at: string): void => {
       this.seen.set(`${device.name}-${this.ids + next}`, store.entity(at).getSnapshot().version);
       // Who has heard nothing yet knows nothing of their own commits either.
@@ -272,10 +287,10 @@ export class House {
     let pending: Pending;
     if (y % 9 === 1) {
       topics.forEach((at, i) => see(i + 2, at)); // the first id is the group's
-      pending = store.atomic((draft) => topics.forEach((at) => change(draft, at)));
+      pending = store.atomic((draft) => topics.forEach((at) => say(draft, at)));
     } else {
       see(1, topic);
-      pending = change(store, topic) as Pending;
+      pending = say(store, topic) as Pending;
     }
     const { id, cancel, settled } = pending;
     const key = `${id} ${y} ${this.ids}`;
@@ -503,7 +518,7 @@ export class House {
   }
 }
 
-function eventOf({ topic, ...change }: Change): RoxyEvent {
+function eventOf({ topic, ...change }: Commit): RoxyEvent {
   return structuredClone({ kind: "event", type: "entity:changed", topic, data: undefined, time: "", live: true, change });
 }
 

@@ -188,3 +188,18 @@ test("ids are UUIDs of version 7 and sort by their time", () => {
   expect(ids[0]).toBe("01234567-89ab-7fff-bfff-ffffffffffff");
   expect(ids).toEqual([...ids].sort());
 });
+
+test("what an outbox hears after it was closed is left to the next one over its storage", async () => {
+  const storage = memoryStorage();
+  let answer: (results: Result[]) => void = () => {};
+  const conflict = (): "mine" => "mine"; // would be sent by both, as two mutations
+  const { outbox } = open({ status: async () => [], send: () => new Promise((resolve) => (answer = resolve)) }, { storage, conflict });
+  await outbox.ready;
+  const { id, accepted } = outbox.add({ op: "put", topic: "orders/1", data: {}, guard: "fields", base: 0 });
+  await accepted;
+  await expect.poll(async () => (await storage.load())[0]?.state).toBe("sent");
+  outbox.close();
+  answer([{ id, status: "refused", problem: { code: "version-conflict" } }]);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(await storage.load()).toMatchObject([{ id, state: "sent" }]);
+});

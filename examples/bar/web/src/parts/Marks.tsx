@@ -1,0 +1,24 @@
+import type { ReactElement } from "react";
+import { useConnectionHealth } from "@roxy/sdk/react";
+import type { View } from "@roxy/sdk/store";
+import { Icon } from "./Icon.tsx";
+
+/** Says that the hub does not have this yet, or that somebody else changed the same. */
+export function Marks({ of, bare = false }: { readonly of: View<object>; readonly bare?: boolean }): ReactElement | null {
+  const { state } = useConnectionHealth();
+  if (of.conflict) {
+    return (
+      <span className="mark mark-conflict">
+        <Icon name="warning" size={18} />
+        <span className={bare ? "hidden" : ""}>Conflict</span>
+      </span>
+    );
+  }
+  if (of.pending.length === 0) return null;
+  return (
+    <span className="mark mark-pending">
+      <Icon name="clock" size={18} />
+      <span className={bare ? "hidden" : ""}>{state === "live" ? "Saving" : "Waits for the network"}</span>
+    </span>
+  );
+}

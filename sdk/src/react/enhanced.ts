@@ -1,0 +1,207 @@
+import { useEffect, useMemo, useRef, useState } from "react";
+import type { Continuity, Sync } from "../core/client.ts";
+import { beyond, parseCursor } from "../core/cursor.ts";
+import type { RoxyEvent } from "../core/messages.ts";
+import { matches } from "../core/topic.ts";
+import type { Changes, EntityAt, PatchOf, TopicsOf } from "../entities.ts";
+import type { Pending } from "../outbox/api.ts";
+import type { How } from "../store/store.ts";
+import { entitiesOf, useConnectionHealth, useLatest, useSyncStatus, type ConnectionHealth } from "./hooks.ts";
+import { EVERYTHING, useRoxy, type Roxy } from "./provider.ts";
+import type { AnyEvent, RegisteredEntities, Subscribe } from "./register.ts";
+
+/** So many notifications are kept. */
+const KEPT = 100;
+
+/** An event, and a name for it: the same for each time that it comes. */
+export type Notification = AnyEvent & { readonly id: string };
+
+/** When a load that failed is tried again: after one to two of these, in milliseconds, so that screens which failed together do not come together. */
+const LATER = 5_000;
+
+/** What a page was rendered with, and the cursor up to which it holds what was published. */
+export interface Loaded<Data> {
+  readonly data: Data;
+  readonly cursor: string;
+}
+
+/** All of it is compared by value: objects and functions made anew at each render change nothing. */
+export interface EnhancedSSEOptions<Data> {
+  /** The device of a client that is made because there is no RoxyProvider; below one the device is the provider's. */
+  readonly clientId?: string;
+  /** A hint without effect: what somebody may hear, the hub decides by the credential. */
+  readonly userRole?: string;
+  /** Runs once for each event; for critical events it is the handler that confirms by returning. */
+  readonly onNotification?: ((notification: Notification) => unknown) | undefined;
+  /** Patterns, subscribed to while the component is mounted; notifications are of these. Without them, of all that the client hears. */
+  readonly topics?: readonly string[];
+  /** What the server rendered. The stream begins behind its cursor, so that nothing is missed between the two. */
+  readonly initial?: Loaded<Data>;
+  /** Loads that anew when what was missed cannot be replayed, and again until it succeeds; until then continuity is `reset`. */
+  readonly load?: () => Promise<Loaded<Data>>;
+}
+
+/** A change of an entity. */
+export type Operation = OperationOn<TopicsOf<RegisteredEntities>>;
+
+type OperationOn<Topic extends TopicsOf<RegisteredEntities>> = Topic extends string
+  ? How &
+      (
+        | { readonly op: "put"; readonly topic: Topic; readonly data: EntityAt<RegisteredEntities, Topic> }
+        | { readonly op: "patch"; readonly topic: Topic; readonly patch: PatchOf<EntityAt<RegisteredEntities, Topic>> }
+        | { readonly op: "delete"; readonly topic: Topic }
+      )
+  : never;
+
+/** What useEnhancedSSE returns. */
+export interface EnhancedSSE<Data> {
+  /** The last 100, the oldest first. */
+  readonly notifications: readonly Notification[];
+  readonly isConnected: boolean;
+  readonly connectionHealth: ConnectionHealth;
+  /** `reset` while something may be missing that nobody has fetched anew. */
+  readonly continuity: Continuity;
+  readonly sync: Sync;
+  /** Of the initial data, or what load brought since. */
+  readonly data: Data | undefined;
+  /** The same function for as long as the client is the same. */
+  readonly subscribe: Subscribe;
+  /** Confirms a critical event, or its ack's id, on this device. Throws when the client has no device. */
+  readonly ack: (notification: RoxyEvent | string) => void;
+  /** Changes an entity, painted at once. Like bulk and retry it throws when the provider has no entities. */
+  readonly mutate: (operation: Operation) => Pending;
+  /** Changes several; each is decided by itself, or with `atomic` all or none: then there is one to wait for. */
+  readonly bulk: (operations: readonly Operation[], options?: { readonly atomic?: boolean }) => readonly Pending[];
+  /** Sends a mutation that was given up once more. */
+  readonly retry: (id: string) => Pending | undefined;
+}
+
+/** Notifications, and all that a screen needs to know of its connection. */
+export function useEnhancedSSE<Data = undefined>(options: EnhancedSSEOptions<Data> = {}): EnhancedSSE<Data> {
+  const { clientId, topics, initial, load, onNotification } = options;
+  const roxy = useRoxy(topics ? undefined : EVERYTHING, clientId);
+  const { client, hearing } = roxy;
+  const patterns = useMemo(() => topics ?? NONE, [JSON.stringify(topics)]);
+  const [since, setSince] = useState<{ readonly loaded?: Loaded<Data>; readonly gap?: boolean }>({});
+  const page = since.loaded ?? initial;
+  const cursor = useLatest(page?.cursor);
+  const loader = useLatest(load);
+  const loads = useRef(0);
+
+  // Before the patterns below are asked for, so that the first stream begins in the right place.
+  const rendered = initial?.cursor;
+  useEffect(() => {
+    const { clock, random, report } = client.platform;
+    const reload = async (): Promise<void> => {
+      for (const mine = ++loads.current; mine === loads.current; ) {
+        try {
+          const loaded = await loader.current!();
+          return mine === loads.current ? setSince({ loaded }) : undefined;
+        } catch (error) {
+          report(error);
+          await new Promise<void>((again) => clock.set(again, LATER * (1 + random())));
+        }
+      }
+    };
+    // The stream is further than what was rendered.
+    const gap = rendered !== undefined && beyond(parseCursor(client.inspect().cursor), parseCursor(rendered));
+    const stops = [client.retain([], { after: rendered }), loader.current ? client.onReset(reload) : undefined];
+    setSince({ gap });
+    if (gap && loader.current) void reload();
+    return () => {
+      loads.current++;
+      stops.forEach((stop) => stop?.());
+    };
+  }, [client, rendered, loader]);
+
+  const notifications = useNotifications(roxy, patterns, cursor, onNotification);
+  const connectionHealth = useConnectionHealth();
+  const { sync } = useSyncStatus();
+  const calls = useMemo(() => callsOf(roxy), [roxy]);
+  const data = page?.data;
+  return useMemo(
+    () => ({
+      notifications,
+      isConnected: connectionHealth.state === "live",
+      connectionHealth,
+      continuity: since.gap ? "reset" : connectionHealth.continuity,
+      sync,
+      data,
+      subscribe: hearing.subscribe as Subscribe,
+      ...calls,
+    }),
+    [notifications, connectionHealth, since.gap, sync, data, hearing, calls],
+  );
+}
+
+/** What came, and onNotification called with it. What page, a cursor, holds already is left out. */
+function useNotifications(
+  { client, hearing }: Roxy,
+  patterns: readonly string[],
+  page: { readonly current: string | undefined },
+  onNotification: EnhancedSSEOptions<unknown>["onNotification"],
+): readonly Notification[] {
+  const [notifications, setNotifications] = useState<readonly Notification[]>([]);
+  const told = useRef(new WeakSet<RoxyEvent>());
+  const latest = useLatest(onNotification);
+  const handles = onNotification !== undefined;
+
+  useEffect(() => {
+    // Ephemeral events are in no page.
+    const held = ({ cursor }: RoxyEvent): boolean => !!cursor && !!page.current && !beyond(parseCursor(cursor), parseCursor(page.current));
+    const notify = (event: RoxyEvent): unknown => {
+      if (held(event) || told.current.has(event)) return undefined; // another pattern matched too
+      told.current.add(event);
+      return latest.current?.(named(event));
+    };
+    const stops = [
+      client.retain(patterns),
+      client.messages((batch) => {
+        const fresh = batch
+          .filter((message) => message.kind === "event")
+          .filter((event) => !held(event) && (!patterns[0] || patterns.some((pattern) => matches(pattern, event.topic))))
+          .map(named);
+        // A critical event comes again until it is confirmed.
+        if (fresh[0]) setNotifications((all) => [...all, ...fresh.filter(({ id }) => !all.some((one) => one.id === id))].slice(-KEPT));
+      }),
+      // A pattern each: to handle all topics would confirm critical events of others.
+      ...(handles ? (patterns[0] ? patterns : [undefined]).map((topic) => hearing.hear("*", topic, notify)) : []),
+    ];
+    return () => stops.forEach((stop) => stop());
+  }, [client, hearing, patterns, handles, page, latest]);
+  return notifications;
+}
+
+/** The same notification for an event wherever it is told of. */
+function named(event: RoxyEvent): Notification {
+  let named = names.get(event);
+  if (!named) names.set(event, (named = { ...event, id: event.ack?.id ?? event.cursor ?? `ephemeral ${++ephemerals}` } as Notification));
+  return named;
+}
+
+function callsOf(roxy: Roxy): Pick<EnhancedSSE<unknown>, "ack" | "mutate" | "bulk" | "retry"> {
+  const mutate = (operation: Operation): Pending => change(entitiesOf(roxy), operation);
+  return {
+    ack: (notification) => roxy.client.confirm(notification),
+    mutate,
+    bulk: (operations, { atomic } = {}) =>
+      atomic ? [entitiesOf(roxy).atomic((draft) => operations.forEach((operation) => change(draft, operation)))] : operations.map(mutate),
+    retry: (id) => entitiesOf(roxy).retry(id),
+  };
+}
+
+function change<Result>(changes: Changes<RegisteredEntities, Result>, operation: Operation): Result {
+  switch (operation.op) {
+    case "put":
+      return changes.put(operation.topic, operation.data, operation);
+    case "patch":
+      return changes.patch(operation.topic, operation.patch, operation);
+    case "delete":
+      return changes.delete(operation.topic, operation);
+  }
+}
+
+const names = /* @__PURE__ */ new WeakMap<RoxyEvent, Notification>();
+/** An ephemeral event has no name of its own. */
+let ephemerals = 0;
+const NONE: readonly string[] = [];

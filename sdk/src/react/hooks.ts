@@ -1,0 +1,150 @@
+import { useEffect, useInsertionEffect, useMemo, useRef, useSyncExternalStore, type RefObject } from "react";
+import type { Client, Continuity, Sync } from "../core/client.ts";
+import type { State } from "../core/connection.ts";
+import type { Present, RoxyEvent } from "../core/messages.ts";
+import type { Observable } from "../core/observable.ts";
+import { UNMEASURED, type Quality } from "../core/quality.ts";
+import type { Entities, EntityAt, TopicsOf } from "../entities.ts";
+import type { Readable, View } from "../store/store.ts";
+import { NOBODY } from "./hearing.ts";
+import { EVERYTHING, useRoxy, type Roxy } from "./provider.ts";
+import type { AnyEvent, RegisteredEntities, RegisteredEvents, Subscribe } from "./register.ts";
+
+/** The client of the provider above. */
+export function useClient(): Client<RegisteredEvents> {
+  return useRoxy().client;
+}
+
+/** The entities of the provider above. Throws when it has none. */
+export function useEntities(): Entities<RegisteredEntities> {
+  return entitiesOf(useRoxy());
+}
+
+/** Returns the entities of a provider, and throws when it has none. */
+export function entitiesOf({ entities }: Roxy): Entities<RegisteredEntities> {
+  if (!entities) throw new Error("RoxyProvider has no entities");
+  return entities;
+}
+
+/** What useSSE returns. */
+export interface SSE {
+  /** The same function for as long as the client is the same. */
+  readonly subscribe: Subscribe;
+  readonly isConnected: boolean;
+  /** The last event of any type; only who reads it renders for it. */
+  readonly lastEvent: AnyEvent | null;
+}
+
+/** Events of the hub, in the shape of hand-written hooks for server-sent events. */
+export function useSSE(): SSE {
+  const { client, hearing } = useRoxy(EVERYTHING);
+  const { last, subscribe } = hearing;
+  const isConnected = useObservable({ subscribe: client.state.subscribe, get: () => client.state.get() === "live" }, false);
+  const lastEvent = useWhenRead(last.subscribe, last.get, null);
+  return useMemo(
+    () => ({
+      subscribe: subscribe as Subscribe,
+      isConnected,
+      get lastEvent() {
+        return lastEvent() as AnyEvent | null;
+      },
+    }),
+    [subscribe, isConnected, lastEvent],
+  );
+}
+
+/** An event of a type, as useEvent hears it. */
+export type EventOf<Type extends string> = Type extends keyof RegisteredEvents & string ? RoxyEvent<Type, RegisteredEvents[Type]> : RoxyEvent;
+
+/**
+ * Runs handler once for each event of the type (`*`: of all) while the component is mounted; with a topic, a pattern, which is
+ * subscribed to meanwhile. The handler may be another function at each render.
+ */
+export function useEvent<Type extends (keyof RegisteredEvents & string) | "*">(
+  type: Type,
+  handler: (event: EventOf<Type>) => unknown,
+  { topic }: { readonly topic?: string } = {},
+): void {
+  const { hearing } = useRoxy(topic === undefined ? EVERYTHING : undefined);
+  const latest = useLatest(handler);
+  useEffect(() => hearing.hear(type, topic, (event) => latest.current(event as EventOf<Type>)), [hearing, type, topic, latest]);
+}
+
+/** An entity, with everything pending painted over it. Its topic is subscribed to while the component is mounted. */
+export function useEntity<Topic extends TopicsOf<RegisteredEntities>>(topic: Topic): View<EntityAt<RegisteredEntities, Topic>> {
+  const entities = useEntities();
+  const unknown = useMemo(() => ({ topic, data: undefined, version: 0, pending: [] }), [topic]);
+  return useReadable(entities.entity(topic), unknown);
+}
+
+/** All entities that match a pattern and live, by topic. The pattern is subscribed to while the component is mounted. */
+export function useCollection<Pattern extends TopicsOf<RegisteredEntities>>(pattern: Pattern): readonly View<EntityAt<RegisteredEntities, Pattern>>[] {
+  const entities = useEntities();
+  return useReadable(entities.collection(pattern), NONE);
+}
+
+/** How far the screen may be trusted. */
+export interface ConnectionHealth extends Quality {
+  readonly state: State;
+  /** The stream has been gone for 5 s: what is shorter needs no banner. */
+  readonly lost: boolean;
+  readonly continuity: Continuity;
+}
+
+/** How good the connection is, and whether something may be missing. */
+export function useConnectionHealth(): ConnectionHealth {
+  const { client } = useRoxy();
+  const quality = useObservable(client.quality, UNMEASURED);
+  const state = useObservable<State>(client.state, "idle");
+  const lost = useObservable(client.lost, false);
+  const continuity = useObservable<Continuity>(client.continuity, "catching-up");
+  return useMemo(() => ({ ...quality, state, lost, continuity }), [quality, state, lost, continuity]);
+}
+
+/** Whether the hub has the app's own writes, and how many mutations of entities it has not decided. */
+export function useSyncStatus(): { readonly sync: Sync; readonly waiting: number } {
+  const { client, entities } = useRoxy();
+  const sync = useObservable<Sync>(client.sync, "synced");
+  const waiting = useReadable(entities?.waiting ?? NOTHING_WAITS, 0);
+  return useMemo(() => ({ sync, waiting }), [sync, waiting]);
+}
+
+/** Who has a live stream, of the whole tenant; it takes the right to read `roxy/presence`. */
+export function usePresence(): readonly Present[] {
+  return useObservable(useRoxy().hearing.present, NOBODY);
+}
+
+/** A function of the last render that was painted, for what calls it later. */
+export function useLatest<Value>(value: Value): RefObject<Value> {
+  const latest = useRef(value);
+  // Before all other effects, which may call it.
+  useInsertionEffect(() => {
+    latest.current = value;
+  });
+  return latest;
+}
+
+/** What source holds. first is what a server renders, and the browser until it has hydrated that. */
+export function useObservable<Value>({ subscribe, get }: Observable<Value>, first: Value): Value {
+  return useSyncExternalStore(subscribe, get, () => first);
+}
+
+function useReadable<Value>({ subscribe, getSnapshot: get }: Readable<Value>, first: Value): Value {
+  return useObservable({ subscribe, get }, first);
+}
+
+/** Returns what gives the value; only who has called it renders when that changes. */
+export function useWhenRead<Value>(subscribe: Observable<Value>["subscribe"], get: () => Value, first: Value): () => Value {
+  const read = useRef(false);
+  const value = useObservable({ subscribe, get: () => (read.current ? get() : first) }, first);
+  return useMemo(
+    () => () => {
+      read.current = true;
+      return value;
+    },
+    [value],
+  );
+}
+
+const NONE: readonly never[] = [];
+const NOTHING_WAITS: Readable<number> = { subscribe: () => () => {}, getSnapshot: () => 0 };

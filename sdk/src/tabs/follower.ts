@@ -1,0 +1,140 @@
+import type { Timer } from "../core/clock.ts";
+import { beyond, parseCursor } from "../core/cursor.ts";
+import type { Block, Link, Sink, StreamRequest, Transport } from "../core/transport.ts";
+import type { Company, Part } from "./leader.ts";
+import { covers, heardBy, membersOf, type Relayed, type Told } from "./words.ts";
+
+/** How long the leader has to answer before a tab opens a stream of its own without it. */
+const ANSWER = 2_000;
+/** And how long it has to connect when it answers. The leader comes first: a browser has six connections for all tabs together. */
+const CONNECT = 10_000;
+/** So long an absence of the leader's stream is nobody's concern: a hub that restarts hears of each name once. */
+const SHORT = 5_000;
+/** What is relayed while the own stream is catching up is held back up to so many blocks; the leader is asked anew behind them. */
+const HELD = 1_000;
+
+/**
+ * Opens a stream of its own up to where the leader's can take over, then hears what is relayed. Without a leader that answers
+ * the own stream stays. It never has the device, which has one live stream: that of the leader.
+ */
+export function follow(company: Company, transport: Transport, request: StreamRequest, sink: Sink): Part {
+  const { topics, types } = request;
+  const { clock } = request.platform;
+  let own: Link | undefined;
+  let live = false; // the own stream has caught up
+  let relayed = false; // and the leader's has taken over
+  let over = false;
+  let position = parseCursor(request.after);
+  let hello: Block | undefined;
+  let leader: Told | undefined;
+  let held: Block[] = []; // what was relayed behind leader.at
+  let timer: Timer; // what happens when nothing is heard of the leader
+
+  const ask = (at?: string): void => company.post({ tab: company.tab, topics, types, at });
+
+  const within = (ms: number, act: () => void): void => {
+    clock.clear(timer);
+    timer = clock.set(act, ms);
+  };
+
+  const close = (): void => {
+    over = true;
+    clock.clear(timer);
+    own?.close();
+  };
+
+  const renew = (): void => {
+    close();
+    sink.ended({ renew: "tabs" });
+  };
+
+  const give = (blocks: readonly Block[]): void => {
+    for (const block of blocks) {
+      const at = parseCursor(block.id);
+      if (beyond(at, position)) position = at;
+      if (block.event === "roxy:hello") hello = block;
+    }
+    sink.blocks(blocks);
+  };
+
+  /** Tells of the leader's stream as of one that begins here: what comes until it is live is catching up. */
+  const greet = (told: Told, ...behind: readonly Block[]): void => {
+    give([{ event: "roxy:hello", data: { ...membersOf(told.hello ?? hello!), cursor: position!.text } }, ...behind]);
+    if (!told.live) within(SHORT, renew);
+  };
+
+  const fits = ({ at, ...carried }: Told): boolean => at !== undefined && !beyond(parseCursor(at), position) && covers(carried, request);
+
+  const heard = (block: Block): Block =>
+    // How the leader's stream ends is for the leader to judge; but the device is taken from all.
+    block.event === "roxy:bye" && membersOf(block)["reason"] !== "replaced" ? { ...block, event: "roxy:id" } : heardBy(request, block);
+
+  const handOver = (): void => {
+    if (!live || !leader || !fits(leader)) return;
+    own?.close();
+    relayed = true;
+    // What has no place in the log came by the own stream, but for the hub's own word.
+    const behind = held.filter(({ event, id }) => id || event.startsWith("roxy:")).map(heard);
+    if (leader.live) behind.push({ event: "roxy:live", data: {} });
+    greet(leader, ...behind);
+  };
+
+  const open = (): void => {
+    clock.clear(timer);
+    own = transport.open(
+      { ...request, device: undefined },
+      {
+        ...sink,
+        blocks(blocks) {
+          give(blocks);
+          if (over) return; // the app closed it
+          if (blocks.some(({ event }) => event === "roxy:live")) {
+            live = true;
+            ask(position?.text);
+          }
+          handOver();
+        },
+      },
+    );
+  };
+
+  const told = (word: Told): void => {
+    if (word.to && (relayed || word.from === leader?.from)) return; // what was told to all says more
+    leader = word;
+    held = [];
+    if (relayed) {
+      clock.clear(timer);
+      if (!fits(word)) renew();
+      else if (!word.live) greet(word);
+    } else if (!own) {
+      if (word.live) open();
+      else within(CONNECT, open);
+    } else if (word.at) {
+      handOver();
+      if (live && !relayed && !word.to) ask(position?.text); // a leader that is new may not have heard of it
+    } else if (!word.to) renew(); // the leader begins: streams of others may keep it from it
+  };
+
+  const relay = ({ from, blocks }: Relayed): void => {
+    if (from !== leader?.from) return;
+    if (blocks.some(({ event }) => event === "roxy:reset")) {
+      leader = undefined;
+      if (relayed) renew(); // the hub tells each tab itself what it missed, and brings it a snapshot
+    } else if (relayed) {
+      sink.alive();
+      give(blocks.map(heard));
+    } else if (held.push(...blocks) > HELD) leader = undefined;
+  };
+
+  within(ANSWER, open);
+  ask();
+
+  return {
+    close,
+    regard: renew,
+    hears(word) {
+      if ("blocks" in word) relay(word);
+      else if ("tabs" in word) told(word);
+    },
+  };
+}

@@ -260,7 +260,7 @@ export class House {
 
   private lastToucher({ base = 0, topic }: Entry, field: string, upTo: number): Mutation | undefined {
     const all = this.hub.commits.filter((c) => c.mutation.topic === topic && c.version <= upTo && c.version > base);
-    return all.findLast((c) => !isDeepStrictEqual(c.before?.[field], c.after?.[field]))?.mutation;
+    return all.findLast((c) => c.mutation.op === "delete" || !isDeepStrictEqual(c.before?.[field], c.after?.[field]))?.mutation;
   }
 
   /** I9: each mutation ends once, as the hub says. */
@@ -382,8 +382,8 @@ export class House {
       }
     }
     await flush();
-    // (Of two tabs one may hear of the other's at any moment.)
-    const alone = (d: Tab): boolean => d.name !== "d0" || ![15, 16].includes(kind);
+    // (Of two tabs one may hear of the other's at any moment, and may have heard of a commit before it knew the mutation.)
+    const alone = (d: Tab): boolean => d.name !== "d0" || ![8, 9, 15, 16].includes(kind);
     if (still) this.devices.forEach((d, i) => alone(d) && topics.forEach((t, j) => this.holds(isDeepStrictEqual(d.view(t), before[i]?.[j]), still)));
     this.check();
   }

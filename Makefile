@@ -22,26 +22,30 @@ run: ## start a hub and play an evening at the bar to it; says how to watch
 build: ## build the program into bin/
 	go build -trimpath -o bin/ ./cmd/...
 
-test: ## all tests: vet, race detector, the SDK, then end to end with curl and Chromium (installs what is missing)
-	@echo "==> 1/5 what the tests need"
+test: ## all tests: vet, race detector, the SDK, the bar's app, then end to end with curl and Chromium (installs what is missing)
+	@echo "==> 1/6 what the tests need"
 	@test/install.sh
-	@echo "==> 2/5 go vet"
+	@echo "==> 2/6 go vet"
 	@go vet ./...
-	@echo "==> 3/5 packages, with the race detector (the first build takes some minutes)"
+	@echo "==> 3/6 packages, with the race detector (the first build takes some minutes)"
 	@go test -race -shuffle=on -timeout=10m $(PACKAGES)
-	@echo "==> 4/5 the SDK: types, build, tests against the built hub, sizes, packaging"
+	@echo "==> 4/6 the SDK: types, build, tests against the built hub, sizes, packaging"
 	@npm --prefix sdk test
-	@echo "==> 5/5 end to end"
+	@echo "==> 5/6 the bar's app: types, build, the evening on its screens, accessibility"
+	@npm --prefix examples/bar/web test
+	@echo "==> 6/6 end to end"
 	@go test -count=1 -v -timeout=10m ./test/...
 
-check: ## formatting, linters, go.mod and who may import whom
-	@echo "==> 1/4 formatting (make format corrects it)"
+check: ## formatting, linters of Go and TypeScript, go.mod and who may import whom
+	@echo "==> 1/5 formatting (make format corrects it)"
 	@$(TOOL) golangci-lint fmt --diff
-	@echo "==> 2/4 linters"
+	@echo "==> 2/5 linters"
 	@$(TOOL) golangci-lint run
-	@echo "==> 3/4 go.mod"
+	@echo "==> 3/5 linters of TypeScript"
+	@npm --prefix sdk run --silent lint
+	@echo "==> 4/5 go.mod"
 	@go mod tidy -diff
-	@echo "==> 4/4 who imports whom"
+	@echo "==> 5/5 who imports whom"
 	@go test -count=1 ./internal/archtest
 
 format: ## format all Go code

@@ -43,3 +43,4 @@ installed() {
 installed test/typescript "the TypeScript compiler"
 installed sdk "what builds and tests the SDK"
 installed examples/next "Next.js, for its example"
+installed examples/bar/web "what builds and tests the bar's app"

@@ -9,7 +9,7 @@ import (
 )
 
 //go:embed menu.json
-var menu []byte //nolint:gochecknoglobals // a file of this package
+var menu []byte
 
 // Thing is an entity that is there before the first guest.
 type Thing struct {

@@ -1,9 +1,12 @@
 package bar_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,11 +14,13 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	bar "github.com/roxyhub/roxy/examples/bar"
 )
 
 // What `make run` starts: the hub is built, started and played to, and ends with the evening.
 func TestRunPlaysTheEvening(t *testing.T) {
-	r := newRun(t, "BAR_SPEED=0", "BAR_LIMIT=60", "BAR_ONCE=1")
+	r := newRun(t, "BAR_SPEED=0", "BAR_LIMIT=60", "BAR_ONCE=1", "BAR_WEB=")
 	out, err := r.cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -25,7 +30,7 @@ func TestRunPlaysTheEvening(t *testing.T) {
 			t.Errorf("does not say %q:\n%s", want, out)
 		}
 	}
-	if r.listens(t) {
+	if listens(t, r.listen) {
 		t.Error("the hub still listens")
 	}
 	info, err := os.Stat(filepath.Join(r.state, "dev.secret"))
@@ -37,9 +42,10 @@ func TestRunPlaysTheEvening(t *testing.T) {
 	}
 }
 
-// Stopped in the middle of the evening, run.sh takes the hub with it and keeps the night to go on with.
-func TestRunStopsCleanly(t *testing.T) {
-	r := newRun(t, "BAR_SPEED=1") // nobody waits for eight hours
+// Stopped in the middle of the evening, run.sh takes the hub and the app with it and keeps the night to go on with.
+func TestRunServesTheAppAndStopsCleanly(t *testing.T) {
+	web := freeAddress(t)
+	r := newRun(t, "BAR_SPEED=1", "BAR_WEB="+web) // nobody waits for eight hours
 	out, err := r.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -48,12 +54,27 @@ func TestRunStopsCleanly(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said strings.Builder
-	for buf := make([]byte, 1024); !strings.Contains(said.String(), "kitchen.token"); {
+	open := "The bar is open: http://" + web
+	for buf := make([]byte, 1024); !strings.Contains(said.String(), "kitchen.token") || !strings.Contains(said.String(), open); {
 		n, err := out.Read(buf)
 		if err != nil {
 			t.Fatalf("%v after\n%s", err, said.String())
 		}
 		said.Write(buf[:n])
+	}
+	if page := get(t, "http://"+web+"/", ""); !strings.Contains(page, `<div id="root">`) {
+		t.Errorf("the app is not served: %s", page)
+	}
+	secret, err := os.ReadFile(filepath.Join(r.state, "dev.secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := bar.Token(bytes.TrimSpace(secret), "waiter-1", []string{"waiter"}, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if house := get(t, "http://"+r.listen+"/v1/entities?match=tables/*", token); strings.Count(house, `"status":"free"`) != 20 {
+		t.Errorf("not twenty free tables: %s", house)
 	}
 	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -62,8 +83,8 @@ func TestRunStopsCleanly(t *testing.T) {
 	if err := r.cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 128+int(syscall.SIGTERM) {
 		t.Errorf("ended with %v, want the status of a TERM", err)
 	}
-	if r.listens(t) {
-		t.Error("the hub still listens")
+	if listens(t, r.listen) || listens(t, web) {
+		t.Error("the hub or the app still listens")
 	}
 	if _, err := os.Stat(filepath.Join(r.state, "night")); err != nil {
 		t.Error(err)
@@ -78,7 +99,7 @@ type run struct {
 
 func newRun(t *testing.T, settings ...string) *run {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // where nothing is built yet
 	t.Cleanup(cancel)
 	r := &run{cmd: exec.CommandContext(ctx, "./run.sh"), state: t.TempDir(), listen: freeAddress(t)}
 	r.cmd.Cancel = func() error { return r.cmd.Process.Signal(syscall.SIGTERM) } // it has to take the hub with it
@@ -87,10 +108,34 @@ func newRun(t *testing.T, settings ...string) *run {
 	return r
 }
 
-func (r *run) listens(t *testing.T) bool {
+// get returns what is at a URL, for who has the token if one is given.
+func get(t *testing.T, url, token string) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	answer, err := (&http.Client{Transport: transport}).Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func listens(t *testing.T, address string) bool {
 	t.Helper()
 	var dialer net.Dialer
-	conn, err := dialer.DialContext(t.Context(), "tcp", r.listen)
+	conn, err := dialer.DialContext(t.Context(), "tcp", address)
 	if err != nil {
 		return false
 	}

@@ -1,5 +1,5 @@
 import type { Clock } from "./core/clock.ts";
-import type { Fetch, Platform, Signal } from "./core/platform.ts";
+import type { EventSourceLike, Fetch, Platform, Signal, WebSocketLike } from "./core/platform.ts";
 
 /** What a timer of browsers takes; a longer one would fire at once. */
 const LONGEST_TIMER = 2 ** 31 - 1;
@@ -24,6 +24,9 @@ export function globalPlatform(): Platform {
     random: Math.random,
     hex: (bytes) => Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (byte) => byte.toString(16).padStart(2, "0")).join(""),
     fetch: here.fetch && (((url, init) => fetch(url, init as RequestInit)) satisfies Fetch),
+    eventSource: here.EventSource && ((url, init) => new EventSource(url, init) as unknown as EventSourceLike),
+    webSocket: here.WebSocket && ((url, protocol) => new WebSocket(url, protocol) as unknown as WebSocketLike),
+    absolute: (url) => (here.location ? new URL(url, location.href).href : url),
     abort: () => new AbortController(),
     decoder: () => new TextDecoder(),
     base64: (text) => atob(text),

@@ -1,11 +1,11 @@
 /** Entities of a client's hub, read and written: the store and the outbox, wired to the client. */
 import type { Client } from "./core/client.ts";
-import type { Options as OutboxOptions, Outbox, Pending } from "./outbox/api.ts";
+import type { Leadership, Options as OutboxOptions, Outbox, Pending, Signal } from "./outbox/api.ts";
 import { transportOver } from "./outbox/client.ts";
 import { uuidsV7 } from "./outbox/ids.ts";
 import { type Databases, indexedDBStorage } from "./outbox/indexeddb.ts";
 import { createOutbox } from "./outbox/outbox.ts";
-import { type Entry, memoryStorage, type Storage } from "./outbox/storage.ts";
+import { type Entry, memoryStorage } from "./outbox/storage.ts";
 import type { JsonObject } from "./store/json.ts";
 import { createStore, type How, type Readable, type View } from "./store/store.ts";
 
@@ -50,10 +50,13 @@ export type EntitiesClient = Pick<Client, "call" | "messages" | "retain" | "foll
 /** How entities are kept, and what is heard of mutations. */
 export interface EntitiesOptions extends Pick<OutboxOptions, "conflict" | "settled"> {
   /**
-   * The IndexedDB where mutations wait over reloads: one name for each hub and user that sign in here. Without it, and where the
-   * browser has none, they last as long as the page.
+   * The IndexedDB where mutations wait over reloads, and entities are kept for a screen that has to show something before the hub
+   * answers: one name for each hub and user that sign in here, deleted when another one shall not find them. Without it, and where
+   * the browser has none, they last as long as the page.
    */
   readonly database?: string;
+  /** Which tab sends, of those that have the database open: the one that holds a Web Lock of its name, without it. */
+  readonly leadership?: Leadership;
 }
 
 /** Changes of entities. E is the RoxyEntities of `roxy generate typescript`. */
@@ -71,6 +74,8 @@ export interface Entities<E extends object = AnyEntities> extends Changes<E, Pen
   entity<Topic extends TopicsOf<E>>(topic: Topic): Readable<View<EntityAt<E, Topic>>>;
   /** All entities that match pattern and live, by topic; likewise. */
   collection<Pattern extends TopicsOf<E>>(pattern: Pattern): Readable<readonly View<EntityAt<E, Pattern>>[]>;
+  /** Makes the changes of several entities that build asks for in one request, which the hub takes all or none of. */
+  atomic(build: (draft: Changes<E, void>) => void): Pending;
   /** Refused, held and parked mutations: what a screen may want to show. */
   readonly troubled: Readable<readonly Entry[]>;
   /** How many mutations are not settled. */
@@ -83,6 +88,8 @@ export interface Entities<E extends object = AnyEntities> extends Changes<E, Pen
   dismiss: Outbox["dismiss"];
   /** Resolves when the mutations of earlier pages are back. */
   readonly ready: Promise<void>;
+  /** Whether they survive this page. */
+  readonly durable: boolean;
   /** Ends all of it; what is stored stays. The client goes on. */
   close(): void;
 }
@@ -96,13 +103,21 @@ export function createEntities<E extends object = AnyEntities>(client: EntitiesC
   const { platform } = client;
   const { clock, random } = platform;
   const transport = transportOver(client);
+  const own = platform.hex(16);
+  const { indexedDB } = globalThis as { indexedDB?: Databases };
+  const { database } = options;
+  const shared = database !== undefined && indexedDB;
+  const storage = shared ? indexedDBStorage(indexedDB, database, own) : memoryStorage(own);
+  const tabs = shared ? tabsOf(`roxy-outbox:${database}`, options.leadership) : undefined;
   const outbox = createOutbox({
     transport,
-    storage: storageOf(options.database),
+    storage,
+    leadership: tabs?.leadership,
+    signal: tabs?.signal,
     clock,
     random,
     newId: uuidsV7(() => Date.now(), platform.hex),
-    device: client.device ?? platform.hex(16),
+    device: client.device,
     ...(options.conflict && { conflict: options.conflict }),
     ...(options.settled && { settled: options.settled }),
   });
@@ -114,6 +129,7 @@ export function createEntities<E extends object = AnyEntities>(client: EntitiesC
     // What a stream that has not begun will follow is not followed yet.
     follows: client.state.get() === "live" ? client.followed() : [],
     retain: (pattern) => client.retain([pattern]),
+    ...(storage.durable && { cache: storage }),
   });
   const report = (): void => {
     const states = outbox.troubled().map(({ state }) => state);
@@ -133,6 +149,8 @@ export function createEntities<E extends object = AnyEntities>(client: EntitiesC
     put: store.put,
     patch: store.patch,
     delete: store.delete,
+    atomic: store.atomic,
+    durable: storage.durable,
     troubled: {
       getSnapshot: outbox.troubled,
       subscribe: (listener) => outbox.subscribe(() => listener()),
@@ -146,11 +164,46 @@ export function createEntities<E extends object = AnyEntities>(client: EntitiesC
       stops.forEach((stop) => stop());
       store.close();
       outbox.close();
+      tabs?.close();
     },
   };
 }
 
-function storageOf(name: string | undefined): Storage {
-  const { indexedDB } = globalThis as { indexedDB?: Databases };
-  return name !== undefined && indexedDB ? indexedDBStorage(indexedDB, name) : memoryStorage();
+/** What the tabs of one database have in common: who leads them, and how they talk. */
+function tabsOf(name: string, leadership: Leadership | undefined): { leadership?: Leadership | undefined; signal?: Signal; close(): void } {
+  if (typeof BroadcastChannel !== "function") return { leadership, close() {} };
+  const channel = new BroadcastChannel(name);
+  const listeners = new Set<() => void>();
+  const closing = new AbortController();
+  const locks = typeof navigator === "undefined" ? undefined : navigator.locks;
+  let leads = !locks;
+  if (locks && !leadership) {
+    const held = (): Promise<void> => {
+      leads = true;
+      for (const listener of listeners) listener();
+      return new Promise((done) => closing.signal.addEventListener("abort", () => done()));
+    };
+    locks.request(name, { signal: closing.signal }, held).catch(() => {});
+  }
+  return {
+    leadership: leadership ?? {
+      getSnapshot: () => leads,
+      subscribe(listener) {
+        listeners.add(listener);
+        return () => void listeners.delete(listener);
+      },
+    },
+    signal: {
+      post: (word) => closing.signal.aborted || channel.postMessage(word),
+      listen(listener) {
+        const heard = ({ data }: MessageEvent): void => listener(data);
+        channel.addEventListener("message", heard);
+        return () => channel.removeEventListener("message", heard);
+      },
+    },
+    close() {
+      closing.abort();
+      channel.close();
+    },
+  };
 }

@@ -4,6 +4,7 @@ import { eventSource } from "../src/eventsource.ts";
 import { webSocket } from "../src/ws.ts";
 import { globalPlatform } from "../src/browser.ts";
 import type { Hub } from "./hub.ts";
+import { unstreamed } from "./platforms.ts";
 
 /** The transports that Node has. */
 export const ALL = ["sse", "eventsource", "ws"] as const;
@@ -11,26 +12,17 @@ export const ALL = ["sse", "eventsource", "ws"] as const;
 /** A client that ends with the test. */
 export function clientOf(hub: Hub, options: Partial<ClientOptions> & { over?: (typeof ALL)[number] } = {}): Client {
   const { over = "sse", ...rest } = options;
-  const platform = globalPlatform();
   const client = createClient({
     url: hub.url,
     token: hub.token({ sub: "ann", roles: ["everything"] }),
     topics: ["orders/*"],
     onError: () => {},
     // A platform without a streaming fetch has the others left.
-    ...(over !== "sse" ? { transports: [over === "ws" ? webSocket : eventSource], platform: { ...platform, fetch: buffered(platform.fetch!) } } : {}),
+    ...(over !== "sse" ? { transports: [over === "ws" ? webSocket : eventSource], platform: unstreamed(globalPlatform()) } : {}),
     ...rest,
   });
   onTestFinished(() => client.close());
   return client;
-}
-
-/** A fetch that does not stream: the answer's body is missing, as in React Native. */
-function buffered(fetch: NonNullable<ReturnType<typeof globalPlatform>["fetch"]>): typeof fetch {
-  return async (url, init) => {
-    if (!url.includes("/v1/stream")) return fetch(url, init);
-    return { status: 200, headers: { get: () => "text/event-stream" }, body: null, text: async () => "" };
-  };
 }
 
 /** Waits until get answers what is wanted; the test's time limit is the only clock. */

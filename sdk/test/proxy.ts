@@ -31,7 +31,7 @@ export interface Asked {
   readonly client?: string;
   readonly method: string;
   readonly path: string;
-  /** When its client began it, by the client's clock: see begun.ts. */
+  /** When its client began it, by the client's clock: see platforms.ts. */
   readonly begun?: string;
   /** What a fault does to it. */
   readonly harm?: string;

@@ -64,7 +64,7 @@ function reference(pieces: readonly Uint8Array[]): ReturnType<typeof read> {
       try {
         told.blocks.push({ event, id, data: JSON.parse(data) });
       } catch {
-        told.end = { problem: garbled(`the data of ${event} is not JSON`) };
+        told.end = { problem: garbled(`${event} is not JSON`) };
       }
     },
     onRetry: (ms) => told.end ?? told.retries.push(ms),

@@ -44,7 +44,7 @@ func main() {
 }
 
 func run(ctx context.Context, s settings) error {
-	host, _, ok := cutPort(s.listen)
+	host, ok := hostOf(s.listen)
 	if !ok || !isLoopback(host) {
 		return fmt.Errorf("listen %q: want a loopback address with a port, such as 127.0.0.1:8090: whoever reaches this server can be anybody", s.listen)
 	}
@@ -79,9 +79,10 @@ func run(ctx context.Context, s settings) error {
 	return err
 }
 
-func cutPort(address string) (host, port string, ok bool) {
-	host, port, err := net.SplitHostPort(address)
-	return host, port, err == nil
+// hostOf returns the host of an address with a port.
+func hostOf(address string) (host string, ok bool) {
+	host, _, err := net.SplitHostPort(address)
+	return host, err == nil
 }
 
 // isLoopback reports whether host is this machine's own name.

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -40,11 +41,13 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("POST /api/sessions", s.signIn)
 	mux.HandleFunc("POST /api/tokens", s.renew)
 	mux.HandleFunc("GET /api/audit", s.audit)
-	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusNotFound, errors.New("no such call")) })
+	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, http.StatusNotFound, errors.New("no such call"))
+	})
 	mux.Handle("/", s.files())
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := r.Host
-		if h, _, ok := cutPort(host); ok {
+		if h, ok := hostOf(host); ok {
 			host = h
 		}
 		origin := r.Header.Get("Origin")
@@ -146,10 +149,11 @@ func (s *server) audit(w http.ResponseWriter, r *http.Request) {
 
 // files serves the built app; every other path is a screen of it.
 func (s *server) files() http.Handler {
-	files := http.FileServer(http.Dir(s.web))
+	web := os.DirFS(s.web)
+	files := http.FileServerFS(web)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-cache")
-		if _, err := os.Stat(s.web + "/index.html"); err != nil {
+		if _, err := fs.Stat(web, "index.html"); err != nil {
 			refuse(w, http.StatusNotFound, errors.New("the app is not built: npm --prefix examples/bar/web run build"))
 			return
 		}

@@ -122,7 +122,7 @@ export interface Client<Events extends object = Record<string, unknown>> {
    * Subscribes to patterns until the function it returns is called. A first stream then begins behind `after`, a cursor, or before
    * it if somebody asked for an earlier one.
    */
-  retain(patterns: readonly string[], options?: { readonly after?: string }): () => void;
+  retain(patterns: readonly string[], options?: { readonly after?: string | undefined }): () => void;
   /** Calls listener with all that came at once, in order, before the handlers of its events. */
   messages(listener: (batch: readonly Message[]) => unknown): () => void;
   /** Runs handler when something was missed for good. Continuity is `reset` until its promise is fulfilled. */
@@ -207,8 +207,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
   });
 
   let connectionId: string | undefined;
-  let { after } = options; // of the past once a stream has begun
-  let begun = false;
+  let after: string | null | undefined = options.after; // null once a stream has begun
   let followed: readonly string[] = []; // the topics of the last attempt
   let gone: Timer; // runs since the stream went
   const connection = createConnection({
@@ -220,7 +219,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
       followed = topics.list();
       if (followed.length === 0) return undefined;
       const position = taker.position();
-      const from = position ? (acks ? acks.resume(position) : position)?.text : after;
+      const from = position ? (acks ? acks.resume(position) : position)?.text : (after ?? undefined);
       return { topics: followed, types, device, heartbeat, snapshot, after: from, heard: dispatch.heard };
     },
     take: taker.take,
@@ -249,10 +248,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
     },
     up({ connection: id, position, time }) {
       connectionId = id;
-      after = undefined;
-      begun = true;
-      caughtUp = false;
-      judge();
+      after = null;
       gauge.up();
       acks?.begins(position);
       pings.start();
@@ -333,7 +329,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
       };
     },
     retain(patterns, { after: from } = {}) {
-      if (!begun && from !== undefined && (after === undefined || beyond(parseCursor(after), parseCursor(from)))) {
+      if (from && (after === undefined || beyond(parseCursor(after), parseCursor(from)))) {
         after = from;
         if (unwatch) connection.renew("after");
       }

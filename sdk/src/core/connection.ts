@@ -6,7 +6,7 @@ import type { Platform, Signal } from "./platform.ts";
 import { RoxyProblem, unreachable } from "./problem.ts";
 import type { Down } from "./quality.ts";
 import type { Hello, Taken } from "./take.ts";
-import type { Block, End, Link, StreamRequest, Transport } from "./transport.ts";
+import type { Block, End, Link, Sink, StreamRequest, Transport } from "./transport.ts";
 
 /**
  * Where a client stands. `recovering` was live and comes back by itself, `offline` when the device says why; `needs-auth`
@@ -77,7 +77,7 @@ export function createConnection(options: ConnectionOptions): Connection {
   let life = 0; // counts attempts and their ends: what an earlier one says is not heard
   let running = false; // an attempt was begun and has not ended
   let wasLive = false;
-  let helloAt = 0; // 0 before it
+  let helloAt: number | undefined;
   let heartbeat = 15_000;
   let lastByte = 0;
   let bye: Taken["bye"];
@@ -104,8 +104,8 @@ export function createConnection(options: ConnectionOptions): Connection {
     link?.close();
     link = undefined;
     running = false;
-    if (helloAt && lastByte - helloAt >= HEALTHY) attempts.healthy();
-    helloAt = 0;
+    if (helloAt !== undefined && lastByte - helloAt >= HEALTHY) attempts.healthy();
+    helloAt = undefined;
     options.down(how);
   };
 
@@ -133,7 +133,7 @@ export function createConnection(options: ConnectionOptions): Connection {
   };
 
   const watch = (): void => {
-    const limit = helloAt ? 2 * heartbeat + 2_000 : OPENING;
+    const limit = helloAt === undefined ? OPENING : 2 * heartbeat + 2_000;
     const byte = lastByte;
     watchdog(() => {
       const late = clock.now() - lastByte - limit;
@@ -168,42 +168,38 @@ export function createConnection(options: ConnectionOptions): Connection {
     if (tickDue === Infinity) tick();
     become(away());
     note("attempt", chosen.name);
+    const { url, credentials, tokened, ticket } = calls;
+    let answered = false;
+    const held = heard(() => {
+      if (helloAt !== undefined) return;
+      note("buffered", chosen.name); // something holds back what comes
+      again("dropped", ladder.fails(chosen) ? undefined : 0);
+    });
+    const opened = (): void => {
+      answered = true;
+      alive();
+      clock.set(held, HELLO);
+    };
+    // Some proxies hold back the header, too: then the hub answers otherwise.
+    const late = (): void => void (answered || calls.ping().then(held, () => {}));
+    const sink: Sink = { opened: heard(opened), alive: heard(alive), retry: heard(attempts.rebase), blocks: heard(take), ended: heard(ended) };
     const open = (headers: Record<string, string>): void => {
-      const { url, credentials, tokened, ticket } = calls;
       lastByte = clock.now();
       watch();
-      link = chosen.open(
-        { ...asked, platform, url, headers, credentials, tokened, ticket },
-        {
-          opened: heard(() => {
-            alive();
-            clock.set(heard(held), HELLO);
-          }),
-          alive: heard(alive),
-          retry: heard(attempts.rebase),
-          blocks: heard(take),
-          ended: heard(ended),
-        },
-      );
+      clock.set(heard(late), HELLO);
+      link = chosen.open({ ...asked, platform, url, headers, credentials, tokened, ticket }, sink);
     };
     calls.headers().then(heard(open)).catch(heard((error: unknown) => ended({ problem: unreachable(error) })));
   };
 
   const attempts = createAttempts(clock, platform.random, options.backoff, start);
 
-  /** A stream has been open for a while; something holds it back when there is no hello. */
-  const held = (): void => {
-    if (helloAt) return;
-    note("buffered", transport!.name);
-    again("dropped", ladder.fails(transport!) ? undefined : 0);
-  };
-
   const alive = (): void => {
     const now = clock.now();
     const gap = now - lastByte;
     lastByte = now;
     const slept = now - tickDue > JUMP;
-    if (helloAt && !slept && gap > heartbeat + Math.max(2_000, heartbeat / 2)) options.missed();
+    if (helloAt !== undefined && !slept && gap > heartbeat + Math.max(2_000, heartbeat / 2)) options.missed();
   };
 
   const take = (blocks: readonly Block[]): void => {
@@ -245,7 +241,7 @@ export function createConnection(options: ConnectionOptions): Connection {
     problem = why;
     if (status === 401) {
       // A cookie may be a newer one by now: a stream that was live is worth one more attempt with it.
-      if (calls.stale() || helloAt) again("planned");
+      if (calls.stale() || helloAt !== undefined) again("planned");
       else rest("needs-auth", "dead", why);
     } else if (passing || ([404, 406].includes(status) && ladder.leave(transport!))) {
       again("dropped", retryAfter);

@@ -1,4 +1,4 @@
-import type { EventSourceLike, OpenEventSource } from "./platform.ts";
+import type { EventSourceLike } from "./platform.ts";
 import { garbled, parsed, RoxyProblem, unreachable } from "./problem.ts";
 import { once, streamQuery, type Transport } from "./transport.ts";
 
@@ -10,9 +10,9 @@ const ENTITY = ["entity:created", "entity:updated", "entity:deleted"];
  * tell why it was refused. It never reconnects by itself here: that would be an attempt beside the one chokepoint, and with
  * a used ticket.
  */
-export const createEventSourceTransport = (native: () => OpenEventSource | undefined): Transport => ({
+export const eventSource: Transport = {
   name: "eventsource",
-  usable: (platform) => !!(platform.eventSource ?? native()),
+  usable: (platform) => !!platform.eventSource,
   open(request, sink) {
     let over = false;
     let source: EventSourceLike | undefined;
@@ -39,16 +39,12 @@ export const createEventSourceTransport = (native: () => OpenEventSource | undef
     };
 
     void (async () => {
-      const more: Record<string, string> = {};
-      if (request.tokened) more["ticket"] = await request.ticket();
+      const ticket = request.tokened ? `&ticket=${encodeURIComponent(await request.ticket())}` : "";
       if (over) return;
-      source = (request.platform.eventSource ?? native())!(`${request.url}/v1/stream?${streamQuery(request, more)}`, {
+      source = request.platform.eventSource!(`${request.url}/v1/stream?${streamQuery(request)}${ticket}`, {
         withCredentials: request.credentials === "include",
       });
-      for (const type of [...CONTROL, ...ENTITY, "message", ...request.heard()]) {
-        heard.delete(type);
-        hear(type);
-      }
+      for (const type of [...CONTROL, ...ENTITY, "message", ...request.heard()]) hear(type);
       source.onopen = () => {
         opened = true;
         told.opened();
@@ -66,4 +62,4 @@ export const createEventSourceTransport = (native: () => OpenEventSource | undef
       },
     };
   },
-});
+};

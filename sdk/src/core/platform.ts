@@ -9,12 +9,12 @@ export interface Platform {
   hex(bytes: number): string;
   /** Absent where there is none. */
   readonly fetch?: Fetch | undefined;
-  /** Opens a native EventSource, in place of the global one. */
-  readonly eventSource?: OpenEventSource;
-  /** Opens a native WebSocket, in place of the global one. */
-  readonly webSocket?: OpenWebSocket;
-  /** Makes a relative URL absolute, other than by the page's address. */
-  readonly absolute?: (url: string) => string;
+  /** Opens a native EventSource; absent where there is none. */
+  readonly eventSource?: ((url: string, init: { withCredentials: boolean }) => EventSourceLike) | undefined;
+  /** Opens a native WebSocket; absent where there is none. */
+  readonly webSocket?: ((url: string, protocol: string) => WebSocketLike) | undefined;
+  /** Makes a relative URL absolute. */
+  absolute(url: string): string;
   abort(): Abort;
   decoder(): Decoder;
   /** Decodes base64 to a string of bytes. */
@@ -76,10 +76,8 @@ export interface EventSourceLike {
 export interface WebSocketLike {
   onopen: unknown;
   onmessage: unknown;
+  onerror: unknown;
   onclose: unknown;
   send(text: string): void;
   close(): void;
 }
-
-export type OpenEventSource = (url: string, init: { withCredentials: boolean }) => EventSourceLike;
-export type OpenWebSocket = (url: string, protocol: string) => WebSocketLike;

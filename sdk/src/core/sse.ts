@@ -10,8 +10,15 @@ export const sse: Transport = {
   usable: (platform) => !!platform.fetch,
   open(request, sink) {
     const abort = request.platform.abort();
-    follow(request, sink, abort.signal).catch((error: unknown) => sink.ended({ problem: unreachable(error) }));
-    return { close: () => abort.abort() };
+    let over = false;
+    const ended: Sink["ended"] = (end) => over || sink.ended(end); // an abort is all that is told late
+    follow(request, { ...sink, ended }, abort.signal).catch((error: unknown) => ended({ problem: unreachable(error) }));
+    return {
+      close() {
+        over = true;
+        abort.abort();
+      },
+    };
   },
 };
 

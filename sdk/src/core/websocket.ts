@@ -1,6 +1,6 @@
 import { garbled, parsed, problemFrom, RoxyProblem, unreachable } from "./problem.ts";
 import { once, type Block, type End, type Transport } from "./transport.ts";
-import type { OpenWebSocket, WebSocketLike } from "./platform.ts";
+import type { WebSocketLike } from "./platform.ts";
 
 interface Down {
   event: string;
@@ -9,9 +9,9 @@ interface Down {
 }
 
 /** The stream over a WebSocket (docs/protocol.md §5): the same events and order, through proxies that hold answers back. */
-export const createWebSocketTransport = (native: () => OpenWebSocket | undefined, absolute: (url: string) => string): Transport => ({
+export const webSocket: Transport = {
   name: "ws",
-  usable: (platform) => !!(platform.webSocket ?? native()),
+  usable: (platform) => !!platform.webSocket,
   open(request, sink) {
     let over = false;
     let opened = false;
@@ -40,8 +40,8 @@ export const createWebSocketTransport = (native: () => OpenWebSocket | undefined
     void (async () => {
       const ticket = request.tokened ? `?ticket=${encodeURIComponent(await request.ticket())}` : "";
       if (over) return;
-      const url = `${(request.platform.absolute ?? absolute)(request.url).replace(/^http/, "ws").replace(/\/$/, "")}/v1/ws${ticket}`;
-      socket = (request.platform.webSocket ?? native())!(url, "roxy.v1.json");
+      const url = `${request.platform.absolute(request.url).replace(/^http/, "ws").replace(/\/$/, "")}/v1/ws${ticket}`;
+      socket = request.platform.webSocket!(url, "roxy.v1.json");
       socket.onopen = () => {
         if (over) return socket?.close();
         opened = true;
@@ -52,7 +52,8 @@ export const createWebSocketTransport = (native: () => OpenWebSocket | undefined
         socket!.send(JSON.stringify({ op: "subscribe", ref: "1", topic, type, after, device, heartbeat, snapshot }));
       };
       socket.onmessage = (event: { data: unknown }) => message(String(event.data));
-      socket.onclose = () => told.ended(opened ? {} : { problem: new RoxyProblem("network", 0, "the WebSocket did not open") });
+      // Node 20 tells nothing but an error of a handshake that failed.
+      socket.onerror = socket.onclose = () => told.ended(opened ? {} : { problem: new RoxyProblem("network", 0, "the WebSocket did not open") });
     })().catch((error: unknown) => end({ problem: unreachable(error) }));
 
     return {
@@ -62,4 +63,4 @@ export const createWebSocketTransport = (native: () => OpenWebSocket | undefined
       },
     };
   },
-});
+};

@@ -14,6 +14,8 @@ export type Settlement =
 export interface Pending {
   /** What is asked for behind a mutation of the same entity that was not sent yet may become one with it, and then has its id. */
   readonly id: string;
+  /** Of all mutations of an atomic request, in its order; otherwise id alone. */
+  readonly ids: readonly string[];
   /** True once it will survive whatever the storage survives; false when it could not be stored, and so was taken back. */
   readonly accepted: Promise<boolean>;
   /**

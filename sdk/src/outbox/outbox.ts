@@ -7,12 +7,16 @@ import { type Ask, asked, draftOf, lanesOf, type Request, type Slot, waiting } f
 import { sending } from "./send.ts";
 import type { Entry } from "./storage.ts";
 import { sharing } from "./tabs.ts";
-import type { Problem, Result } from "./wire.ts";
+import type { Op, Problem, Result } from "./wire.ts";
 
 /** Mutations that may wait at a time; one more is an OutboxFull. */
 export const maxWaiting = 1000;
 /** Refusals that are kept for a screen that comes later; older ones were reported when they happened. */
 const maxRefusals = 100;
+/** Ends that are remembered, so that they are told once. */
+const maxTold = 2000;
+/** Commits of one entity that are remembered. */
+const maxCommits = 20;
 
 /** Opens the outbox over storage. It sends nothing before start. */
 export function createOutbox(options: Options): Outbox {
@@ -20,6 +24,8 @@ export function createOutbox(options: Options): Outbox {
   const lanes = lanesOf();
   const listeners = new Set<(topic: string) => void>();
   const heads = new Map<string, number>();
+  const commits = new Map<string, readonly { readonly version: number; readonly op: Op }[]>(); // the last of this page, for what other tabs ask for behind them
+  const told = new Set<string>();
   let running = false;
   let closed = false;
   let device = options.device;
@@ -40,20 +46,29 @@ export function createOutbox(options: Options): Outbox {
   };
   const remove = async (slot: Slot): Promise<void> => {
     lanes.remove(slot);
-    if (!tabs.boss()) return tabs.forget(slot.entry.id);
+    tabs.forget(slot);
+    if (!tabs.boss()) return;
     if (slot.entry.seq) await storage.remove(slot.entry.seq).then(tabs.look, () => {});
     else await slot.request.stored; // which removes it then
   };
+
+  const undecided = (r: Request): Slot[] => r.slots.filter((s) => waiting(s) && lanes.has(s));
 
   /** Tells what became of it once that is written: a reload before would come to the same only where the hub decides alone. */
   const settleAfter = (written: Promise<unknown>, slots: readonly Slot[], how: (slot: Slot) => Settlement): void => {
     void written.then(() => closed || slots.forEach((s) => settle(s, how(s))));
   };
+  const report = (settlement: Settlement): void => {
+    if (told.has(settlement.id)) return;
+    told.add(settlement.id);
+    for (const id of [...told].slice(0, -maxTold)) told.delete(id);
+    options.settled?.(settlement);
+  };
   const settle = (slot: Slot, settlement: Settlement): void => {
     const r = slot.request;
     if (slot.end) return;
     slot.end = settlement;
-    if (r.own || tabs.leads()) options.settled?.(settlement);
+    if (r.own || tabs.boss()) report(settlement);
     tabs.settled(slot, settlement);
     if (!r.slots.every((s) => s.end)) return;
     calm(r);
@@ -63,19 +78,21 @@ export function createOutbox(options: Options): Outbox {
     for (const ask of r.asks) ask.settle(told);
   };
 
+  /** What waits behind a commit was asked for by somebody who saw it painted: nobody came between it and their base. */
+  const raise = (next: Slot, version: number, op: Op): void => {
+    const { guard, base = 0, state } = next.entry;
+    if (guard === "none" || base >= version || (state !== "queued" && state !== "held")) return;
+    // (A put and a delete leave nothing of what others did, so that whoever asked for more knows all there is.)
+    if (base < version - 1 && op === "patch") return;
+    change(next, { base: version });
+    void write(next.request);
+  };
+
   const committed = (slot: Slot, version: number): void => {
     const { topic, op, id } = slot.entry;
     const lane = lanes.lane(topic);
-    // What waits behind it was asked for by somebody who saw this change painted: nobody came between it and their base.
-    for (const next of lane.slice(lane.indexOf(slot) + 1)) {
-      const { guard, base, state } = next.entry;
-      if (guard === "none" || (state !== "queued" && state !== "held")) continue;
-      // (A put and a delete leave nothing of what others did, so that whoever asked for more knows all there is.)
-      if (base === version - 1 || op !== "patch") {
-        change(next, { base: version });
-        void write(next.request);
-      }
-    }
+    for (const next of lane.slice(lane.indexOf(slot) + 1)) raise(next, version, op);
+    commits.set(topic, [...(commits.get(topic) ?? []), { version, op }].slice(-maxCommits));
     change(slot, { state: "committed", version });
     if ((heads.get(topic) ?? -1) >= version) void remove(slot);
     else void write(slot.request);
@@ -85,7 +102,7 @@ export function createOutbox(options: Options): Outbox {
 
   /** It is not to be: refused, or parked. Of an atomic request one was at fault. */
   const end = (r: Request, status: "refused" | "parked", problem: Problem, fault?: Slot): void => {
-    const open = r.slots.filter((s) => !s.end);
+    const open = undecided(r);
     for (const s of open) {
       const own = !fault || s === fault;
       change(s, { state: status, problem: own ? problem : { code: "dependency", detail: `${fault.entry.topic}: ${problem.code}` } });
@@ -97,7 +114,7 @@ export function createOutbox(options: Options): Outbox {
   };
 
   const taken = (r: Request): void => {
-    const open = r.slots.filter((s) => !s.end);
+    const open = undecided(r);
     settleAfter(Promise.all(open.map(remove)), open, ({ entry: { id, topic } }) => ({ id, topic, status: "cancelled" }));
     changed(r);
   };
@@ -122,7 +139,8 @@ export function createOutbox(options: Options): Outbox {
   /** Takes the hub's word on a mutation, by whichever way it came: the first one counts (I9). */
   const verdict = (result: Result): void => {
     const slot = lanes.find(result.id);
-    if (!slot || (!asked(slot) && slot.entry.state !== "queued")) return;
+    // After close the entry is another outbox's, which asks the hub itself.
+    if (closed || !slot || (!asked(slot) && slot.entry.state !== "queued")) return;
     const { request: r } = slot;
     const { status, problem = { code: "internal", detail: "the hub gave no reason" } } = result;
     if (status === "committed") return committed(slot, result.version as number);
@@ -162,7 +180,7 @@ export function createOutbox(options: Options): Outbox {
   const age = (r: Request): void => {
     const due = Math.min(...r.slots.map(({ entry: { at = Infinity, ttl = Infinity } }) => at + ttl));
     clock.clear(r.expiry);
-    if (due === Infinity || closed || r.slots.some((s) => s.end)) return;
+    if (due === Infinity || closed || undecided(r).length === 0) return;
     if (due > now()) return void (r.expiry = clock.set(() => age(r), due - now()));
     const problem = { code: "expired", detail: "not sent in time" };
     if (!tabs.leads()) return; // who sends knows it too
@@ -180,8 +198,9 @@ export function createOutbox(options: Options): Outbox {
     changed(r);
   };
   const withdraw = (r: Request, ask?: Ask): void => {
-    if (closed || r.slots.some((s) => s.end || s.entry.state === "cancelling")) return;
-    if (r.slots.some((s) => s.entry.state === "sent")) return takeBack(r);
+    const open = undecided(r);
+    if (closed || open.length === 0 || open.some((s) => s.entry.state === "cancelling")) return;
+    if (open.some(asked)) return takeBack(r);
     if (!ask || !r.fresh || r.asks.length < 2) taken(r);
     else takeOut(r, ask, ({ entry: { id, topic } }) => ({ id, topic, status: "cancelled" }));
     drain();
@@ -197,14 +216,17 @@ export function createOutbox(options: Options): Outbox {
     closed: () => closed,
     restored(r) {
       doubt(r);
-      for (const { entry } of r.slots) {
-        arrived(entry.topic); // a snapshot may have been quicker
-        tell(entry.topic);
+      for (const slot of r.slots) {
+        const { topic } = slot.entry;
+        for (const { version, op } of commits.get(topic) ?? []) raise(slot, version, op);
+        arrived(topic); // a snapshot may have been quicker
+        tell(topic);
       }
     },
     update(slot, entry) {
       const { problem, version, id, topic, state } = entry;
-      slot.entry = entry;
+      const { base = 0 } = slot.entry;
+      slot.entry = entry.id === slot.entry.id && state === "queued" && (entry.base ?? base) < base ? { ...entry, base } : entry;
       if (state === "committed") committed(slot, version as number);
       else if (state === "refused" || state === "parked") settle(slot, { id, topic, status: state, problem: problem as Problem });
       tell(topic);
@@ -218,7 +240,10 @@ export function createOutbox(options: Options): Outbox {
       tell(topic);
     },
     async leads() {
-      lanes.slots().forEach((s) => doubt(s.request));
+      for (const slot of lanes.slots()) {
+        doubt(slot.request);
+        if (slot.end) report(slot.end); // who led before may not have come to it
+      }
       device ??= await storage.device().catch(() => undefined);
     },
     inquire: (ids) => inquire(ids),
@@ -280,6 +305,7 @@ export function createOutbox(options: Options): Outbox {
         if (!lanes.has(slot)) return true; // taken back meanwhile
         const asked = r.slots.map((s) => s.entry);
         const seqs = await storage.add(asked);
+        await tabs.added(seqs);
         const same = r.slots.every((s, i) => s.entry === asked[i]);
         r.slots.forEach((s, i) => change(s, { seq: seqs[i] as number }));
         // Before anything behind it is sent: or it would come back after a reload, out of order.
@@ -314,7 +340,7 @@ export function createOutbox(options: Options): Outbox {
       tabs.rule("cancel", slot, undefined, () => withdraw(r, ask));
       return settled;
     };
-    return { id, accepted, settled, cancel };
+    return { id, ids: r.slots.map((s) => s.entry.id), accepted, settled, cancel };
   };
 
   return {
@@ -346,6 +372,7 @@ export function createOutbox(options: Options): Outbox {
     },
     lost() {
       heads.clear();
+      commits.clear();
       for (const slot of lanes.slots().filter((s) => s.entry.state === "committed")) {
         void remove(slot);
         tell(slot.entry.topic);

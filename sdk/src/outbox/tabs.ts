@@ -8,8 +8,8 @@ import type { Result } from "./wire.ts";
 
 /** How often a leader looks for what a tab added that was closed before it could say so. */
 const lookEvery = 15_000;
-/** Mutations that ended here and may still be in the storage, where the leader removes them. */
-const maxEnded = 1000;
+/** Names of mutations that ended here and may still be in the storage, or be read from it. */
+const maxEnded = 2000;
 
 /** What one tab may ask of the one that leads. */
 export type Wish = "cancel" | "resolve" | "dismiss";
@@ -45,10 +45,12 @@ export interface Sharing {
   look(): void;
   /** Reads the storage, for what others have changed. */
   sync(): Promise<void>;
+  /** Mutations of this tab were stored. Who leads must know those that others stored before: they are sent before. */
+  added(seqs: readonly number[]): Promise<void>;
   /** Tells the others how a mutation of the leader's ended. */
   settled(slot: Slot, settlement: Settlement): void;
-  /** It ended here, though the leader may not have heard so. */
-  forget(id: string): void;
+  /** It is no more, though the storage may not have heard so. */
+  forget(slot: Slot): void;
   /** Does what a tab asks for itself, by whoever leads. */
   rule(wish: Wish, slot: Slot, detail?: unknown, local?: () => void): void;
   close(): void;
@@ -63,13 +65,15 @@ interface Word {
 }
 
 export function sharing({ storage, transport, leadership, signal, clock }: Options, lanes: Lanes, desk: Desk): Sharing {
-  const ended = new Set<string>();
+  const ended = new Set<string | number>(); // ids and seqs
   let leads = false;
   let open = false;
   let life = 0; // counts changes of the leadership
   let turn: Promise<void> = Promise.resolve();
   let next: Promise<void> | undefined;
   let timer: Timer;
+  let known = 0; // the last seq that was heard of
+  let adopted: Promise<void> | undefined; // what others had stored before it
 
   const boss = (): boolean => leadership?.getSnapshot() ?? true;
   const post = (word: Word): void => signal?.post(word);
@@ -81,12 +85,13 @@ export function sharing({ storage, transport, leadership, signal, clock }: Optio
     // A write that was made again after its connection was lost may be there twice; its page went on with the last.
     const newest = new Map(all.map((e) => [e.id, e.seq]));
     const requests = new Map<string, Entry[]>();
+    known = Math.max(known, all.at(-1)?.seq ?? 0);
     for (const e of all) {
       const slot = lanes.find(e.id, e.seq);
       if (newest.get(e.id) !== e.seq) {
         if (boss()) storage.remove(e.seq).catch(() => {});
       } else if (!slot) {
-        if (!ended.has(e.id)) requests.set(e.group ?? e.id, [...(requests.get(e.group ?? e.id) ?? []), e]);
+        if (!ended.has(e.id) && !ended.has(e.seq)) requests.set(e.group ?? e.id, [...(requests.get(e.group ?? e.id) ?? []), e]);
       } else if (!slot.entry.seq) slot.entry = { ...slot.entry, seq: e.seq };
       else if (!leads && !slot.end && JSON.stringify(e) !== JSON.stringify(slot.entry)) desk.update(slot, e);
     }
@@ -139,7 +144,10 @@ export function sharing({ storage, transport, leadership, signal, clock }: Optio
     const { settlement, wish, detail, id = "", seq } = word as Word;
     const find = (): Slot | undefined => lanes.find(id, seq);
     const slot = find();
-    if (settlement && !leads && slot && !slot.end && (settlement.status === "committed" || settlement.status === "cancelled")) desk.ended(slot, settlement);
+    if (settlement && !leads && slot && !slot.end && (settlement.status === "committed" || settlement.status === "cancelled")) {
+      slot.entry = { ...slot.entry, id }; // it may have been made again
+      desk.ended(slot, settlement);
+    }
     const after = sync().catch(() => {});
     if (!wish || !leads) return;
     void after.then(() => {
@@ -154,7 +162,7 @@ export function sharing({ storage, transport, leadership, signal, clock }: Optio
       watch();
     }, lookEvery);
   };
-  if (signal) watch();
+  if (leadership) watch();
 
   return {
     stored,
@@ -163,13 +171,20 @@ export function sharing({ storage, transport, leadership, signal, clock }: Optio
     leads: () => leads,
     open: () => open,
     look,
-    sync: () => (signal ? sync().catch(() => {}) : Promise.resolve()),
+    sync: () => (leadership ? sync().catch(() => {}) : Promise.resolve()),
+    async added(seqs) {
+      const [first = 0] = seqs;
+      const gap = boss() && first > known + 1;
+      known = Math.max(known, first + seqs.length - 1);
+      if (gap && leadership) adopted = sync().catch(() => {});
+      await adopted;
+    },
     settled(slot, settlement) {
       if (leads) post({ id: slot.entry.id, seq: slot.entry.seq, settlement });
     },
-    forget(id) {
-      ended.add(id);
-      if (ended.size > maxEnded) ended.delete(ended.values().next().value as string);
+    forget({ entry: { id, seq } }) {
+      for (const name of seq ? [id, seq] : [id]) ended.add(name);
+      for (const name of [...ended].slice(0, -maxEnded)) ended.delete(name);
     },
     rule(wish, slot, detail, local = () => desk.wish(wish, slot, detail)) {
       if (leads) return local();

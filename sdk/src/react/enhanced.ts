@@ -3,7 +3,7 @@ import type { Continuity, Sync } from "../core/client.ts";
 import { beyond, parseCursor } from "../core/cursor.ts";
 import type { RoxyEvent } from "../core/messages.ts";
 import { matches } from "../core/topic.ts";
-import type { EntityAt, PatchOf, TopicsOf } from "../entities.ts";
+import type { Changes, EntityAt, PatchOf, TopicsOf } from "../entities.ts";
 import type { Pending } from "../outbox/api.ts";
 import type { How } from "../store/store.ts";
 import { entitiesOf, useConnectionHealth, useLatest, useSyncStatus, type ConnectionHealth } from "./hooks.ts";
@@ -15,6 +15,9 @@ const KEPT = 100;
 
 /** An event, and a name for it: the same for each time that it comes. */
 export type Notification = AnyEvent & { readonly id: string };
+
+/** When a load that failed is tried again: after one to two of these, in milliseconds, so that screens which failed together do not come together. */
+const LATER = 5_000;
 
 /** What a page was rendered with, and the cursor up to which it holds what was published. */
 export interface Loaded<Data> {
@@ -34,7 +37,7 @@ export interface EnhancedSSEOptions<Data> {
   readonly topics?: readonly string[];
   /** What the server rendered. The stream begins behind its cursor, so that nothing is missed between the two. */
   readonly initial?: Loaded<Data>;
-  /** Loads that anew when what was missed cannot be replayed. */
+  /** Loads that anew when what was missed cannot be replayed, and again until it succeeds; until then continuity is `reset`. */
   readonly load?: () => Promise<Loaded<Data>>;
 }
 
@@ -67,8 +70,8 @@ export interface EnhancedSSE<Data> {
   readonly ack: (notification: RoxyEvent | string) => void;
   /** Changes an entity, painted at once. Like bulk and retry it throws when the provider has no entities. */
   readonly mutate: (operation: Operation) => Pending;
-  /** Changes several; each is decided by itself. */
-  readonly bulk: (operations: readonly Operation[]) => readonly Pending[];
+  /** Changes several; each is decided by itself, or with `atomic` all or none: then there is one to wait for. */
+  readonly bulk: (operations: readonly Operation[], options?: { readonly atomic?: boolean }) => readonly Pending[];
   /** Sends a mutation that was given up once more. */
   readonly retry: (id: string) => Pending | undefined;
 }
@@ -78,36 +81,36 @@ export function useEnhancedSSE<Data = undefined>(options: EnhancedSSEOptions<Dat
   const { clientId, topics, initial, load, onNotification } = options;
   const roxy = useRoxy(topics ? undefined : EVERYTHING, clientId);
   const { client, hearing } = roxy;
-  const patterns = useByValue(topics ?? NONE);
-  const [reloaded, setReloaded] = useState<Loaded<Data>>();
-  const [gap, setGap] = useState(false);
-  const loaded = reloaded ?? initial;
-  const cursor = useLatest(loaded?.cursor);
+  const patterns = useMemo(() => topics ?? NONE, [JSON.stringify(topics)]);
+  const [since, setSince] = useState<{ readonly loaded?: Loaded<Data>; readonly gap?: boolean }>({});
+  const page = since.loaded ?? initial;
+  const cursor = useLatest(page?.cursor);
   const loader = useLatest(load);
   const loads = useRef(0);
 
   // Before the patterns below are asked for, so that the first stream begins in the right place.
   const rendered = initial?.cursor;
   useEffect(() => {
+    const { clock, random, report } = client.platform;
     const reload = async (): Promise<void> => {
-      const mine = ++loads.current;
-      const next = await loader.current!();
-      if (mine !== loads.current) return;
-      setReloaded(next);
-      setGap(false);
+      for (const mine = ++loads.current; mine === loads.current; ) {
+        try {
+          const loaded = await loader.current!();
+          return mine === loads.current ? setSince({ loaded }) : undefined;
+        } catch (error) {
+          report(error);
+          await new Promise<void>((again) => clock.set(again, LATER * (1 + random())));
+        }
+      }
     };
-    const stop = loader.current ? client.onReset(reload) : undefined;
-    const position = parseCursor(client.inspect().cursor);
-    const release = rendered === undefined ? undefined : client.retain([], { after: rendered });
-    setReloaded(undefined);
     // The stream is further than what was rendered.
-    const behind = rendered !== undefined && position !== undefined && beyond(position, parseCursor(rendered));
-    setGap(behind);
-    if (behind && loader.current) reload().catch(client.platform.report);
+    const gap = rendered !== undefined && beyond(parseCursor(client.inspect().cursor), parseCursor(rendered));
+    const stops = [client.retain([], { after: rendered }), loader.current ? client.onReset(reload) : undefined];
+    setSince({ gap });
+    if (gap && loader.current) void reload();
     return () => {
       loads.current++;
-      stop?.();
-      release?.();
+      stops.forEach((stop) => stop?.());
     };
   }, [client, rendered, loader]);
 
@@ -115,19 +118,19 @@ export function useEnhancedSSE<Data = undefined>(options: EnhancedSSEOptions<Dat
   const connectionHealth = useConnectionHealth();
   const { sync } = useSyncStatus();
   const calls = useMemo(() => callsOf(roxy), [roxy]);
-  const data = loaded?.data;
+  const data = page?.data;
   return useMemo(
     () => ({
       notifications,
       isConnected: connectionHealth.state === "live",
       connectionHealth,
-      continuity: gap ? "reset" : connectionHealth.continuity,
+      continuity: since.gap ? "reset" : connectionHealth.continuity,
       sync,
       data,
       subscribe: hearing.subscribe as Subscribe,
       ...calls,
     }),
-    [notifications, connectionHealth, gap, sync, data, hearing, calls],
+    [notifications, connectionHealth, since.gap, sync, data, hearing, calls],
   );
 }
 
@@ -177,29 +180,25 @@ function named(event: RoxyEvent): Notification {
 }
 
 function callsOf(roxy: Roxy): Pick<EnhancedSSE<unknown>, "ack" | "mutate" | "bulk" | "retry"> {
-  const mutate = (operation: Operation): Pending => {
-    const entities = entitiesOf(roxy);
-    switch (operation.op) {
-      case "put":
-        return entities.put(operation.topic, operation.data, operation);
-      case "patch":
-        return entities.patch(operation.topic, operation.patch, operation);
-      case "delete":
-        return entities.delete(operation.topic, operation);
-    }
-  };
+  const mutate = (operation: Operation): Pending => change(entitiesOf(roxy), operation);
   return {
     ack: (notification) => roxy.client.confirm(notification),
     mutate,
-    bulk: (operations) => operations.map(mutate),
+    bulk: (operations, { atomic } = {}) =>
+      atomic ? [entitiesOf(roxy).atomic((draft) => operations.forEach((operation) => change(draft, operation)))] : operations.map(mutate),
     retry: (id) => entitiesOf(roxy).retry(id),
   };
 }
 
-/** The same array until its members are others. */
-function useByValue(list: readonly string[]): readonly string[] {
-  const key = JSON.stringify(list);
-  return useMemo(() => list, [key]);
+function change<Result>(changes: Changes<RegisteredEntities, Result>, operation: Operation): Result {
+  switch (operation.op) {
+    case "put":
+      return changes.put(operation.topic, operation.data, operation);
+    case "patch":
+      return changes.patch(operation.topic, operation.patch, operation);
+    case "delete":
+      return changes.delete(operation.topic, operation);
+  }
 }
 
 const names = /* @__PURE__ */ new WeakMap<RoxyEvent, Notification>();

@@ -24,7 +24,7 @@ export interface MutationOptions {
 }
 
 /** What useMutation returns. The functions are the same for as long as the entities are. */
-export interface Mutate extends Changes<RegisteredEntities, Pending>, Pick<Entities<RegisteredEntities>, "resolve" | "retry" | "dismiss"> {
+export interface Mutate extends Changes<RegisteredEntities, Pending>, Pick<Entities<RegisteredEntities>, "atomic" | "resolve" | "retry" | "dismiss"> {
   /** How many mutations are not settled, of the whole app. */
   readonly waiting: number;
   /** Refused, held and parked mutations of the whole app, until they are dismissed: also those of screens that are gone. */
@@ -46,6 +46,7 @@ export function useMutation(options: MutationOptions = {}): Mutate {
       put: (...args) => follow(entities.put(...args)),
       patch: (...args) => follow(entities.patch(...args)),
       delete: (...args) => follow(entities.delete(...args)),
+      atomic: (build) => follow(entities.atomic(build)),
       resolve: entities.resolve,
       retry: entities.retry,
       dismiss: entities.dismiss,
@@ -66,18 +67,21 @@ export function useMutation(options: MutationOptions = {}): Mutate {
 }
 
 /** Tells the callbacks, whichever are the latest by then, what becomes of a mutation. */
-function tell({ troubled, resolve }: Entities<RegisteredEntities>, { id, settled }: Pending, latest: { readonly current: MutationOptions }): void {
+function tell({ troubled, resolve }: Entities<RegisteredEntities>, { ids, settled }: Pending, latest: { readonly current: MutationOptions }): void {
   let seq: number | undefined; // one that is made again has another id, at the same place
   let asked: string | undefined;
   const stop = troubled.subscribe(() => {
-    const mutation = troubled.getSnapshot().find((entry) => entry.id === id || entry.seq === seq);
-    const problem = mutation?.problem;
-    if (problem?.code !== "version-conflict" || mutation!.id === asked) return;
-    ({ seq, id: asked } = mutation!);
+    const mutation = troubled
+      .getSnapshot()
+      .find(({ id, seq: place, problem }) => problem?.code === "version-conflict" && (ids.includes(id) || place === seq));
+    if (!mutation?.problem || mutation.id === asked) return;
+    const { id, problem } = mutation;
+    ({ seq } = mutation);
+    asked = id;
     // Not from within the outbox, which is at it.
     queueMicrotask(() => {
-      const decision = latest.current.onConflict?.({ mutation: mutation!, problem });
-      if (decision) resolve(mutation!.id, decision);
+      const decision = latest.current.onConflict?.({ mutation, problem });
+      if (decision) resolve(id, decision);
     });
   });
   void settled.then((settlement) => {

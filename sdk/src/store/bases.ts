@@ -94,7 +94,6 @@ export function basesOf(source: Source): Bases {
     if (c.base !== (base?.version ?? 0)) return ask(c.topic, c.version);
     const data = c.op === "delete" ? null : merge(base?.data ?? {}, (c.patch ?? {}) as JsonObject);
     asked.delete(c.topic);
-    snapshot?.add(c.topic); // what happened behind the snapshot and before roxy:live is as much part of it
     set(c.topic, c.version, data, c);
   };
 
@@ -216,7 +215,9 @@ export function basesOf(source: Source): Bases {
     receive(message) {
       switch (message.kind) {
         case "event":
-          if (message.change) change({ ...message.change, topic: message.topic });
+          if (!message.change) break;
+          snapshot?.add(message.topic); // what is replayed behind it was created since
+          change({ ...message.change, topic: message.topic });
           break;
         case "snapshot":
           snapshot = new Set();

@@ -5,6 +5,7 @@ import { matches } from "../core/topic.ts";
 import type { Draft, Outbox, Pending } from "../outbox/api.ts";
 import type { Entity, Guard, Problem } from "../outbox/wire.ts";
 import { basesOf, type Source } from "./bases.ts";
+import { createCache, type Keeping } from "./cache.ts";
 import { fieldsOf, fold, overtaken } from "./fold.ts";
 import { type JsonObject, keep } from "./json.ts";
 
@@ -51,6 +52,8 @@ export interface Options {
   readonly follows: readonly string[];
   /** Has the stream follow a topic or pattern, while somebody listens, until the function it returns is called. */
   readonly retain?: (pattern: string) => () => void;
+  /** Keeps what the next page can show before the hub answers. */
+  readonly cache?: Keeping;
 }
 
 /** Changes of entities. */
@@ -117,6 +120,8 @@ export function createStore(options: Options, early: typeof overtaken = overtake
       if (!base) return;
       const pending = outbox.pending(topic);
       const ours = change?.mutation !== undefined && pending.some((e) => e.id === change.mutation);
+      // What the outbox forgets, because it is in the base, must be in what the next page finds.
+      if (!base.cached) cache?.changed(topic, pending.length > 0);
       outbox.applied(topic, base.version, change?.mutation);
       if (change && !ours) {
         for (const { id, fields } of early(base, before, pending)) {
@@ -133,6 +138,7 @@ export function createStore(options: Options, early: typeof overtaken = overtake
     lost: () => outbox.lost(),
   };
   const bases = basesOf(source);
+  const cache = options.cache && createCache(options.cache, options.clock, bases.get, bases.recall);
 
   /**
    * Asks for what was committed and is not in the base: at once where no event will tell, else when none came in time. (After a reload
@@ -277,6 +283,7 @@ export function createStore(options: Options, early: typeof overtaken = overtake
       unsubscribe();
       for (const timer of awaited.values()) options.clock.clear(timer);
       bases.close();
+      cache?.close();
     },
   };
 }

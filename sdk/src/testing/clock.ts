@@ -13,7 +13,7 @@ export interface ManualClock extends Clock {
 
 /** Returns a clock that stands still until it is told to go. It does not go with the fake timers of vitest or jest: use one or the other. */
 export function createManualClock(): ManualClock {
-  let now = 0;
+  let now = 1_000; // as on a page that is a second old: no clock of a browser says 0
   let last = 0;
   const timers = new Map<number, { readonly at: number; readonly callback: () => void }>();
   // A turn of the event loop: all promises that can be settled are by then, however long their chain.

@@ -87,7 +87,7 @@ function Kitchen(): ReactElement {
 function OrderCard(): ReactElement {
   const { data, pending, conflict, version } = useEntity("orders/7");
   const orders = useCollection("orders/*");
-  const { patch } = useMutation({
+  const { patch, atomic } = useMutation({
     onConflict: ({ mutation, problem }) => {
       heard.conflicts.push([mutation.patch, problem.fields]);
       return asked.get("decide") as "mine" | undefined;
@@ -99,6 +99,15 @@ function OrderCard(): ReactElement {
     <section id="order" data-version={version} data-pending={pending.join()} data-conflict={conflict?.code ?? ""} data-orders={orders.length}>
       <p id="data">{JSON.stringify(data)}</p>
       <button id="note" onClick={() => patch("orders/7", { note: asked.get("note") ?? "no ice" })} />
+      <button
+        id="both"
+        onClick={() =>
+          atomic((draft) => {
+            draft.put("tables/7", { seats: 4 });
+            draft.patch("orders/7", { note: "no ice" });
+          })
+        }
+      />
       <button id="guests" onClick={() => patch("orders/7", { guests: 4 })} />
     </section>
   );

@@ -2,6 +2,7 @@ import { createServer, request } from "node:http";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { expect, onTestFinished, test } from "vitest";
+import { clientOf, live as caughtUp } from "../client.ts";
 import { startHub, type Hub } from "../hub.ts";
 import { openPage, serveSite, type Site } from "./chromium.ts";
 
@@ -17,6 +18,7 @@ interface Stage {
 }
 
 const ANN = { sub: "ann", roles: ["everything"] };
+const HOUSE = { sub: "house", roles: ["everything"] };
 
 async function stage(yaml = ""): Promise<Stage> {
   const site = await serveSite(join(import.meta.dirname, "react.page.tsx"));
@@ -24,7 +26,7 @@ async function stage(yaml = ""): Promise<Stage> {
   const call = async (path: string, body?: unknown): Promise<unknown> => {
     const answer = await fetch(`${hub.url}${path}`, {
       ...(body !== undefined && { method: "POST", body: JSON.stringify(body) }),
-      headers: { Authorization: `Bearer ${hub.token({ sub: "house", roles: ["everything"] })}`, "Content-Type": "application/json" },
+      headers: { Authorization: `Bearer ${hub.token(HOUSE)}`, "Content-Type": "application/json" },
     });
     expect(answer.status).toBe(200);
     return answer.json();
@@ -160,12 +162,17 @@ test("a topic is subscribed to while a component asks for it, and a notification
   await expect.poll(async () => (await streams(hub)).map(({ patterns }) => patterns), { timeout: 20_000 }).toEqual([["products/*"]]);
 });
 
-test("a critical event is confirmed by its notification, once, and reaches each hook once over a kill -9 of the hub", async () => {
+test("a critical event is confirmed by its notification, and reaches each hook once over a kill -9 of the hub", async () => {
   const { hub, open, publish } = await stage();
+  const publisher = clientOf(hub, { token: hub.token(HOUSE) });
+  const settled: string[] = [];
+  publisher.messages((batch) => settled.push(...batch.flatMap((message) => (message.kind === "ack" && message.settled ? [message.settled] : []))));
+  publisher.connect();
+  await caughtUp(publisher);
   const page = await open("Kitchen", { device: "kitchen" });
   await live(page);
-  await publish({ topic: "orders/8", type: "order:call", data: 1, ack: { by: "any", within: "1s" } });
-  await until(page, "notified", 1);
+  await publish({ topic: "orders/8", type: "order:call", data: 1, ack: { by: "any", within: "20s" } });
+  await expect.poll(() => settled, { timeout: 20_000 }).toEqual(["acknowledged"]);
   await hub.kill();
   await hub.start();
   await publish(order(9));
@@ -197,7 +204,10 @@ test("an edit is painted at once, and taken back when the hub refuses; the refus
   await page.locator("#troubles li").waitFor({ state: "detached" });
 });
 
-test("a conflict is told once with its fields, and decided by what the callback returns", async () => {
+test.each([
+  ["a conflict", "#note"],
+  ["a conflict of an atomic request's second entity", "#both"],
+])("%s is told once with its fields, and decided by what the callback returns", async (_, button) => {
   const { open, mutate, entity } = await stage();
   await mutate("orders/7", { table: 7, note: "ice" });
   const page = await open("OrderCard", { entities: "", decide: "mine" });
@@ -208,7 +218,7 @@ test("a conflict is told once with its fields, and decided by what the callback 
     await held;
     await route.continue();
   });
-  await page.click("#note");
+  await page.click(button);
   await page.locator('#order[data-pending="note"]').waitFor();
   await mutate("orders/7", { table: 7, note: "much ice" });
   go();
@@ -216,6 +226,7 @@ test("a conflict is told once with its fields, and decided by what the callback 
   expect(await heard(page, "conflicts")).toEqual([[{ note: "no ice" }, ["note"]]]);
   expect((await entity("orders/7")).data).toEqual({ table: 7, note: "no ice" });
   await page.locator('#order[data-version="3"][data-pending=""]').waitFor();
+  if (button === "#both") expect((await entity("tables/7")).data).toEqual({ seats: 4 });
 });
 
 test("a conflict that nobody decided at once is held, seen on the entity, and decided by resolve", async () => {
@@ -277,6 +288,7 @@ test("the indicator tells in words when the hub is away, and when it is back", a
   await page.getByRole("status").filter({ hasText: "Reconnecting…" }).waitFor();
   expect(JSON.parse((await page.locator("#health").textContent())!)).toMatchObject({ state: "recovering", lost: true, continuity: "catching-up" });
   await hub.start();
+  await page.evaluate(() => dispatchEvent(new Event("online"))); // cuts the wait for the next attempt short
   await page.locator("#health", { hasText: '"state":"live","lost":false,"continuity":"ok"' }).waitFor();
   await page.getByRole("status").filter({ hasText: /^Live/ }).waitFor();
 });

@@ -35,8 +35,8 @@ export interface Storm {
   play(step: Step): Promise<void>;
   /** How much went wrong. */
   cuts(): Promise<number>;
-  /** Waits for what is still under way. */
-  settle(): Promise<void>;
+  /** Ends: the network is whole from now on. */
+  end(): Promise<void>;
   /** Events that were published. */
   readonly published: readonly Promise<{ readonly cursor?: string }>[];
 }
@@ -48,6 +48,7 @@ export function createStorm(proxy: Proxy, tablets: readonly Tablet[]): Storm {
   let harmed = 0; // requests, so far as they were looked at
   let looked = 0;
   let turn = 0;
+  let over = false;
 
   /** The next tablet whose stream is live: each has its turn, and one that comes back is not waited for. */
   const someoneLive = async (who: number): Promise<Tablet> => {
@@ -61,7 +62,7 @@ export function createStorm(proxy: Proxy, tablets: readonly Tablet[]): Storm {
     });
   };
   const cut = async (tablet: Tablet, end: "fin" | "rst"): Promise<void> => {
-    cuts += await proxy.cut({ client: tablet.name, match: STREAMS[tablet.over], end });
+    cuts += await proxy.cut({ client: tablet.page, match: STREAMS[tablet.over], end });
   };
 
   const aside = (work: () => Promise<void>): void => {
@@ -69,14 +70,19 @@ export function createStorm(proxy: Proxy, tablets: readonly Tablet[]): Storm {
     underWay.add(all);
   };
 
-  const harmedBy = async (behind: number, tablet: Tablet): Promise<boolean> =>
-    (await proxy.log(behind)).some(({ client, harm }) => client === tablet.name && (harm === "buffer" || harm === "rate"));
+  const harmedBy = async (behind: number, page: string): Promise<boolean> =>
+    (await proxy.log(behind)).some(({ client, harm }) => client === page && (harm === "buffer" || harm === "rate"));
 
   return {
     published,
     async play([kind, who, x, y]) {
       const tablet = tablets[(who + 3 * x) % tablets.length]!;
-      const { name } = tablet;
+      const { page } = tablet;
+      // What the page that reloads publishes is given up with it.
+      const publish = (type: string, ack?: "any" | "device"): void => {
+        const { client } = tablet === tablets.at(-1) ? tablets[0]! : tablet;
+        published.push(client.publish({ topic: `calls/${x % 5}`, type, data: y, ...(ack && { ack: { by: ack, within: "1s", attempts: 20 } }) }));
+      };
       switch (kind) {
         case 0:
         case 1:
@@ -85,35 +91,34 @@ export function createStorm(proxy: Proxy, tablets: readonly Tablet[]): Storm {
           return tablet.mutate(x, y);
         case 4:
         case 5:
-          published.push(tablet.client.publish({ topic: `calls/${x % 5}`, type: "call", data: y, ack: { by: "device", within: "1s", attempts: 20 } }));
-          return;
+          return publish("call", "device");
         case 6:
-          published.push(tablet.client.publish({ topic: `calls/${x % 5}`, type: "call:over", data: y }));
-          return;
+          return publish("call:over");
         case 7:
         case 8:
         case 9:
-          await proxy.faults({ client: name, match: "POST /v1/mutations", times: 1, ...losses[y % losses.length]! });
+          await proxy.faults({ client: page, match: "POST /v1/mutations", times: 1, ...losses[y % losses.length]! });
           return tablet.mutate(x, y);
         case 10:
-          await proxy.faults({ client: name, match: x % 2 === 0 ? "POST /v1/acks" : "POST /v1/events", times: 1, ...losses[y % losses.length]! });
-          published.push(tablet.client.publish({ topic: `calls/${x % 5}`, type: "call", data: y, ack: { by: "any", within: "1s", attempts: 20 } }));
-          return;
+          await proxy.faults({ client: page, match: x % 2 === 0 ? "POST /v1/acks" : "POST /v1/events", times: 1, ...losses[y % losses.length]! });
+          return publish("call", "any");
         case 11:
         case 12:
         case 13: {
           const next = await someoneLive(who);
-          await proxy.faults({ client: next.name, match: STREAMS[next.over], times: 1, ...beginnings[x % beginnings.length]!(y) });
+          await proxy.faults({ client: next.page, match: STREAMS[next.over], times: 1, ...beginnings[x % beginnings.length]!(y) });
           return cut(next, y % 2 === 0 ? "fin" : "rst");
         }
         case 14: {
           const next = await someoneLive(who);
           const behind = (await proxy.log(looked)).length + looked;
-          await proxy.faults({ client: next.name, match: STREAMS[next.over], times: 1, ...crawls[x % crawls.length]! });
+          await proxy.faults({ client: next.page, match: STREAMS[next.over], times: 1, ...crawls[x % crawls.length]! });
           await cut(next, "fin");
+          const { page: at } = next;
           return aside(async () => {
-            while (!(await harmedBy(behind, next))) await new Promise((soon) => setTimeout(soon, 20));
-            await cut(next, "rst");
+            // A page that is closed meanwhile, or whose next stream has another fault, may never come to it.
+            while (!over && !(await harmedBy(behind, at))) await new Promise((soon) => setTimeout(soon, 20));
+            cuts += await proxy.cut({ client: at, match: STREAMS[next.over], end: "rst" });
           });
         }
         case 15:
@@ -121,7 +126,7 @@ export function createStorm(proxy: Proxy, tablets: readonly Tablet[]): Storm {
         case 16: {
           if (x % 3 > 0) return cut(await someoneLive(who), "rst");
           const next = await someoneLive(who);
-          cuts += await proxy.freeze({ client: next.name, match: STREAMS[next.over] });
+          cuts += await proxy.freeze({ client: next.page, match: STREAMS[next.over] });
           return;
         }
         case 17:
@@ -144,9 +149,11 @@ export function createStorm(proxy: Proxy, tablets: readonly Tablet[]): Storm {
       harmed += log.filter(({ harm }) => harm !== undefined && harm !== "delay").length;
       return cuts + harmed;
     },
-    async settle() {
-      while (underWay.size > 0) await Promise.all(underWay);
-      await Promise.allSettled(published);
+    async end() {
+      over = true;
+      await Promise.all(underWay);
+      await proxy.mend();
+      await proxy.cut({ end: "rst" }); // and with it what still crawls
     },
   };
 }

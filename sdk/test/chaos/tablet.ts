@@ -4,15 +4,17 @@ import { createEntities, type Entities } from "../../src/entities.ts";
 import { eventSource } from "../../src/eventsource.ts";
 import type { Decision, Settlement } from "../../src/outbox.ts";
 import { webSocket } from "../../src/ws.ts";
-import { stamped } from "../begun.ts";
 import type { ALL } from "../client.ts";
 import type { Hub } from "../hub.ts";
+import { stamped, unstreamed } from "../platforms.ts";
 import type { Proxy } from "../proxy.ts";
 import { change } from "../store/house.ts";
 
 /** One device of an evening, and all that its app saw. */
 export interface Tablet {
   readonly name: string;
+  /** What the network calls the page that is open now. */
+  readonly page: string;
   readonly over: (typeof ALL)[number];
   readonly client: Client;
   readonly entities: Entities;
@@ -20,7 +22,7 @@ export interface Tablet {
   readonly handled: ReadonlyMap<string, number>;
   /** How often each mutation ended, and how. */
   readonly ended: ReadonlyMap<string, Settlement[]>;
-  /** Mutations that were asked for. */
+  /** How many mutations were asked for, and are sure to end: what was asked of one entity before the first was sent is one. */
   readonly asked: number;
   readonly errors: readonly unknown[];
   /** Asks for what the step says. */
@@ -41,30 +43,28 @@ export function openTablet(hub: Hub, proxy: Proxy, name: string, over: Tablet["o
   const ended = new Map<string, Settlement[]>();
   const errors: unknown[] = [];
   const decisions: readonly Decision[] = ["theirs", "mine", "ask", { merge: { a: "merged" } }];
+  let pages = 0;
   let decided = 0;
-  let asked = 0;
+  const asked = new Set<string>();
+  let accepting: Promise<boolean>[] = [];
   let takeBack: () => unknown = () => {};
   let client!: Client;
   let entities!: Entities;
 
+  const page = (): string => `${name}.${pages}`;
+
   const open = (): void => {
-    const real = globalPlatform();
-    const { fetch, eventSource: source, webSocket: socket, ...rest } = real;
+    pages++;
     client = createClient({
-      url: proxy.url(name),
+      url: proxy.url(page()),
       token: hub.token({ sub: name, roles: ["everything"] }),
       device: name,
       topics: ["orders/*", "calls/*"],
       snapshot: true,
       heartbeat: "1s",
       backoff: { cap: 300 }, // two hundred cuts have to go into half a minute; the floor stays
-      transports: [eventSource, webSocket],
-      platform: stamped({
-        ...rest,
-        fetch: over === "sse" ? fetch! : (url, init) => (url.includes("/v1/stream") ? Promise.resolve(unstreamed) : fetch!(url, init)),
-        ...(over !== "ws" && { eventSource: source! }),
-        webSocket: socket!,
-      }),
+      platform: stamped(over === "sse" ? globalPlatform() : unstreamed(globalPlatform())),
+      transports: [over === "ws" ? webSocket : eventSource],
       onError: (error) => errors.push(error),
     });
     client.subscribe("*", (event) => {
@@ -76,7 +76,7 @@ export function openTablet(hub: Hub, proxy: Proxy, name: string, over: Tablet["o
     client.subscribe("call:over", () => {});
     client.onReset((reset) => errors.push(new Error(`reset: ${reset.reason}`)));
     entities = createEntities(client, {
-      database: `${proxy.url(name)}`,
+      database: proxy.url(name),
       conflict: () => decisions[decided++ % decisions.length]!,
       settled: (settlement) => ended.set(settlement.id, [...(ended.get(settlement.id) ?? []), settlement]),
     });
@@ -85,6 +85,9 @@ export function openTablet(hub: Hub, proxy: Proxy, name: string, over: Tablet["o
 
   return {
     name,
+    get page() {
+      return page();
+    },
     over,
     get client() {
       return client;
@@ -95,13 +98,14 @@ export function openTablet(hub: Hub, proxy: Proxy, name: string, over: Tablet["o
     handled,
     ended,
     get asked() {
-      return asked;
+      return asked.size;
     },
     errors,
     mutate(x, y) {
       const { op, topic, content, how } = change(x, y);
-      asked++;
-      const { cancel } = op === "delete" ? entities.delete(topic, how) : entities[op](topic, content, how);
+      const { id, cancel, accepted } = op === "delete" ? entities.delete(topic, how) : entities[op](topic, content, how);
+      asked.add(id);
+      accepting.push(accepted);
       takeBack = cancel;
     },
     takeBack(y) {
@@ -110,6 +114,8 @@ export function openTablet(hub: Hub, proxy: Proxy, name: string, over: Tablet["o
       else void takeBack();
     },
     async reload() {
+      await Promise.all(accepting); // what was not is nobody's
+      accepting = [];
       entities.close();
       client.close();
       takeBack = () => {};
@@ -122,6 +128,3 @@ export function openTablet(hub: Hub, proxy: Proxy, name: string, over: Tablet["o
     },
   };
 }
-
-/** The answer of a fetch that does not stream. */
-const unstreamed = { status: 200, headers: { get: () => "text/event-stream" }, body: null, text: async () => "" };

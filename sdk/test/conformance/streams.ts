@@ -145,7 +145,7 @@ export const streams: readonly Case[] = [
   {
     name: "a stream ends with its token, and goes on with a fresh one",
     async run(talk) {
-      const short: Who = { sub: "ann", roles: ["everything"], expires: 2 };
+      const short: Who = { sub: "ann", roles: ["everything"], expires: 3 };
       const ending = await talk.stream("topic=orders/*", { as: short });
       const going = await talk.stream("topic=orders/*", { as: short });
       await ending.until("roxy:live");

@@ -79,6 +79,7 @@ export function Enhanced(): void {
     { op: "put", topic: "tables/1", data: { seats: 4 } },
     { op: "delete", topic: "orders/7" },
   ]);
+  bulk([{ op: "patch", topic: "tables/1", patch: { seats: 5 } }], { atomic: true });
   // @ts-expect-error a field of the patch is misspelt
   mutate({ op: "patch", topic: "orders/7", patch: { tabel: 8 } });
   // @ts-expect-error no such topic
@@ -113,6 +114,13 @@ export function Edits(): void {
   void patch("orders/7", { note: null }).settled;
   put("tables/1", { seats: 4 });
   remove("orders/7");
+  const { atomic } = useMutation();
+  void atomic((draft) => {
+    draft.patch("orders/7", { table: 8 });
+    draft.put("tables/8", { seats: 2 });
+    // @ts-expect-error a field of the patch is misspelt
+    draft.patch("orders/8", { tabel: 8 });
+  }).settled;
   for (const { id } of troubled) resolve(id, { merge: { note: "both" } });
   // @ts-expect-error a field of the patch is misspelt
   patch("orders/7", { tabel: 8 });

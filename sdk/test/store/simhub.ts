@@ -82,6 +82,25 @@ export class SimHub {
     return result;
   }
 
+  /** All or none: of a refused call only the refused mutation has a result. */
+  mutateAll(all: readonly Mutation[]): Result[] {
+    if (all.length === 1) return all.map((m) => this.mutate(m));
+    const [commits, events, receipts] = [this.commits.length, this.log.length, this.receipts.length];
+    const states = new Map([...this.states].map(([topic, those]) => [topic, [...those]]));
+    const fresh = all.filter((m) => !this.results.has(m.id));
+    const results = all.map((m) => this.mutate(m));
+    const refused = results.find((result) => result.status === "refused");
+    if (!refused) return results;
+    this.commits.splice(commits);
+    this.log.splice(events);
+    this.states.clear();
+    for (const [topic, those] of states) this.states.set(topic, those);
+    for (const m of fresh) if (m.id !== refused.id) this.results.delete(m.id);
+    const own = this.receipts.splice(receipts).filter(({ result }) => result === refused);
+    this.receipts.push(...own);
+    return [refused];
+  }
+
   mutate(m: Mutation): Result {
     const print = JSON.stringify(m);
     const known = this.results.get(m.id);

@@ -230,6 +230,7 @@ export class House {
       clock: own,
       random: () => 0.5,
       hex: () => `${++this.count}`,
+      absolute: (url) => url,
       abort: () => new AbortController(),
       decoder: () => new TextDecoder(),
       base64: atob,

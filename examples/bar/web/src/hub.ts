@@ -4,7 +4,6 @@ import { createEntities, type Entities } from "@roxy/sdk/entities";
 import { createBell, type Bell } from "./bell.ts";
 import { type Access, Refused, renew, type Role } from "./backend.ts";
 import { createAlarms, NO_ALARMS, type Alarms } from "./alarms.ts";
-import { createFeed, type Feed } from "./feed.ts";
 import { createHouse, type House } from "./house.ts";
 import { createNetwork, type Network } from "./network.ts";
 import { createRounds, type Rounds } from "./rounds.ts";
@@ -31,7 +30,6 @@ export interface Hub {
   readonly rounds: Rounds;
   readonly bell: Bell;
   readonly alarms: Alarms;
-  readonly feed: Feed;
   close(): void;
 }
 
@@ -73,7 +71,6 @@ export async function openHub(access: Access, signedOut: (why: string) => void):
   const house = createHouse(entities, rounds, access.user);
   const bell = createBell(client);
   const alarms = access.role === "manager" ? createAlarms({ url: access.hub, platform: network.platform, token }, localStorage, `bar alarms ${access.user}`) : NO_ALARMS;
-  const feed = createFeed(client);
   client.connect();
   return {
     access,
@@ -85,12 +82,10 @@ export async function openHub(access: Access, signedOut: (why: string) => void):
     rounds,
     bell,
     alarms,
-    feed,
     close() {
       rounds.close();
       bell.close();
       alarms.close();
-      feed.close();
       entities.close();
       client.close();
     },

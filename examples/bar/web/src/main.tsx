@@ -4,6 +4,7 @@ import { App } from "./App.tsx";
 import { createSession } from "./session.ts";
 import "./style/base.css";
 import "./style/parts.css";
+import "./style/panes.css";
 import "./style/waiter.css";
 import "./style/station.css";
 import "./style/office.css";

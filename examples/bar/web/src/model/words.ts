@@ -72,5 +72,5 @@ export function value(it: unknown): string {
 export function since(time: string | undefined, now: number): string {
   if (time === undefined) return "";
   const minutes = Math.max(0, Math.floor((now - Date.parse(time)) / 60_000));
-  return minutes === 0 ? "now" : minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  return minutes === 0 ? "now" : minutes < 100 ? `${minutes} min` : `${Math.floor(minutes / 60)} h`;
 }

@@ -45,7 +45,6 @@ export function Connection({ network, reconnect }: { readonly network: Network; 
   const [open, setOpen] = useState(false);
   const behind = useLasting(waiting > 0, 1_000);
   const { word, level } = summary(health, cut);
-  const reasons = cut ? ["the network of this page is cut"] : health.reasons.map((reason) => REASONS[reason]);
   return (
     <>
       <button type="button" className={`chip chip-${level}`} onClick={() => setOpen(true)} aria-haspopup="dialog">
@@ -64,11 +63,11 @@ export function Connection({ network, reconnect }: { readonly network: Network; 
       </span>
       <button type="button" className="button cutter" role="switch" aria-checked={cut} onClick={() => (cut ? network.mend() : network.cut())}>
         <Icon name={cut ? "wifi" : "cut"} size={20} />
-        <span>{cut ? "Go online" : "Offline"}</span>
+        <span>{cut ? "Go online" : "Go offline"}</span>
       </button>
       {open && (
         <Dialog title={`Connection: ${word.toLowerCase()}`} close={() => setOpen(false)}>
-          <Figures health={health} reasons={reasons} waiting={waiting} />
+          <Figures cut={cut} />
           {(health.state === "closed" || health.state === "failed" || health.state === "needs-auth") && (
             <button type="button" className="button primary wide" onClick={reconnect}>
               Connect
@@ -81,8 +80,11 @@ export function Connection({ network, reconnect }: { readonly network: Network; 
 }
 
 /** Quality in figures, with the reasons in words. */
-export function Figures({ health, reasons, waiting }: { readonly health: ConnectionHealth; readonly reasons: readonly string[]; readonly waiting: number }): ReactElement {
+export function Figures({ cut }: { readonly cut: boolean }): ReactElement {
   const id = useId();
+  const health = useConnectionHealth();
+  const { waiting } = useSyncStatus();
+  const reasons = cut ? ["the network of this page is cut"] : health.reasons.map((reason) => REASONS[reason]);
   const ms = (value: number | undefined): string => (value === undefined ? "not measured" : `${value} ms`);
   const rows: readonly (readonly [string, string])[] = [
     ["State", health.state],

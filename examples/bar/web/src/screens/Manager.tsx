@@ -1,5 +1,5 @@
 import { useState, type ReactElement } from "react";
-import { useCollection, useConnectionHealth, useSyncStatus } from "@roxy/sdk/react";
+import { useCollection } from "@roxy/sdk/react";
 import type { Hub } from "../hub.ts";
 import { money } from "../model/money.ts";
 import { known, linesOf, total } from "../model/orders.ts";
@@ -24,8 +24,7 @@ export function Manager({ hub, name }: { readonly hub: Hub; readonly name: (topi
   const payments = useCollection("payments/*").filter(known);
   const products = useCollection("products/*").filter(known);
   const letters = useReadable(hub.alarms.letters);
-  const health = useConnectionHealth();
-  const { waiting } = useSyncStatus();
+  const cut = useReadable({ subscribe: hub.network.subscribe, getSnapshot: hub.network.isCut });
   const [part, setPart] = useState<(typeof PARTS)[number][0]>("house");
 
   const taken = payments.filter(({ data }) => data.status === "taken");
@@ -49,7 +48,7 @@ export function Manager({ hub, name }: { readonly hub: Hub; readonly name: (topi
           </button>
         ))}
       </div>
-      <AlarmList letters={letters} dismiss={(event) => hub.alarms.dismiss(event)} />
+      <AlarmList letters={letters} name={name} dismiss={(event) => hub.alarms.dismiss(event)} />
       <section className="panel panel-house" aria-label="The house">
         <h2>The house</h2>
         <dl className="tiles">
@@ -70,7 +69,7 @@ export function Manager({ hub, name }: { readonly hub: Hub; readonly name: (topi
       <section className="panel panel-people" aria-label="People and connection">
         <People />
         <h2>This connection</h2>
-        <Figures health={health} reasons={health.reasons} waiting={waiting} />
+        <Figures cut={cut} />
       </section>
     </main>
   );

@@ -113,7 +113,8 @@ function useNames(): (topic: string) => string {
     const order = orders.filter(known).find((view) => view.topic === topic);
     if (line) return `${product(line.data.product)}, table ${line.data.table}`;
     if (order) return `order of table ${order.data.table}`;
-    if (kind === "payments" || kind === "receipts") return `${kind.slice(0, -1)} of ${id}`;
+    const paid = orders.filter(known).find((view) => view.topic === `orders/${id}`);
+    if (paid && (kind === "payments" || kind === "receipts")) return `table ${paid.data.table}`;
     if (kind === "products") return product(id ?? "");
     if (kind === "tables" || kind === "calls") return `table ${id}`;
     return topic;

@@ -1,6 +1,7 @@
 import { useEffect, type ReactElement } from "react";
 import type { DeadLetter } from "../../alarms.ts";
 import { Icon } from "../../parts/Icon.tsx";
+import { useStaff } from "../../parts/staff.ts";
 import { ring } from "../../parts/sound.ts";
 
 const WHY: Readonly<Record<DeadLetter["reason"], string>> = {
@@ -11,7 +12,13 @@ const WHY: Readonly<Record<DeadLetter["reason"], string>> = {
 };
 
 /** What had to be confirmed and was not. It rings until the manager has dealt with it. */
-export function AlarmList({ letters, dismiss }: { readonly letters: readonly DeadLetter[]; readonly dismiss: (event: string) => void }): ReactElement | null {
+export function AlarmList(props: {
+  readonly letters: readonly DeadLetter[];
+  readonly name: (topic: string) => string;
+  readonly dismiss: (event: string) => void;
+}): ReactElement | null {
+  const { letters, name, dismiss } = props;
+  const staffName = useStaff();
   useEffect(() => (letters.length > 0 ? ring() : undefined), [letters.length > 0]);
   if (letters.length === 0) return null;
   return (
@@ -23,8 +30,8 @@ export function AlarmList({ letters, dismiss }: { readonly letters: readonly Dea
             <strong>{letter.type === "order:new" ? "A new order" : letter.type}</strong>: {WHY[letter.reason]}
             <br />
             <span>
-              {letter.topic}
-              {letter.by !== undefined && ` from ${letter.by}`}, {new Date(letter.time).toLocaleTimeString("en-IE", { hour: "2-digit", minute: "2-digit" })}
+              {name(letter.topic)}
+              {letter.by !== undefined && ` from ${staffName(letter.by)}`}, {new Date(letter.time).toLocaleTimeString("en-IE", { hour: "2-digit", minute: "2-digit" })}
             </span>
           </p>
           <button type="button" className="button" onClick={() => dismiss(letter.event)}>

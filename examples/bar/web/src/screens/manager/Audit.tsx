@@ -1,42 +1,40 @@
-import { useEffect, useRef, useState, type ReactElement } from "react";
+import { useEffect, useState, type ReactElement } from "react";
 import { askAudit, type AuditRow } from "../../backend.ts";
 import type { Hub } from "../../hub.ts";
 import { useStaff } from "../../parts/staff.ts";
-import { useReadable } from "../../parts/hooks.ts";
 
 /** As whom the bar's server asks the hub: its questions are rows, too. */
 const AUDITOR = "bar";
 
-/** The hub's own audit trail, asked for anew whenever something happens, and now and then. */
+/** The hub's own audit trail, asked for anew when something has happened, and now and then. */
 export function Audit({ hub, name }: { readonly hub: Hub; readonly name: (topic: string) => string }): ReactElement {
   const [rows, setRows] = useState<readonly AuditRow[]>([]);
   const [problem, setProblem] = useState<string>();
   const staffName = useStaff();
-  const events = useReadable(hub.feed.events);
-  const asking = useRef(false);
   useEffect(() => {
     let gone = false;
+    let timer: ReturnType<typeof setTimeout> | undefined;
     const ask = async (): Promise<void> => {
-      if (asking.current) return;
-      asking.current = true;
       try {
         const { rows: next } = await askAudit(hub.network.platform, hub.access.session);
         if (!gone) [setRows(next), setProblem(undefined)];
       } catch (error) {
         if (!gone) setProblem(error instanceof Error ? error.message : String(error));
-      } finally {
-        asking.current = false;
       }
+      timer = undefined;
     };
-    // A burst of events is one question; what nobody publishes, such as who connects, is found by the second timer.
-    const soon = setTimeout(() => void ask(), 400);
-    const again = setInterval(() => void ask(), 15_000);
+    // A burst of events is one question, and so is each second of a busy house.
+    const soon = (): void => void (timer ??= setTimeout(() => void ask(), 1_000));
+    void ask();
+    const stop = hub.client.subscribe("*", soon);
+    const again = setInterval(soon, 10_000); // who connects is no event
     return () => {
       gone = true;
-      clearTimeout(soon);
+      stop();
+      clearTimeout(timer);
       clearInterval(again);
     };
-  }, [hub, events]);
+  }, [hub]);
   return (
     <>
       <h2>Audit, live</h2>

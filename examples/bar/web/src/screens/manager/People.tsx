@@ -7,7 +7,8 @@ import { Icon } from "../../parts/Icon.tsx";
 
 /** Who has a screen open, by person. */
 export function People(): ReactElement {
-  const present = usePresence();
+  // Streams without a device are no screens: the alarms have one of their own.
+  const present = usePresence().filter(({ device }) => device !== undefined);
   const now = useNow();
   const staffName = useStaff();
   const users = [...new Set(present.map(({ user }) => user))].sort();

@@ -19,7 +19,7 @@ export function Calls(props: { readonly calls: readonly Known<Call>[]; readonly 
             <Icon name={data.wants === "bill" ? "bill" : "bell"} />
             <span>
               <strong>Table {data.table}</strong> {data.wants === "bill" ? "wants to pay" : "calls"}
-              {data.since !== undefined && <span className="muted"> · {since(data.since, now)}</span>}
+              {data.since !== undefined && <span className="call-since">{since(data.since, now)}</span>}
             </span>
           </button>
           <button type="button" className="button" onClick={() => house.answer(topic)}>

@@ -249,6 +249,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
     up({ connection: id, position, time }) {
       connectionId = id;
       after = null;
+      caughtUp = false; // a stream that is shared begins anew without an end
       gauge.up();
       acks?.begins(position);
       pings.start();

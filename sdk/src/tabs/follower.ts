@@ -1,4 +1,4 @@
-import type { Timer } from "../core/clock.ts";
+import { createAlarm } from "../core/clock.ts";
 import { beyond, parseCursor } from "../core/cursor.ts";
 import type { Block, Link, Sink, StreamRequest, Transport } from "../core/transport.ts";
 import type { Company, Part } from "./leader.ts";
@@ -19,28 +19,21 @@ const HELD = 1_000;
  */
 export function follow(company: Company, transport: Transport, request: StreamRequest, sink: Sink): Part {
   const { topics, types } = request;
-  const { clock } = request.platform;
   let own: Link | undefined;
   let live = false; // the own stream has caught up
   let relayed = false; // and the leader's has taken over
-  let over = false;
   let position = parseCursor(request.after);
   let hello: Block | undefined;
   let leader: Told | undefined;
   let held: Block[] = []; // what was relayed behind leader.at
-  let timer: Timer; // what happens when nothing is heard of the leader
+  const alarm = createAlarm(request.platform.clock); // when too little is heard of the leader
 
   const ask = (at?: string): void => company.post({ tab: company.tab, topics, types, at });
 
-  const within = (ms: number, act: () => void): void => {
-    clock.clear(timer);
-    timer = clock.set(act, ms);
-  };
-
   const close = (): void => {
-    over = true;
-    clock.clear(timer);
+    alarm();
     own?.close();
+    own = undefined;
   };
 
   const renew = (): void => {
@@ -60,10 +53,10 @@ export function follow(company: Company, transport: Transport, request: StreamRe
   /** Tells of the leader's stream as of one that begins here: what comes until it is live is catching up. */
   const greet = (told: Told, ...behind: readonly Block[]): void => {
     give([{ event: "roxy:hello", data: { ...membersOf(told.hello ?? hello!), cursor: position!.text } }, ...behind]);
-    if (!told.live) within(SHORT, renew);
+    if (!told.live) alarm(renew, SHORT);
   };
 
-  const fits = ({ at, ...carried }: Told): boolean => at !== undefined && !beyond(parseCursor(at), position) && covers(carried, request);
+  const fits = (told: Told): boolean => !!told.at && !beyond(parseCursor(told.at), position) && covers(told, request);
 
   const heard = (block: Block): Block =>
     // How the leader's stream ends is for the leader to judge; but the device is taken from all.
@@ -80,14 +73,14 @@ export function follow(company: Company, transport: Transport, request: StreamRe
   };
 
   const open = (): void => {
-    clock.clear(timer);
+    alarm();
     own = transport.open(
       { ...request, device: undefined },
       {
         ...sink,
         blocks(blocks) {
           give(blocks);
-          if (over) return; // the app closed it
+          if (!own) return; // the app closed it
           if (blocks.some(({ event }) => event === "roxy:live")) {
             live = true;
             ask(position?.text);
@@ -103,15 +96,16 @@ export function follow(company: Company, transport: Transport, request: StreamRe
 
   const told = (word: Told): void => {
     if (word.to && (relayed || word.from === leader?.from)) return; // what was told to all says more
+    const before = leader;
     leader = word;
     held = [];
     if (relayed) {
-      clock.clear(timer);
       if (!fits(word)) renew();
-      else if (!word.live) greet(word);
+      else if (word.live) alarm();
+      else if (before?.live) greet(word); // and no more with each of its attempts
     } else if (!own) {
       if (word.live) open();
-      else within(CONNECT, open);
+      else if (!before) alarm(open, CONNECT);
     } else if (word.at) {
       handOver();
       if (live && !relayed && !word.to) ask(position?.text); // a leader that is new may not have heard of it
@@ -128,7 +122,7 @@ export function follow(company: Company, transport: Transport, request: StreamRe
     } else if (held.push(...blocks) > HELD) leader = undefined;
   };
 
-  within(ANSWER, open);
+  alarm(open, ANSWER);
   ask();
 
   return {

@@ -36,14 +36,16 @@ test: ## all tests: vet, race detector, the SDK, the bar's app, then end to end 
 	@echo "==> 6/6 end to end"
 	@go test -count=1 -v -timeout=10m ./test/...
 
-check: ## formatting, linters, go.mod and who may import whom
-	@echo "==> 1/4 formatting (make format corrects it)"
+check: ## formatting, linters of Go and TypeScript, go.mod and who may import whom
+	@echo "==> 1/5 formatting (make format corrects it)"
 	@$(TOOL) golangci-lint fmt --diff
-	@echo "==> 2/4 linters"
+	@echo "==> 2/5 linters"
 	@$(TOOL) golangci-lint run
-	@echo "==> 3/4 go.mod"
+	@echo "==> 3/5 linters of TypeScript"
+	@npm --prefix sdk run --silent lint
+	@echo "==> 4/5 go.mod"
 	@go mod tidy -diff
-	@echo "==> 4/4 who imports whom"
+	@echo "==> 5/5 who imports whom"
 	@go test -count=1 ./internal/archtest
 
 format: ## format all Go code

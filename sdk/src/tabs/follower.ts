@@ -94,6 +94,9 @@ export function follow(company: Company, transport: Transport, request: StreamRe
           }
           handOver();
         },
+        ended(end) {
+          if (!relayed) sink.ended(end);
+        },
       },
     );
   };
@@ -117,10 +120,9 @@ export function follow(company: Company, transport: Transport, request: StreamRe
 
   const relay = ({ from, blocks }: Relayed): void => {
     if (from !== leader?.from) return;
-    if (blocks.some(({ event }) => event === "roxy:reset")) {
-      leader = undefined;
-      if (relayed) renew(); // the hub tells each tab itself what it missed, and brings it a snapshot
-    } else if (relayed) {
+    // The hub tells each tab itself what it missed, and brings it a snapshot: what follows is heard when it is told where it begins.
+    if (blocks.some(({ event }) => event === "roxy:reset")) leader = undefined;
+    else if (relayed) {
       sink.alive();
       give(blocks.map(heard));
     } else if (held.push(...blocks) > HELD) leader = undefined;

@@ -181,7 +181,10 @@ export class House {
         const stream: Stream = { tab: tab(), request, sink, way: `stream ${++this.count}`, epoch: "", live: false };
         this.streams.add(stream);
         this.ways.add(stream.way, () => this.greet(stream));
-        return { close: () => void this.streams.delete(stream) };
+        const close = (): void => {
+          if (this.streams.delete(stream)) this.ways.add(stream.way, () => tab().alive && sink.ended({})); // an aborted fetch says so
+        };
+        return { close };
       },
     };
   }
@@ -213,7 +216,7 @@ export class House {
     stream.live = true;
     const { topics } = stream.request;
     const replay = this.log.flatMap((topic, i) => (i >= after && topics.some((pattern) => matches(pattern, topic)) ? [this.event(i + 1)] : []));
-    stream.sink.blocks([...replay, { event: "roxy:live", id: this.head(), data: { replayed: replay.length } }]);
+    this.tell(stream, [...replay, { event: "roxy:live", id: this.head(), data: { replayed: replay.length } }]);
   }
 
   private open(which: number): void {

@@ -15,6 +15,7 @@ const client = createClient({
   topics: asked.getAll("topic"),
   types: asked.getAll("type"),
   snapshot: asked.has("snapshot"),
+  backoff: { cap: 1_000 },
   onError: (error) => void errors.push(String(error)),
   ...(share && { share }),
   ...(device && { device }),

@@ -249,6 +249,8 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
     up({ connection: id, position, time }) {
       connectionId = id;
       after = null;
+      caughtUp = false; // the tabs of a stream that has another one hear no end
+      judge();
       gauge.up();
       acks?.begins(position);
       pings.start();

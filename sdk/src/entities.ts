@@ -1,8 +1,8 @@
 /** Entities of a client's hub, read and written: the store and the outbox, wired to the client. */
 import type { Client } from "./core/client.ts";
+import { createObservable, createRun } from "./core/observable.ts";
 import type { Leadership, Options as OutboxOptions, Outbox, Pending, Signal } from "./outbox/api.ts";
 import { transportOver } from "./outbox/client.ts";
-import { uuidsV7 } from "./outbox/ids.ts";
 import { type Databases, indexedDBStorage } from "./outbox/indexeddb.ts";
 import { createOutbox } from "./outbox/outbox.ts";
 import { type Entry, memoryStorage } from "./outbox/storage.ts";
@@ -106,9 +106,10 @@ export function createEntities<E extends object = AnyEntities>(client: EntitiesC
   const own = platform.hex(16);
   const { indexedDB } = globalThis as { indexedDB?: Databases };
   const { database } = options;
+  const lock = `roxy-outbox:${database}`;
   const shared = database !== undefined && indexedDB;
   const storage = shared ? indexedDBStorage(indexedDB, database, own) : memoryStorage(own);
-  const tabs = shared ? tabsOf(`roxy-outbox:${database}`, options.leadership) : undefined;
+  const tabs = shared ? tabsOf(lock, options.leadership ?? elected(lock, platform.report)) : undefined;
   const outbox = createOutbox({
     transport,
     storage,
@@ -116,7 +117,7 @@ export function createEntities<E extends object = AnyEntities>(client: EntitiesC
     signal: tabs?.signal,
     clock,
     random,
-    newId: uuidsV7(() => Date.now(), platform.hex),
+    newId: () => `${Date.now().toString(36)}-${platform.hex(10)}`, // by time, so that those of one day lie together in the hub's tables
     device: client.device,
     ...(options.conflict && { conflict: options.conflict }),
     ...(options.settled && { settled: options.settled }),
@@ -170,40 +171,37 @@ export function createEntities<E extends object = AnyEntities>(client: EntitiesC
 }
 
 /** What the tabs of one database have in common: who leads them, and how they talk. */
-function tabsOf(name: string, leadership: Leadership | undefined): { leadership?: Leadership | undefined; signal?: Signal; close(): void } {
-  if (typeof BroadcastChannel !== "function") return { leadership, close() {} };
-  const channel = new BroadcastChannel(name);
-  const listeners = new Set<() => void>();
-  const closing = new AbortController();
-  const locks = typeof navigator === "undefined" ? undefined : navigator.locks;
-  let leads = !locks;
-  if (locks && !leadership) {
-    const held = (): Promise<void> => {
-      leads = true;
-      for (const listener of listeners) listener();
-      return new Promise((done) => closing.signal.addEventListener("abort", () => done()));
-    };
-    locks.request(name, { signal: closing.signal }, held).catch(() => {});
-  }
+function tabsOf(name: string, leadership: Leadership & { resign?(): void }): { leadership: Leadership; signal?: Signal; close(): void } {
+  const channel = typeof BroadcastChannel === "function" ? new BroadcastChannel(name) : undefined;
+  let closed = false;
   return {
-    leadership: leadership ?? {
-      getSnapshot: () => leads,
-      subscribe(listener) {
-        listeners.add(listener);
-        return () => void listeners.delete(listener);
+    leadership,
+    ...(channel && {
+      signal: {
+        post: (word) => closed || channel.postMessage(word),
+        listen(listener) {
+          channel.onmessage = ({ data }) => listener(data);
+          return () => (channel.onmessage = null);
+        },
       },
-    },
-    signal: {
-      post: (word) => closing.signal.aborted || channel.postMessage(word),
-      listen(listener) {
-        const heard = ({ data }: MessageEvent): void => listener(data);
-        channel.addEventListener("message", heard);
-        return () => channel.removeEventListener("message", heard);
-      },
-    },
+    }),
     close() {
-      closing.abort();
-      channel.close();
+      closed = true;
+      channel?.close();
+      leadership.resign?.();
     },
   };
+}
+
+/** The tab that holds a Web Lock leads. Where there are none each does, and the hub is told the same by each. */
+function elected(name: string, report: (error: unknown) => void): Leadership & { resign(): void } {
+  const locks = typeof navigator === "undefined" ? undefined : navigator.locks;
+  const leads = createObservable(!locks, createRun(report));
+  const end = new AbortController();
+  const held = (): Promise<void> => {
+    leads.set(true);
+    return new Promise((done) => (end.signal.onabort = () => done()));
+  };
+  locks?.request(name, { signal: end.signal }, held).catch(() => {});
+  return { subscribe: leads.subscribe, getSnapshot: leads.get, resign: () => end.abort() };
 }

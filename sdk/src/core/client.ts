@@ -249,7 +249,8 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
     up({ connection: id, position, time }) {
       connectionId = id;
       after = null;
-      caughtUp = false; // a stream that is shared begins anew without an end
+      caughtUp = false; // the tabs of a stream that has another one hear no end
+      judge();
       gauge.up();
       acks?.begins(position);
       pings.start();

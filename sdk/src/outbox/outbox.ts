@@ -1,8 +1,9 @@
 // The outbox: mutations that are on their way. It owns what was asked and what became of it; what the entities are is the
 // store's (src/store). Rules R1–R12 and laws I1–I11, which comments name, are those of test/store/laws.test.ts.
-import { composed, merge } from "../store/json.ts";
 import { type Draft, type Options, type Outbox, OutboxFull, type Pending, type Settlement } from "./api.ts";
+import { coalesced, content, united } from "./coalesce.ts";
 import { type Conflict, type Decision, rebased } from "./conflict.ts";
+import { cancelled, failed, once } from "./ends.ts";
 import { type Ask, asked, draftOf, lanesOf, type Request, type Slot, waiting } from "./lane.ts";
 import { sending } from "./send.ts";
 import type { Entry } from "./storage.ts";
@@ -13,8 +14,6 @@ import type { Op, Problem, Result } from "./wire.ts";
 export const maxWaiting = 1000;
 /** Refusals that are kept for a screen that comes later; older ones were reported when they happened. */
 const maxRefusals = 100;
-/** Ends that are remembered, so that they are told once. */
-const maxTold = 2000;
 /** Commits of one entity that are remembered. */
 const maxCommits = 20;
 
@@ -25,7 +24,7 @@ export function createOutbox(options: Options): Outbox {
   const listeners = new Set<(topic: string) => void>();
   const heads = new Map<string, number>();
   const commits = new Map<string, readonly { readonly version: number; readonly op: Op }[]>(); // the last of this page, for what other tabs ask for behind them
-  const told = new Set<string>();
+  const report = once((settlement) => options.settled?.(settlement));
   let running = false;
   let closed = false;
   let device = options.device;
@@ -57,12 +56,6 @@ export function createOutbox(options: Options): Outbox {
   /** Tells what became of it once that is written: a reload before would come to the same only where the hub decides alone. */
   const settleAfter = (written: Promise<unknown>, slots: readonly Slot[], how: (slot: Slot) => Settlement): void => {
     void written.then(() => closed || slots.forEach((s) => settle(s, how(s))));
-  };
-  const report = (settlement: Settlement): void => {
-    if (told.has(settlement.id)) return;
-    told.add(settlement.id);
-    for (const id of [...told].slice(0, -maxTold)) told.delete(id);
-    options.settled?.(settlement);
   };
   const settle = (slot: Slot, settlement: Settlement): void => {
     const r = slot.request;
@@ -107,7 +100,7 @@ export function createOutbox(options: Options): Outbox {
       const own = !fault || s === fault;
       change(s, { state: status, problem: own ? problem : { code: "dependency", detail: `${fault.entry.topic}: ${problem.code}` } });
     }
-    settleAfter(write(r), open, ({ entry: { id, topic, problem: why } }) => ({ id, topic, status, problem: why as Problem }));
+    settleAfter(write(r), open, failed(status));
     const refusals = lanes.slots().filter((s) => s.entry.state === "refused");
     for (const old of refusals.slice(0, -maxRefusals)) void remove(old);
     changed(r);
@@ -115,7 +108,7 @@ export function createOutbox(options: Options): Outbox {
 
   const taken = (r: Request): void => {
     const open = undecided(r);
-    settleAfter(Promise.all(open.map(remove)), open, ({ entry: { id, topic } }) => ({ id, topic, status: "cancelled" }));
+    settleAfter(Promise.all(open.map(remove)), open, cancelled);
     changed(r);
   };
 
@@ -202,7 +195,7 @@ export function createOutbox(options: Options): Outbox {
     if (closed || open.length === 0 || open.some((s) => s.entry.state === "cancelling")) return;
     if (open.some(asked)) return takeBack(r);
     if (!ask || !r.fresh || r.asks.length < 2) taken(r);
-    else takeOut(r, ask, ({ entry: { id, topic } }) => ({ id, topic, status: "cancelled" }));
+    else takeOut(r, ask, cancelled);
     drain();
   };
 
@@ -224,20 +217,18 @@ export function createOutbox(options: Options): Outbox {
       }
     },
     update(slot, entry) {
-      const { problem, version, id, topic, state } = entry;
+      const { version, topic, state } = entry;
       const { base = 0 } = slot.entry;
       slot.entry = entry.id === slot.entry.id && state === "queued" && (entry.base ?? base) < base ? { ...entry, base } : entry;
       if (state === "committed") committed(slot, version as number);
-      else if (state === "refused" || state === "parked") settle(slot, { id, topic, status: state, problem: problem as Problem });
+      else if (state === "refused" || state === "parked") settle(slot, failed(state)(slot));
       tell(topic);
     },
     ended(slot, { status, version, problem }) {
-      const { id, topic } = slot.entry;
       if (status === "committed") return committed(slot, version as number);
       void remove(slot);
-      if (status === "refused") settle(slot, { id, topic, status, problem: problem as Problem });
-      else settle(slot, { id, topic, status: "cancelled" });
-      tell(topic);
+      settle(slot, status === "refused" ? failed(status, problem)(slot) : cancelled(slot));
+      tell(slot.entry.topic);
     },
     async leads() {
       for (const slot of lanes.slots()) {
@@ -266,15 +257,13 @@ export function createOutbox(options: Options): Outbox {
     park: (r, problem) => end(r, "parked", problem),
   });
 
-  /** Makes one of a mutation and the one before it, which nobody has sent: the same author knew the same. */
+  /** The mutation at the end of a lane, if the next one can become one with it. */
   const joined = (draft: Draft): { slot: Slot; both: Draft } | undefined => {
     const slot = lanes.lane(draft.topic).at(-1);
     const r = slot?.request;
     if (!slot || !r?.fresh || !tabs.leads() || r.slots.length > 1 || slot.entry.state !== "queued") return undefined;
-    const { guard, base } = slot.entry;
-    const plain = [slot.entry, draft].every(({ type, correlation, ttl }) => (type ?? correlation ?? ttl) === undefined);
-    const both = plain && guard === draft.guard && base === draft.base && united(slot.entry, draft);
-    return both ? { slot, both } : undefined;
+    const both = coalesced(slot.entry, draft);
+    return both && { slot, both };
   };
 
   const add = (...drafts: Draft[]): Pending => {
@@ -293,12 +282,7 @@ export function createOutbox(options: Options): Outbox {
     const { id } = slot.entry;
     r.asks.push(ask);
     if (join) change(slot, content(join.both));
-    const unstored = (error: unknown) => (s: Slot): Settlement => ({
-      id: s.entry.id,
-      topic: s.entry.topic,
-      status: "refused",
-      problem: { code: "not-stored", detail: String(error) },
-    });
+    const unstored = (error: unknown): ((s: Slot) => Settlement) => failed("refused", { code: "not-stored", detail: String(error) });
     const keep = async (): Promise<boolean> => {
       try {
         await tabs.stored; // a storage that cannot be read is none to write to
@@ -393,11 +377,7 @@ export function createOutbox(options: Options): Outbox {
       const slot = lanes.find(id);
       if (slot) tabs.rule("dismiss", slot);
     },
-    start() {
-      running = true;
-      signIn();
-      drain();
-    },
+    start: () => ((running = true), signIn(), drain()),
     stop: () => void (running = false),
     wake() {
       signIn();
@@ -415,15 +395,4 @@ export function createOutbox(options: Options): Outbox {
       listeners.clear();
     },
   };
-}
-
-/** What a mutation says of its entity. */
-const content = ({ op, data, patch }: Draft): Pick<Draft, "op" | "data" | "patch"> => ({ op, ...(data && { data }), ...(patch && { patch }) });
-
-/** The mutation that does what both do; undefined when there is none. */
-function united(first: Draft, { op, patch = {} }: Draft): Draft | undefined {
-  if (op !== "patch" || first.op === "delete") return undefined;
-  if (first.op === "put") return { ...first, data: merge(merge({}, first.data ?? {}), patch) };
-  const both = composed(first.patch ?? {}, patch);
-  return both && { ...first, patch: both };
 }

@@ -62,7 +62,7 @@ export function sending({ transport, storage, clock, random, attempts = 0 }: Opt
     // (By a clock that was put back it seems to be the future, and nobody knows.)
     if (r.uncertain && open.some(({ entry: { sentAt = now } }) => Math.abs(now - sentAt) > resendWithin)) {
       await settleKnown();
-      if (undecided(r).length > 0) desk.park(r, { code: "expired", detail: "sent so long ago that the hub may have forgotten what became of it" });
+      if (undecided(r).length > 0) desk.park(r, { code: "expired", detail: "sent too long ago for the hub to know of it" });
       return;
     }
     const results = await transport.send(open.map((s) => wireOf(s.entry)));
@@ -79,7 +79,7 @@ export function sending({ transport, storage, clock, random, attempts = 0 }: Opt
     r.uncertain = true;
     if (failure === "unauthenticated") return void (signedOut = true);
     if (failure === "busy" && ++r.failures >= (attempts || 20) && r.slots.some((s) => s.entry.state === "sent")) {
-      return desk.takeBack(r, { problem: { code: "overloaded", detail: `given up after ${r.failures} answers without a decision` }, park: true });
+      return desk.takeBack(r, { problem: { code: "overloaded", detail: `${r.failures} answers without a decision` }, park: true });
     }
     const spread = random() * Math.min(30_000, 500 * 2 ** Math.min(r.tries, 10));
     calm(r);

@@ -98,3 +98,80 @@ test.each([true, false])("what somebody begins to look at is there, and follows,
   await until(() => getSnapshot().length === 2 && getSnapshot()[0]?.data?.status === "ready");
   expect(getSnapshot().map((view) => view.topic)).toEqual(["orders/3", "orders/9"]);
 });
+
+test("an atomic request is committed whole or not at all, and its refusal names the one at fault", async () => {
+  const hub = await startHub();
+  const { entities, client } = entitiesOf(hub);
+  client.connect();
+  const both = entities.atomic((draft) => {
+    draft.put("orders/1", order);
+    draft.put("tables/1", { number: 1 });
+  });
+  expect(entities.entity("orders/1").getSnapshot().data).toEqual(order);
+  expect(await both.settled).toMatchObject({ topic: "orders/1", status: "committed", version: 1 });
+  const none = entities.atomic((draft) => {
+    draft.patch("orders/1", { status: "ready" });
+    draft.patch("tables/2", { number: 2 });
+  });
+  expect(await none.settled).toMatchObject({ topic: "tables/2", status: "refused", problem: { code: "not-found" } });
+  await until(() => entities.entity("orders/1").getSnapshot().pending.length === 0);
+  expect(entities.entity("orders/1").getSnapshot()).toMatchObject({ data: order, version: 1 });
+  expect(entities.troubled.getSnapshot().map(({ topic, problem }) => [topic, problem?.code])).toEqual([
+    ["orders/1", "dependency"],
+    ["tables/2", "not-found"],
+  ]);
+  expect(() => entities.atomic((draft) => [draft.delete("orders/1"), draft.delete("orders/1")])).toThrow("orders/1 is changed twice");
+});
+
+test("what is asked for while the hub is away arrives as few mutations, less what was taken back", async () => {
+  const hub = await startHub();
+  const { entities, client } = entitiesOf(hub);
+  client.connect();
+  await entities.put("orders/1", order).settled;
+  await until(() => entities.entity("orders/1").getSnapshot().pending.length === 0);
+  await hub.stop();
+  const first = entities.patch("orders/1", { status: "ready" }); // on its way, and so it stays alone
+  await first.accepted;
+  const edits = [
+    entities.patch("orders/1", { lines: { a: { quantity: 2 } } }),
+    entities.patch("orders/1", { payment: "payments/1" }),
+    entities.patch("orders/1", { lines: { b: { product: "gin", quantity: 1 } } }),
+  ];
+  expect(new Set([first, ...edits].map(({ id }) => id)).size).toBe(2);
+  expect(await edits[1]!.cancel()).toMatchObject({ status: "cancelled" });
+  expect(entities.entity("orders/1").getSnapshot().data).not.toHaveProperty("payment");
+  await hub.start();
+  expect(await edits[2]!.settled).toMatchObject({ status: "committed", version: 3 });
+  const lines = { a: { product: "tea", quantity: 2 }, b: { product: "gin", quantity: 1 } };
+  await until(() => entities.entity("orders/1").getSnapshot().version === 3);
+  expect(entities.entity("orders/1").getSnapshot().data).toEqual({ status: "ready", lines });
+});
+
+test("what has waited longer than it is worth is parked, and asked for again as new", async () => {
+  const hub = await startHub();
+  const { entities, client } = entitiesOf(hub);
+  await hub.stop();
+  const { settled, id } = entities.put("orders/1", order, { ttl: 50, type: "course:fired" });
+  await until(() => entities.entity("orders/1").getSnapshot().pending.length > 0);
+  const hubIsBack = hub.start();
+  expect(await settled).toMatchObject({ status: "parked", problem: { code: "expired" } });
+  await hubIsBack;
+  client.connect();
+  await until(() => client.sync.get() === "parked");
+  expect(await entities.retry(id)!.settled).toMatchObject({ status: "committed" });
+});
+
+test("a strict mutation behind one's own is taken when nobody came between, and else refused", async () => {
+  const hub = await startHub();
+  const [ann, bob] = [entitiesOf(hub), entitiesOf(hub)];
+  ann.client.connect();
+  bob.client.connect();
+  await ann.entities.put("orders/1", order).settled;
+  await until(() => bob.entities.entity("orders/1").getSnapshot().version === 1);
+  const own = [bob.entities.patch("orders/1", { payment: "payments/1" }), bob.entities.patch("orders/1", { status: "ready" }, { guard: "version" })];
+  expect(await Promise.all(own.map((p) => p.settled))).toMatchObject([{ version: 2 }, { version: 3 }]);
+  bob.client.close();
+  await ann.entities.patch("orders/1", { tags: ["loud"] }).settled;
+  const late = bob.entities.patch("orders/1", { status: "new" }, { guard: "version" });
+  expect(await late.settled).toMatchObject({ status: "refused", problem: { code: "version-conflict" } });
+});

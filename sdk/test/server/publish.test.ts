@@ -44,7 +44,7 @@ test("an ephemeral event is sent once, whatever becomes of the answer", async ()
   await expect(sending).rejects.toMatchObject({ code: "network" });
   expect(way.passed()).toBe(1);
   await until(() => heard.length >= 2);
-  expect(numbers(heard)).toEqual([1, 2]);
+  expect(numbers(heard).sort()).toEqual([1, 2]); // an ephemeral event may overtake what is logged
 });
 
 test("work that is done again is one event of each kind, and another work is not it", async () => {

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import fc from "fast-check";
 import type { Message } from "../../src/core/messages.ts";
 import { createOutbox, memoryStorage, OutboxFull, type Outbox, type OutboxOptions, type Result, type Transport, uuidsV7 } from "../../src/outbox.ts";
-import { same, keep, merge, type Json, type JsonObject } from "../../src/store/json.ts";
+import { composed, same, keep, merge, type Json, type JsonObject } from "../../src/store/json.ts";
 import { createStore, type Store } from "../../src/store.ts";
 import { createFakeClock } from "../clock.ts";
 import { mergePatch } from "./simhub.ts";
@@ -173,6 +173,23 @@ test("the patch of anything onto anything is that of RFC 7396, and untouched mem
     }),
     { numRuns: 500 },
   );
+});
+
+test("two patches in one do what they do one after the other, on whatever there is", () => {
+  const json = fc.jsonValue({ maxDepth: 2 }) as fc.Arbitrary<Json>;
+  const object = fc.dictionary(fc.constantFrom("a", "b"), fc.oneof(json, fc.dictionary(fc.constantFrom("a", "b"), json)), { noNullPrototype: true }) as fc.Arbitrary<JsonObject>;
+  let composable = 0;
+  fc.assert(
+    fc.property(object, object, object, (target, first, second) => {
+      const clean = merge({}, target);
+      const both = composed(first, second);
+      if (!both) return;
+      composable++;
+      expect(same(merge(clean, both), merge(merge(clean, first), second))).toBe(true);
+    }),
+    { numRuns: 500 },
+  );
+  expect(composable).toBeGreaterThan(100);
 });
 
 test("a member called __proto__ is a member", () => {

@@ -51,7 +51,8 @@ export function follow(company: Company, transport: Transport, request: StreamRe
   };
 
   /** Tells of the leader's stream as of one that begins here: what comes until it is live is catching up. */
-  const greet = (told: Told, ...behind: readonly Block[]): void => {
+  const greet = (told: Told, behind: Block[] = []): void => {
+    if (told.live) behind.push({ event: "roxy:live", data: {} });
     give([{ event: "roxy:hello", data: { ...membersOf(told.hello ?? hello!), cursor: position!.text } }, ...behind]);
     if (!told.live) alarm(renew, SHORT);
   };
@@ -67,9 +68,7 @@ export function follow(company: Company, transport: Transport, request: StreamRe
     own?.close();
     relayed = true;
     // What has no place in the log came by the own stream, but for the hub's own word.
-    const behind = held.filter(({ event, id }) => id || event.startsWith("roxy:")).map(heard);
-    if (leader.live) behind.push({ event: "roxy:live", data: {} });
-    greet(leader, ...behind);
+    greet(leader, held.filter(({ event, id }) => id || event.startsWith("roxy:")).map(heard));
   };
 
   const open = (): void => {
@@ -100,9 +99,9 @@ export function follow(company: Company, transport: Transport, request: StreamRe
     leader = word;
     held = [];
     if (relayed) {
-      if (!fits(word)) renew();
-      else if (word.live) alarm();
-      else if (before?.live) greet(word); // and no more with each of its attempts
+      if (!fits(word)) return renew();
+      if (word.live) alarm();
+      if (word.from !== before?.from || (before.live && !word.live)) greet(word); // not with each attempt of the same leader
     } else if (!own) {
       if (word.live) open();
       else if (!before) alarm(open, CONNECT);

@@ -69,10 +69,11 @@ export function lead(company: Company, transport: Transport, request: StreamRequ
           if (block.event === "roxy:hello") hello = block;
           at = /^roxy:(hello|reset)$/.test(block.event) ? id : (id ?? at); // neither has an id when a snapshot follows
         }
-        const caughtUp = blocks.some(({ event }) => event === "roxy:live");
-        live ||= caughtUp;
         company.post({ from: company.tab, blocks });
-        if (caughtUp) tell();
+        if (blocks.some(({ event }) => event === "roxy:live")) {
+          live = true;
+          tell();
+        }
         sink.blocks(blocks.map((block) => heardBy(request, block)));
       },
       ended(end) {

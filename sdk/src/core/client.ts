@@ -249,7 +249,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
     up({ connection: id, position, time }) {
       connectionId = id;
       after = null;
-      caughtUp = false; // the tabs of a stream that has another one hear no end
+      caughtUp = false; // a tab that follows another hears no end of a stream, only that the next one begins
       judge();
       gauge.up();
       acks?.begins(position);

@@ -41,6 +41,7 @@ type api struct {
 	Options
 	maxBody   int64
 	documents documents
+	sdkBuild  served
 }
 
 // New returns the handler of the public listener, or an error that names the option at fault.
@@ -57,7 +58,7 @@ func New(opts Options) (http.Handler, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &api{Options: opts, maxBody: publishLimit(opts.MaxEventBytes, opts.MaxBatch)}
+	a := &api{Options: opts, maxBody: publishLimit(opts.MaxEventBytes, opts.MaxBatch), sdkBuild: serve(sdkSource, "text/javascript; charset=utf-8")}
 	var schemas []Schema
 	if opts.Schemas != nil {
 		schemas = opts.Schemas()

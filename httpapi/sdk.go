@@ -10,11 +10,8 @@ import (
 //go:embed sdk.js
 var sdkSource []byte
 
-// sdkBuild is what a page imports who wants no package manager.
-var sdkBuild = serve(sdkSource, "text/javascript; charset=utf-8")
-
-// sdk answers GET /v1/sdk.js to all. It holds no secret, and what it asks for needs an identity.
+// sdk answers GET /v1/sdk.js, for pages that want no package manager, to all: it holds no secret.
 func (a *api) sdk(x *exchange, r *http.Request) error {
-	sdkBuild.answer(x, r)
+	a.sdkBuild.answer(x, r)
 	return nil
 }

@@ -150,3 +150,21 @@ func TestItListensOnLoopbackAlone(t *testing.T) {
 		}
 	}
 }
+
+// What a page sends as its session is sealed, or opens nothing.
+func FuzzASessionThatNobodySealedOpensNothing(f *testing.F) {
+	s := sessions{[]byte(strings.Repeat("s", 32)), time.Now}
+	mine := s.begin("waiter-1", "waiter")
+	for _, seed := range []string{mine, "", ".", mine + "0", strings.ToUpper(mine), "d2FpdGVyLTEgbWFuYWdlciA5OTk5OTk5OTk5.00"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, session string) {
+		user, role, err := s.open(session)
+		if err == nil && (user != "waiter-1" || role != "waiter") {
+			t.Errorf("%q opens as %s, %s", session, user, role)
+		}
+		if err != nil && (user != "" || role != "") {
+			t.Errorf("%q is refused, and tells %s, %s", session, user, role)
+		}
+	})
+}

@@ -21,7 +21,6 @@ export type RegisteredEntities = Register extends { readonly entities: infer Ent
  * What is known of data that nobody registered: nothing. It is `any` and not `unknown`, because code that was written for
  * hooks without types reads it as it is.
  */
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
 type Untyped = any;
 
 type OneOf<Events> = { [Type in keyof Events & string]: RoxyEvent<Type, Events[Type]> }[keyof Events & string];

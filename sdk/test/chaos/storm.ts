@@ -130,6 +130,7 @@ export function createStorm(proxy: Proxy, tablets: readonly Tablet[]): Storm {
           return;
         }
         case 17:
+          if (x % 8 === 0) tablets.at(-1)!.takeBack(y); // and is gone before it is told how that ended
           if (x % 4 === 0) return tablets.at(-1)!.reload();
           return cut(await someoneLive(who), "fin");
         case 18:

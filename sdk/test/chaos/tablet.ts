@@ -22,8 +22,10 @@ export interface Tablet {
   readonly handled: ReadonlyMap<string, number>;
   /** How often each mutation ended, and how. */
   readonly ended: ReadonlyMap<string, Settlement[]>;
-  /** How many mutations were asked for, and are sure to end: what was asked of one entity before the first was sent is one. */
-  readonly asked: number;
+  /** The mutations that were asked for: what was asked of one entity before the first was sent is one. */
+  readonly asked: ReadonlySet<string>;
+  /** Those among them that this tablet may have ended by itself, or given another name: taken back, or in conflict. */
+  readonly doubtful: ReadonlySet<string>;
   readonly errors: readonly unknown[];
   /** Asks for what the step says. */
   mutate(x: number, y: number): void;
@@ -46,6 +48,7 @@ export function openTablet(hub: Hub, proxy: Proxy, name: string, over: Tablet["o
   let pages = 0;
   let decided = 0;
   const asked = new Set<string>();
+  const doubtful = new Set<string>();
   let accepting: Promise<boolean>[] = [];
   let takeBack: () => unknown = () => {};
   let client!: Client;
@@ -77,7 +80,10 @@ export function openTablet(hub: Hub, proxy: Proxy, name: string, over: Tablet["o
     client.onReset((reset) => errors.push(new Error(`reset: ${reset.reason}`)));
     entities = createEntities(client, {
       database: proxy.url(name),
-      conflict: () => decisions[decided++ % decisions.length]!,
+      conflict({ mutation }) {
+        doubtful.add(mutation.id);
+        return decisions[decided++ % decisions.length]!;
+      },
       settled: (settlement) => ended.set(settlement.id, [...(ended.get(settlement.id) ?? []), settlement]),
     });
   };
@@ -97,16 +103,18 @@ export function openTablet(hub: Hub, proxy: Proxy, name: string, over: Tablet["o
     },
     handled,
     ended,
-    get asked() {
-      return asked.size;
-    },
+    asked,
+    doubtful,
     errors,
     mutate(x, y) {
       const { op, topic, content, how } = change(x, y);
       const { id, cancel, accepted } = op === "delete" ? entities.delete(topic, how) : entities[op](topic, content, how);
       asked.add(id);
       accepting.push(accepted);
-      takeBack = cancel;
+      takeBack = () => {
+        doubtful.add(id);
+        return cancel();
+      };
     },
     takeBack(y) {
       const held = entities.troubled.getSnapshot().find(({ state }) => state === "held");

@@ -27,9 +27,10 @@ const (
 )
 
 // onSmallDisks runs test on a directory with a quota and, where the system lets us mount one, on a file system, each
-// of smallDiskBytes.
+// of smallDiskBytes; beside other tests, because most of its time is spent on waiting for space.
 func onSmallDisks(t *testing.T, test func(t *testing.T, disk smallDisk)) {
 	t.Helper()
+	t.Parallel()
 	t.Run("quota", func(t *testing.T) {
 		dir := t.TempDir()
 		test(t, smallDisk{dir, quotaFS{vfs.Default, dir, smallDiskBytes}})

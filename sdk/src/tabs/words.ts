@@ -36,10 +36,11 @@ const TOPICS = 64;
 
 /** Returns what brings all that is wanted; who would make it too much for one stream keeps its own. */
 export function union(all: Want, wants: Iterable<Want>): Want {
+  const both = (one: readonly string[], other: readonly string[]): string[] => [...new Set([...one, ...other])];
   for (const want of wants) {
-    const topics = [...all.topics, ...want.topics.filter((topic) => !reaches(all.topics, topic))];
-    const types = all.types.length > 0 && want.types.length > 0 ? [...all.types, ...want.types.filter((type) => !all.types.includes(type))] : [];
-    if (topics.length <= TOPICS) all = { topics, types };
+    const topics = both(all.topics, want.topics);
+    const types = all.types.length > 0 && want.types.length > 0 ? both(all.types, want.types) : [];
+    if (topics.length <= TOPICS && !covers(all, want)) all = { topics, types };
   }
   return all;
 }
@@ -56,12 +57,12 @@ function reaches(patterns: readonly string[], topic: string): boolean {
 }
 
 /** Returns a block as who wants something hears it: of what is not asked for the id alone, so that the cursor advances. */
-export function heardBy({ topics, types }: Want, block: Block): Block {
+export function heardBy(want: Want, block: Block): Block {
   const { event, id } = block;
   if (/^roxy:(?!entity|unacked|presence)/.test(event)) return block;
-  const topic = String(membersOf(block)["topic"] ?? "roxy/presence"); // the one event that has none
-  const wanted = topics.some((pattern) => matches(pattern, topic)) && (types.length === 0 || types.includes(event) || event === "roxy:entity");
-  return wanted ? block : { event: "roxy:id", id, data: null };
+  const topics = [String(membersOf(block)["topic"] ?? "roxy/presence")]; // the one event that has none
+  const types = event === "roxy:entity" ? want.types : [event];
+  return covers(want, { topics, types }) ? block : { event: "roxy:id", id, data: null };
 }
 
 export function membersOf({ data }: Block): Readonly<Record<string, unknown>> {

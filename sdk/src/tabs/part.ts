@@ -23,10 +23,11 @@ export interface Company {
 }
 
 /** A link that hears the other tabs. */
-export interface Part extends Link {
-  hears(word: Word): void;
-  /** Others are gone, or this tab leads from now on. */
-  regard(): void;
+export interface Part {
+  close(): void;
+  hear(word: Word): void;
+  /** Connects anew if something else is to be asked for: others are gone, or this tab leads from now on. */
+  renew(): void;
 }
 
 /**
@@ -47,14 +48,13 @@ export function takePart(company: Company, transport: Transport, request: Stream
   const all = (): Want => union(request, company.apart ? [] : company.tabs.values());
 
   const say = (): void => {
-    const { tab, hello } = company;
-    const { topics, types } = asked;
+    const { hello } = company;
     const blocks: Block[] = [];
     if (at && hello) {
       blocks.push({ ...hello, id: at.text, data: { ...membersOf(hello), cursor: at.text } });
       if (live) blocks.push({ event: "roxy:live", data: {} });
     }
-    company.post({ tab, leads, live, topics, types, blocks });
+    company.post({ tab: company.tab, topics: asked.topics, types: asked.types, leads, live, blocks });
   };
 
   const close = (): void => {
@@ -86,12 +86,12 @@ export function takePart(company: Company, transport: Transport, request: Stream
 
   /** Hears the leader's stream as one that begins where it stands: what comes until it is live is catching up. */
   const follow = (): void => {
-    if (!leader || !fits()) return;
+    if (!fits()) return;
     link?.close();
     link = undefined;
-    alarm(leader.live ? undefined : renew, SHORT);
+    alarm(leader!.live ? undefined : renew, SHORT);
     // What has no place in the log came by the own stream, but for the hub's own word.
-    give([...leader.blocks, ...held.filter(({ event, id }) => id || event.startsWith("roxy:"))]);
+    give([...leader!.blocks, ...held.filter(({ event, id }) => id || event.startsWith("roxy:"))]);
   };
 
   const open = (): void => {
@@ -108,8 +108,8 @@ export function takePart(company: Company, transport: Transport, request: Stream
         blocks(blocks) {
           if (!link) return;
           // How its stream ends is for the leader to judge; but the device is taken from all.
-          const isForAll = (block: Block): boolean => block.event !== "roxy:bye" || membersOf(block)["reason"] === "replaced";
-          if (leads) company.post({ tab: company.tab, blocks: blocks.filter(isForAll) });
+          const forAll = blocks.filter((block) => block.event !== "roxy:bye" || membersOf(block)["reason"] === "replaced");
+          if (leads) company.post({ tab: company.tab, blocks: forAll });
           give(blocks);
           if (!link) return; // the app closed it
           if (blocks.some(({ event }) => event === "roxy:live")) {
@@ -161,15 +161,15 @@ export function takePart(company: Company, transport: Transport, request: Stream
 
   return {
     close,
-    regard() {
+    renew() {
       if (!link && !live) open();
       else if (!leads || !covers(all(), asked)) renew();
     },
-    hears(word) {
-      if (!word.topics) return relay(word);
-      if (!leads) return void (word.leads && told(word));
-      if (word.leads) return; // before
-      if (covers(asked, all())) say();
+    hear(word) {
+      if (!word.topics) relay(word);
+      else if (leads === word.leads) return; // one that is carried, too, or a leader before
+      else if (word.leads) told(word);
+      else if (covers(asked, all())) say();
       else renew();
     },
   };

@@ -70,7 +70,7 @@ export function tabs({ name }: TabsOptions): Tabs {
     hold(`${lock}/${company.tab}`, life, () => {});
     hold(lock, life, () => {
       leads.set(true);
-      part?.regard();
+      part?.renew();
     });
   };
 
@@ -90,14 +90,14 @@ export function tabs({ name }: TabsOptions): Tabs {
         company.tabs.set(word.tab, word);
       }
     }
-    part?.hears(word);
+    part?.hear(word);
   };
 
   /** Hears when a tab is closed or killed: it gives back the lock that it has for itself. */
   const watch = (tab: string): void => {
     void locks.request(`${lock}/${tab}`, () => {
       company.tabs.delete(tab);
-      clock.set(() => leads.get() && part?.regard(), LINGER);
+      clock.set(() => leads.get() && part?.renew(), LINGER);
     });
   };
 

@@ -3,9 +3,12 @@ import { beyond, parseCursor } from "../core/cursor.ts";
 import type { Block, End, Link, Sink, StreamRequest, Transport } from "../core/transport.ts";
 import { covers, heardBy, membersOf, union, type Relayed, type Stand, type Want, type Word } from "./words.ts";
 
-/** How long the leader has to be live before a tab opens a stream of its own without it. The leader comes first: a browser has six connections for all tabs together. */
+/** How long the leader has to answer before a tab opens a stream of its own without it. */
 const ANSWER = 2_000;
-/** So long an absence of the leader's stream is nobody's concern: a hub that restarts hears of each name once. */
+/**
+ * And how long to be live when it answers. The leader comes first: a browser has six connections for all tabs together, and a hub
+ * that restarts hears of each name once.
+ */
 const SHORT = 5_000;
 
 /** What a tab knows of the others. */
@@ -134,9 +137,8 @@ export function takePart(company: Company, transport: Transport, request: Stream
     leader = live && stand.blocks.length > 0 && covers(stand, request) ? stand : undefined;
     held = [];
     if (link) follow();
-    else if (!live) {
-      if (stand.live) open();
-    } else if (!fits()) renew();
+    else if (!live) alarm(open, stand.live ? 0 : SHORT);
+    else if (!fits()) renew();
     // Not with each attempt of the same leader.
     else if (stand.tab !== before?.tab || (before.live && !stand.live)) follow();
     else if (stand.live) alarm();

@@ -20,7 +20,7 @@ export interface End {
   readonly renew?: string;
 }
 
-/** What a stream tells its client. After `ended`, or after the link was closed, nothing more is told. */
+/** What a stream tells its client, which closes the link when it has ended. What is told after that is not heard. */
 export interface Sink {
   /** The hub answered; its hello is to follow. */
   opened(): void;
@@ -82,21 +82,4 @@ export function streamQuery({ topics: topic, types: type, device, heartbeat, sna
   return Object.entries({ topic, type, device, heartbeat, snapshot: snapshot ? "1" : undefined, after })
     .flatMap(([name, values = []]) => [values].flat().map((value) => `${name}=${encodeURIComponent(value)}`))
     .join("&");
-}
-
-/** Returns a sink that hears nothing after an end, or once over says so. */
-export function once(sink: Sink, over: () => boolean): Sink {
-  let ended = false;
-  const open = (): boolean => !ended && !over();
-  return {
-    opened: () => open() && sink.opened(),
-    alive: () => open() && sink.alive(),
-    blocks: (blocks) => open() && sink.blocks(blocks),
-    retry: (ms) => open() && sink.retry(ms),
-    ended(end) {
-      if (!open()) return;
-      ended = true;
-      sink.ended(end);
-    },
-  };
 }

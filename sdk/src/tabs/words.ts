@@ -1,5 +1,4 @@
 // What tabs say to each other, and what of a stream is for whom.
-import { beyond, type Cursor } from "../core/cursor.ts";
 import { matches } from "../core/topic.ts";
 import type { Block } from "../core/transport.ts";
 
@@ -9,38 +8,42 @@ export interface Want {
   readonly types: readonly string[];
 }
 
-/** A tab asks where the leader's stream stands; with `at`, also to be carried from there on. */
-export interface Ask extends Want {
-  readonly tab: string;
-  /** Up to here the tab's own stream brought everything: the hub lets it have what it wants. */
-  readonly at?: string | undefined;
-}
-
 /**
- * Where the leader's stream stands: what it brings behind `at` is relayed from now on, as far as it is of these topics and types.
- * It is told when the stream is opened, is live and has ended, and to who asks.
+ * Where a tab's stream stands. The leader says so when it is opened, is live and has ended, and when it hears of a tab: what
+ * comes from then on is relayed, as far as it is of these topics and types. Others say so when they open, and when they are
+ * live: from then on they are to be carried, because the hub lets them have what they want.
  */
-export interface Told extends Want {
-  /** The leader. */
-  readonly from: string;
-  /** Who asked. */
-  readonly to?: string | undefined;
-  /** Undefined while there is no position. */
-  readonly at?: string | undefined;
-  readonly hello?: Block | undefined;
+export interface Stand extends Want {
+  readonly tab: string;
+  readonly leads: boolean;
   readonly live: boolean;
-  /** Who else is carried, for the next leader. */
-  readonly tabs: Map<string, Want>;
+  /** How a stream would begin that begins there: its hello, whose id is the position; and that it is live. Empty while there is no position. */
+  readonly blocks: readonly Block[];
 }
 
 /** What came at once on the leader's stream. */
 export interface Relayed {
   /** The leader; of two the words may come in any order. */
-  readonly from: string;
+  readonly tab: string;
   readonly blocks: readonly Block[];
+  readonly topics?: undefined;
 }
 
-export type Word = Ask | Told | Relayed;
+export type Word = Stand | Relayed;
+
+/** A hub takes no more topics in one stream. */
+const TOPICS = 64;
+
+/** Returns what brings all that is wanted; who would make it too much for one stream keeps its own. */
+export function union(all: Want, wants: Iterable<Want>): Want {
+  const both = (one: readonly string[], other: readonly string[]): string[] => [...new Set([...one, ...other])];
+  for (const want of wants) {
+    const topics = both(all.topics, want.topics);
+    const types = all.types.length > 0 && want.types.length > 0 ? both(all.types, want.types) : [];
+    if (topics.length <= TOPICS && !covers(all, want)) all = { topics, types };
+  }
+  return all;
+}
 
 /** Reports whether a stream of given topics and types brings all that is wanted. */
 export function covers(given: Want, wanted: Want): boolean {
@@ -49,24 +52,19 @@ export function covers(given: Want, wanted: Want): boolean {
 }
 
 /** Of a topic it is clear what is inside a pattern; a pattern has to be there as it is. */
-export function reaches(patterns: readonly string[], topic: string): boolean {
-  return patterns.includes(topic) || (!topic.includes("*") && patterns.some((pattern) => matches(pattern, topic)));
+function reaches(patterns: readonly string[], topic: string): boolean {
+  return patterns.some((pattern) => pattern === topic || (!topic.includes("*") && matches(pattern, topic)));
 }
 
 /** Returns a block as who wants something hears it: of what is not asked for the id alone, so that the cursor advances. */
-export function heardBy({ topics, types }: Want, block: Block): Block {
+export function heardBy(want: Want, block: Block): Block {
   const { event, id } = block;
   if (/^roxy:(?!entity|unacked|presence)/.test(event)) return block;
-  const topic = event === "roxy:presence" ? "roxy/presence" : String(membersOf(block)["topic"]);
-  const wanted = topics.some((pattern) => matches(pattern, topic)) && (types.length === 0 || types.includes(event) || event === "roxy:entity");
-  return wanted ? block : { event: "roxy:id", id, data: null };
+  const topics = [String(membersOf(block)["topic"] ?? "roxy/presence")]; // the one event that has none
+  const types = event === "roxy:entity" ? want.types : [event];
+  return covers(want, { topics, types }) ? block : { event: "roxy:id", id, data: null };
 }
 
 export function membersOf({ data }: Block): Readonly<Record<string, unknown>> {
   return Object(data);
-}
-
-/** Returns the earlier of two positions; the first when they are of two lives of the log, or there is no second. */
-export function earlier(one: Cursor | undefined, other: Cursor | undefined): Cursor | undefined {
-  return other && one?.epoch === other.epoch && beyond(one, other) ? other : one;
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { tabs } from "../../src/tabs.ts";
-import { covers, heardBy } from "../../src/tabs/words.ts";
+import { covers, heardBy, union } from "../../src/tabs/words.ts";
 import { clientOf, live } from "../client.ts";
 import { startHub } from "../hub.ts";
 
@@ -20,6 +20,15 @@ test("a stream carries a tab when it brings all that the tab wants", () => {
   for (const [name, topics, types, wantedTopics, wantedTypes, expected] of rows) {
     expect(covers({ topics, types }, { topics: wantedTopics, types: wantedTypes }), name).toBe(expected);
   }
+});
+
+test("what tabs want together brings what each of them wants, and never more topics than a hub takes", () => {
+  const want = (topics: string[], ...types: string[]): { topics: string[]; types: string[] } => ({ topics, types });
+  const many = Array.from({ length: 63 }, (_, i) => `menu/${i}`);
+  expect(union(want(["a/*"], "x"), [want(["a/1"], "x"), want(["b/1"], "x", "y")])).toEqual(want(["a/*", "b/1"], "x", "y"));
+  expect(union(want(["a/*"], "x"), [want(["a/*"])])).toEqual(want(["a/*"]));
+  expect(union(want(["a/*"]), [want(["a/1"], "x")])).toEqual(want(["a/*"]));
+  expect(union(want(["a/*"]), [want(many), want(["b/1"]), want(["a/1"])])).toEqual(want(["a/*", ...many]));
 });
 
 test("of what a tab did not ask for it hears the id alone, and the hub's own word always", () => {

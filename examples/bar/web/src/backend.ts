@@ -45,10 +45,18 @@ export class Refused extends Error {
   }
 }
 
+/** There was no answer. */
+export class NoAnswer extends Error {
+  override readonly name = "NoAnswer";
+  constructor(cause: unknown) {
+    super("There is no network, or the bar's server does not answer.", { cause });
+  }
+}
+
 type Network = Pick<Platform, "fetch" | "abort">;
 
 async function ask<Answer>(network: Network, method: "GET" | "POST", path: string, given: { body?: object; session?: string } = {}): Promise<Answer> {
-  const answer = await network.fetch!(path, {
+  const asked = network.fetch!(path, {
     method,
     headers: {
       ...(given.body && { "Content-Type": "application/json" }),
@@ -59,7 +67,9 @@ async function ask<Answer>(network: Network, method: "GET" | "POST", path: strin
     credentials: "same-origin",
     cache: "no-store",
   });
-  const text = await answer.text();
+  const [answer, text] = await asked.then(async (got) => [got, await got.text()] as const).catch((error: unknown) => {
+    throw new NoAnswer(error);
+  });
   if (answer.status === 200) return JSON.parse(text) as Answer;
   let detail = `the bar's server answered ${answer.status}`;
   try {

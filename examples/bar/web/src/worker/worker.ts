@@ -43,7 +43,7 @@ async function dropOthers(): Promise<void> {
 
 /** The network's page, which may be a newer build's; ours when none comes in time, or only a proxy's word that there is none. */
 async function page(request: Request): Promise<Response> {
-  const kept = await (await caches.open(KEPT)).match(PAGE);
+  const kept = await caches.match(PAGE, { cacheName: KEPT });
   if (!kept) return fetch(request); // somebody emptied the browser's storage
   try {
     const answer = await fetch(request, { signal: AbortSignal.timeout(PATIENCE) });
@@ -55,5 +55,5 @@ async function page(request: Request): Promise<Response> {
 }
 
 async function file(request: Request): Promise<Response> {
-  return (await (await caches.open(KEPT)).match(request)) ?? fetch(request);
+  return (await caches.match(request, { cacheName: KEPT })) ?? fetch(request);
 }

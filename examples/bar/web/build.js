@@ -27,7 +27,7 @@ await build({
   // The SDK is a link into this repository, where its tests have a React of their own: an app has one.
   alias: { react: dirname(require.resolve("react/package.json")), "react-dom": dirname(require.resolve("react-dom/package.json")) },
 });
-const files = readdirSync(folder, { recursive: true }).filter((path) => /\.(js|css|svg)$/.test(path));
+const files = readdirSync(folder, { recursive: true }).filter((path) => /\.(js|css|svg)$/.test(path)).sort();
 let page = readFileSync("public/index.html", "utf8");
 for (const file of files) page = page.replace(file.replace(/^assets\/(\w+)-\w+\./, "$1."), file);
 writeFileSync(join(folder, "index.html"), page);

@@ -56,7 +56,7 @@ build_app() {
 		installed "$root/sdk"
 		npm --prefix "$root/sdk" run build --silent >"$state/app.log" 2>&1 || die "the SDK cannot be built; the log is $state/app.log"
 	fi
-	if newer "$bar/web/src" "$bar/web/dist/app.js" || [[ $root/sdk/dist/index.js -nt $bar/web/dist/app.js ]]; then
+	if newer "$bar/web/src" "$bar/web/dist/worker.js" || [[ $root/sdk/dist/index.js -nt $bar/web/dist/worker.js ]]; then
 		echo "==> the app: installing what builds it, building it"
 		installed "$bar/web"
 		npm --prefix "$bar/web" run build --silent >"$state/app.log" 2>&1 || die "the app cannot be built; the log is $state/app.log"

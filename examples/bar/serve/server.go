@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path"
 	"strings"
 	"time"
 
@@ -55,7 +56,7 @@ func (s *server) handler() http.Handler {
 			refuse(w, http.StatusForbidden, errors.New("this server is for pages of this machine alone"))
 			return
 		}
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; manifest-src 'self'; connect-src 'self' "+s.hub+" "+strings.Replace(s.hub, "http", "ws", 1)+"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; manifest-src 'self'; connect-src 'self' "+s.hub+" "+strings.Replace(s.hub, "http", "ws", 1)+"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Referrer-Policy", "no-referrer")
 		mux.ServeHTTP(w, r)
@@ -147,12 +148,16 @@ func (s *server) audit(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(w, got.Body) // a page that is gone needs no answer
 }
 
-// files serves the built app; every other path is a screen of it.
+// files serves the built app. What is below assets/ is named by its contents and good for ever; the page and its service
+// worker are asked for each time, so that a new build is there with the next load.
 func (s *server) files() http.Handler {
 	web := os.DirFS(s.web)
 	files := http.FileServerFS(web)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-cache")
+		if path.Dir(r.URL.Path) == "/assets" && path.Ext(r.URL.Path) != "" {
+			w.Header().Set("Cache-Control", "public, max-age=31536000, immutable") // FileServer takes it from what is not there
+		}
 		if _, err := fs.Stat(web, "index.html"); err != nil {
 			refuse(w, http.StatusNotFound, errors.New("the app is not built: npm --prefix examples/bar/web run build"))
 			return

@@ -21,6 +21,15 @@ func newTestServer(t *testing.T) *server {
 	if err := os.WriteFile(filepath.Join(web, "index.html"), []byte("the app"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	for name, text := range map[string]string{"worker.js": "the worker", "assets/app-5FMYQ67N.js": "its script"} {
+		file := filepath.Join(web, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return newServer(settings{hub: "http://127.0.0.1:8080", admin: "http://127.0.0.1:1", web: web, lifetime: time.Minute}, []byte(strings.Repeat("s", 32)))
 }
 
@@ -72,6 +81,33 @@ func TestOnlyPagesOfThisMachineAreServed(t *testing.T) {
 	}
 	if code, got := ask(t, s, "GET", "/", "", nil); code != 200 || got["text"] != "the app" {
 		t.Errorf("the app: %d %v", code, got)
+	}
+}
+
+// A browser that kept an old page or an old worker would stay with an old app; one that asks for each script would be slow.
+func TestOnlyWhatIsNamedByItsContentsIsKeptUnasked(t *testing.T) {
+	s := newTestServer(t)
+	const asked, forGood = "no-cache", "public, max-age=31536000, immutable"
+	for path, want := range map[string]struct {
+		code        int
+		cache, kind string
+	}{
+		"/":                       {200, asked, "text/html; charset=utf-8"},
+		"/worker.js":              {200, asked, "text/javascript; charset=utf-8"},
+		"/assets/app-5FMYQ67N.js": {200, forGood, "text/javascript; charset=utf-8"},
+		"/assets/app-00000000.js": {404, "", "text/plain; charset=utf-8"}, // of another build
+		"/assets/":                {200, asked, "text/html; charset=utf-8"},
+		"/api/staff":              {200, "no-store", "application/json"},
+	} {
+		w := httptest.NewRecorder()
+		s.handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, origin+path, nil))
+		got := w.Result().Header
+		if w.Code != want.code || got.Get("Cache-Control") != want.cache || got.Get("Content-Type") != want.kind {
+			t.Errorf("%s: %d, Cache-Control %q, Content-Type %q; want %v", path, w.Code, got.Get("Cache-Control"), got.Get("Content-Type"), want)
+		}
+		if policy := got.Get("Content-Security-Policy"); !strings.Contains(policy, "worker-src 'self'") {
+			t.Errorf("%s: Content-Security-Policy %q", path, policy)
+		}
 	}
 }
 

@@ -45,21 +45,39 @@ export class Refused extends Error {
   }
 }
 
+/** There was no answer. */
+export class NoAnswer extends Error {
+  override readonly name = "NoAnswer";
+  constructor(cause: unknown) {
+    super("There is no network, or the bar's server does not answer.", { cause });
+  }
+}
+
+/** Longer than that, in ms, nobody waits: bad Wi-Fi holds calls for minutes. */
+const PATIENCE = 10_000;
+
 type Network = Pick<Platform, "fetch" | "abort">;
 
 async function ask<Answer>(network: Network, method: "GET" | "POST", path: string, given: { body?: object; session?: string } = {}): Promise<Answer> {
-  const answer = await network.fetch!(path, {
+  const abort = network.abort();
+  const timer = setTimeout(() => abort.abort(), PATIENCE);
+  const asked = network.fetch!(path, {
     method,
     headers: {
       ...(given.body && { "Content-Type": "application/json" }),
       ...(given.session !== undefined && { "Bar-Session": given.session }),
     },
     ...(given.body && { body: JSON.stringify(given.body) }),
-    signal: network.abort().signal,
+    signal: abort.signal,
     credentials: "same-origin",
     cache: "no-store",
   });
-  const text = await answer.text();
+  const [answer, text] = await asked
+    .then(async (got) => [got, await got.text()] as const)
+    .catch((error: unknown) => {
+      throw new NoAnswer(error);
+    })
+    .finally(() => clearTimeout(timer));
   if (answer.status === 200) return JSON.parse(text) as Answer;
   let detail = `the bar's server answered ${answer.status}`;
   try {

@@ -8,6 +8,7 @@ import { createHouse, type House } from "./house.ts";
 import { createNetwork, type Network } from "./network.ts";
 import { createRounds, type Rounds } from "./rounds.ts";
 import type { RoxyEntities, RoxyEvents } from "./roxy.gen.ts";
+import { createSeen, type Seen } from "./seen.ts";
 import { browserName, takeSlot } from "./slot.ts";
 
 /** What each role follows. The hub refuses what its policy does not grant, whatever stands here. */
@@ -30,11 +31,18 @@ export interface Hub {
   readonly rounds: Rounds;
   readonly bell: Bell;
   readonly alarms: Alarms;
+  readonly seen: Seen;
   close(): void;
 }
 
-/** Connects as the person of access. `signedOut` is called when the bar's server ends the session. */
-export async function openHub(access: Access, signedOut: (why: string) => void): Promise<Hub> {
+/** Who hears what the bar's server says of a session: a new token, or that the session is over. */
+export interface Told {
+  renewed(access: Access): void;
+  signedOut(why: string): void;
+}
+
+/** Connects as the person of access. There need not be a network: what is known is shown, and the rest comes with it. */
+export async function openHub(access: Access, { renewed, signedOut }: Told): Promise<Hub> {
   const network = createNetwork();
   const slot = await takeSlot(`bar:${access.user}:${access.role}`);
   // Names of devices belong to one user: another browser of the same person is another device.
@@ -45,6 +53,7 @@ export async function openHub(access: Access, signedOut: (why: string) => void):
     if (fresh || Date.parse(current.expires) < Date.now() + 10_000) {
       try {
         current = await renew(network.platform, current.session);
+        renewed(current);
       } catch (error) {
         if (error instanceof Refused && error.status === 401) signedOut(error.message);
         throw error;
@@ -71,6 +80,7 @@ export async function openHub(access: Access, signedOut: (why: string) => void):
   const house = createHouse(entities, rounds, access.user);
   const bell = createBell(client);
   const alarms = access.role === "manager" ? createAlarms({ url: access.hub, platform: network.platform, token }, localStorage, `bar alarms ${access.user}`) : NO_ALARMS;
+  const seen = createSeen(client, localStorage, `bar seen ${device}`);
   client.connect();
   return {
     access,
@@ -82,7 +92,9 @@ export async function openHub(access: Access, signedOut: (why: string) => void):
     rounds,
     bell,
     alarms,
+    seen,
     close() {
+      seen.close();
       rounds.close();
       bell.close();
       alarms.close();

@@ -1,6 +1,6 @@
-// Who is signed in at this window. A reload goes on with the same session; another window has its own.
+// Who is signed in at this window. A reload goes on with the same session, also without a network; another window has its own.
 import type { Readable } from "@roxy/sdk/store";
-import { type Access, renew, Refused, signInAs, type Role } from "./backend.ts";
+import { type Access, signInAs, type Role } from "./backend.ts";
 import { openHub, type Hub } from "./hub.ts";
 import { globalPlatform } from "@roxy/sdk";
 import { createSignal } from "./signal.ts";
@@ -14,37 +14,46 @@ export interface Session {
   signOut(why?: string): void;
 }
 
-const KEY = "bar:session";
+/** What the server said of who is signed in. */
+const ACCESS = "bar:access";
+/** Why somebody was signed out, over the reload that comes with it. */
+const WHY = "bar:why";
 
 /** Returns the window's session, and goes on with the one before a reload. */
 export function createSession(): Session {
-  const phase = createSignal<Phase>({ is: "out" });
+  const why = sessionStorage.getItem(WHY);
+  sessionStorage.removeItem(WHY);
+  const phase = createSignal<Phase>({ is: "out", ...(why !== null && { why }) });
+
+  const keep = (access: Access): void => sessionStorage.setItem(ACCESS, JSON.stringify(access));
 
   const open = async (access: Access): Promise<void> => {
-    sessionStorage.setItem(KEY, access.session);
-    phase.set({ is: "in", hub: await openHub(access, signOut) });
+    keep(access);
+    phase.set({ is: "in", hub: await openHub(access, { renewed: keep, signedOut: signOut }) });
   };
 
   const signOut = (why?: string): void => {
     const now = phase.getSnapshot();
     if (now.is === "in") now.hub.close();
-    sessionStorage.removeItem(KEY);
+    sessionStorage.removeItem(ACCESS);
     phase.set({ is: "out", ...(why !== undefined && { why }) });
-    if (now.is === "in") location.replace(location.pathname); // lets go of the name of this window, too
+    if (now.is !== "in") return;
+    if (why !== undefined) sessionStorage.setItem(WHY, why);
+    location.replace(location.pathname); // lets go of the name of this window, too
   };
 
-  const goOn = async (session: string): Promise<void> => {
+  // Nobody is asked whether the session still counts: the server is, when it has to give the next token.
+  const goOn = async (access: Access): Promise<void> => {
     phase.set({ is: "opening" });
     try {
-      await open(await renew(globalPlatform(), session));
+      await open(access);
     } catch (error) {
-      if (error instanceof Refused && error.status === 401) sessionStorage.removeItem(KEY);
       phase.set({ is: "out", why: error instanceof Error ? error.message : String(error) });
     }
   };
 
-  const kept = sessionStorage.getItem(KEY);
-  if (kept !== null) void goOn(kept);
+  const kept = sessionStorage.getItem(ACCESS);
+  if (kept !== null) void goOn(JSON.parse(kept) as Access);
 
   return {
     phase,

@@ -25,6 +25,12 @@ export interface Bar {
   kill(): Promise<void>;
   /** Starts it again over what it left. */
   start(): Promise<void>;
+  /** Ends the app's server and the hub: pages have no network. */
+  cut(): Promise<void>;
+  /** Has neither of them answer, and refuse nobody: bad Wi-Fi. */
+  hang(): void;
+  /** Starts both again. */
+  mend(): Promise<void>;
   /** Signs in at the app's server, as its pages do. */
   signIn(user: string, role: Role): Promise<Access>;
   /** Calls the hub as that role. */
@@ -33,8 +39,8 @@ export interface Bar {
   entities<Pattern extends TopicsOf<RoxyEntities>>(access: Access, pattern: Pattern): Promise<readonly Told<EntityAt<RoxyEntities, Pattern>>[]>;
 }
 
-/** Opens a bar that is closed with the test. lifetime is that of tokens. */
-export async function openBar({ lifetime = "5m" } = {}): Promise<Bar> {
+/** Opens a bar that is closed with the test. lifetime is that of tokens, web the folder of the built app. */
+export async function openBar({ lifetime = "5m", web: built = resolve(import.meta.dirname, "../dist") } = {}): Promise<Bar> {
   const folder = mkdtempSync(join(tmpdir(), "roxy-bar-house-"));
   const examples = resolve(import.meta.dirname, "../..");
   cpSync(join(examples, "roxy.yaml"), join(folder, "roxy.yaml"));
@@ -76,10 +82,13 @@ export async function openBar({ lifetime = "5m" } = {}): Promise<Bar> {
     hub = run("roxy", ["serve", "--config", "roxy.yaml"], { ROXY_LISTEN: listen, ROXY_ADMIN_LISTEN: admin, ROXY_CORS_ORIGINS: url });
     await ready(hub, `http://${admin}/readyz`);
   };
-  await start();
-  const flags = { listen: web, hub: `http://${listen}`, admin: `http://${admin}`, secret: "dev.secret", web: resolve(import.meta.dirname, "../dist"), lifetime };
-  app = run("bar-serve", Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]));
-  await ready(app, `${url}/api/staff`);
+  const flags = { listen: web, hub: `http://${listen}`, admin: `http://${admin}`, secret: "dev.secret", web: built, lifetime };
+  const mend = async (): Promise<void> => {
+    await start();
+    app = run("bar-serve", Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]));
+    await ready(app, `${url}/api/staff`);
+  };
+  await mend();
 
   const call: Bar["call"] = async (access, method, path, body) => {
     const headers = { Authorization: `Bearer ${access.token}`, ...(body !== undefined && { "Content-Type": "application/json" }) };
@@ -94,6 +103,12 @@ export async function openBar({ lifetime = "5m" } = {}): Promise<Bar> {
     hub: `http://${listen}`,
     kill: () => end(hub),
     start,
+    async cut() {
+      await end(app);
+      await end(hub);
+    },
+    hang: () => [app, hub].forEach((child) => child?.kill("SIGSTOP")),
+    mend,
     async signIn(user, role) {
       const answer = await fetch(`${url}/api/sessions`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ user, role }) });
       if (!answer.ok) throw new Error(`sign in as ${user}: ${answer.status} ${await answer.text()}`);

@@ -17,7 +17,7 @@ const REASONS: Readonly<Record<ConnectionHealth["reasons"][number], string>> = {
 };
 
 /** What the chip says, and how bad that is. */
-function summary({ state, quality, continuity, confident }: ConnectionHealth, cut: boolean): { readonly word: string; readonly level: "ok" | "busy" | "bad" } {
+function summary({ state, quality, continuity, confident, lost }: ConnectionHealth, cut: boolean): { readonly word: string; readonly level: "ok" | "busy" | "bad" } {
   if (cut) return { word: "Offline", level: "bad" };
   switch (state) {
     case "live":
@@ -33,7 +33,7 @@ function summary({ state, quality, continuity, confident }: ConnectionHealth, cu
     case "offline":
       return { word: "Offline", level: "bad" };
     default:
-      return { word: "Connecting", level: "busy" };
+      return lost ? { word: "Offline", level: "bad" } : { word: "Connecting", level: "busy" };
   }
 }
 

@@ -3,7 +3,7 @@ import { useConnectionHealth } from "@roxy/sdk/react";
 import type { View } from "@roxy/sdk/store";
 import { Icon } from "./Icon.tsx";
 
-/** Says that the hub does not have this yet, or that somebody else changed the same. */
+/** Says that the hub does not have this yet, that somebody else changed the same, or that nothing was heard of it since a reload. */
 export function Marks({ of, bare = false }: { readonly of: View<object>; readonly bare?: boolean }): ReactElement | null {
   const { state } = useConnectionHealth();
   if (of.conflict) {
@@ -14,7 +14,15 @@ export function Marks({ of, bare = false }: { readonly of: View<object>; readonl
       </span>
     );
   }
-  if (of.pending.length === 0) return null;
+  if (of.pending.length === 0) {
+    if (!of.fromCache || state === "live") return null;
+    return (
+      <span className="mark mark-cached">
+        <Icon name="cut" size={bare ? 16 : 18} />
+        <span className={bare ? "hidden" : ""}>Last known</span>
+      </span>
+    );
+  }
   return (
     <span className="mark mark-pending">
       <Icon name="clock" size={18} />

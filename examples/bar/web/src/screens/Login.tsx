@@ -8,18 +8,32 @@ import type { Session } from "../session.ts";
 
 const ICONS: Readonly<Record<Role, IconName>> = { waiter: "table", kitchen: "pan", counter: "glass", till: "money", manager: "list" };
 
+/** So long after no answer the server is asked again, in ms. */
+const AGAIN = 2_000;
+
 /** Who are you, and as what do you work? */
 export function Login({ session, why }: { readonly session: Session; readonly why: string | undefined }): ReactElement {
   const [staff, setStaff] = useState<readonly Person[]>();
   const [problem, setProblem] = useState<string>();
   useEffect(() => {
+    let again: ReturnType<typeof setTimeout> | undefined;
     let gone = false;
-    askStaff(globalPlatform()).then(
-      (answer) => gone || setStaff(answer.staff),
-      (error: unknown) => gone || setProblem(error instanceof Error ? error.message : String(error)),
-    );
+    const ask = async (): Promise<void> => {
+      try {
+        const answer = await askStaff(globalPlatform());
+        if (gone) return;
+        setStaff(answer.staff);
+        setProblem(undefined);
+      } catch (error) {
+        if (gone) return;
+        setProblem(error instanceof Error ? error.message : String(error));
+        again = setTimeout(() => void ask(), AGAIN);
+      }
+    };
+    void ask();
     return () => {
       gone = true;
+      clearTimeout(again);
     };
   }, []);
   const trouble = why ?? problem;

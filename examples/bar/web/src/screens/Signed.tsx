@@ -1,10 +1,11 @@
 import { useEffect, type ReactElement } from "react";
-import { useCollection, useConnectionHealth, useSyncStatus } from "@roxy/sdk/react";
+import { useCollection } from "@roxy/sdk/react";
 import type { Hub } from "../hub.ts";
 import type { Role } from "../backend.ts";
 import { known } from "../model/orders.ts";
 import { ROLES } from "../model/words.ts";
 import { Connection } from "../parts/Connection.tsx";
+import { NoNetwork } from "../parts/NoNetwork.tsx";
 import { useReadable, useRoute } from "../parts/hooks.ts";
 import { Icon } from "../parts/Icon.tsx";
 import { said } from "../parts/say.ts";
@@ -26,8 +27,6 @@ export function Signed({ hub, leave }: { readonly hub: Hub; readonly leave: () =
   const walk = (to: string): void => go(role === "manager" ? `${screen}/${to}` : to);
   const name = useNames();
   const nameOf = useStaff();
-  const { lost } = useConnectionHealth();
-  const { waiting } = useSyncStatus();
   useEffect(() => {
     document.title = `${ROLES[role]} · The bar`;
   }, [role]);
@@ -46,12 +45,7 @@ export function Signed({ hub, leave }: { readonly hub: Hub; readonly leave: () =
         </div>
       </header>
       {role === "manager" && <Walk screen={screen} go={go} />}
-      {lost && (
-        <p className="notice banner" role="status">
-          <Icon name="cut" />
-          <span>No connection. {waiting > 0 ? `${waiting} ${waiting === 1 ? "change waits" : "changes wait"} on this device and will be sent.` : "You can go on working: changes wait on this device."}</span>
-        </p>
-      )}
+      <NoNetwork seen={hub.seen} />
       <Troubles name={name} />
       <Screen hub={hub} screen={screen} route={rest} go={walk} name={name} />
       <Announcer />

@@ -20,7 +20,7 @@ export function TicketCard(props: {
   const { table, lines, status, firedAt, accepted } = ticket;
   const now = useNow();
   const late = status !== "ready" && now - Date.parse(firedAt) > LATE * 60_000;
-  const troubled = lines.find(({ conflict, pending }) => conflict || pending.length > 0);
+  const marked = lines.find(({ conflict, pending }) => conflict || pending.length > 0) ?? lines.find(({ fromCache }) => fromCache);
   const about = <span className="hidden"> table {table}</span>;
   return (
     <li className={`ticket ticket-${status} ${accepted ? "" : "ticket-ringing"}`} data-ticket={ticket.id} data-status={status} data-table={table}>
@@ -43,9 +43,9 @@ export function TicketCard(props: {
           </li>
         ))}
       </ul>
-      {troubled && (
+      {marked && (
         <p className="ticket-marks">
-          <Marks of={troubled} />
+          <Marks of={marked} />
         </p>
       )}
       {!accepted && (

@@ -17,7 +17,7 @@ export interface Place {
 }
 
 const WORDS: Readonly<Record<Place["progress"], readonly [string, IconName]>> = {
-  empty: ["Just seated", "guests"],
+  empty: ["Seated", "guests"],
   draft: ["Order", "note"],
   waiting: ["Waiting", "clock"],
   ready: ["Ready", "bell"],
@@ -58,12 +58,15 @@ export function TablePlan(props: { readonly places: readonly Place[]; readonly s
                 <span className="hidden">Table </span>
                 {number}
               </span>
-              {call && (
-                <span className="place-call">
-                  <Icon name="bell" size={20} />
-                  <span className="hidden">calls</span>
-                </span>
-              )}
+              <span className="place-signs">
+                {call && (
+                  <span className="place-call">
+                    <Icon name="bell" size={20} />
+                    <span className="hidden">calls</span>
+                  </span>
+                )}
+                <Marks of={table} bare />
+              </span>
               <span className="place-state">
                 <Icon name={icon} size={18} />
                 {word}
@@ -77,7 +80,6 @@ export function TablePlan(props: { readonly places: readonly Place[]; readonly s
                     <span>· {since(seatedAt, now)}</span>
                   </>
                 )}
-                <Marks of={table} bare />
               </span>
             </button>
           </li>

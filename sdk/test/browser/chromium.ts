@@ -12,10 +12,11 @@ export interface Site {
   readonly url: string;
 }
 
-/** Bundles entry, a path, and serves it as the script of a page with a `<div id="root">` until the test ends. */
-export async function serveSite(entry: string): Promise<Site> {
+/** Bundles entry, a path, and serves it as the script of a page with a `<div id="root">` until the test ends. For alias see esbuild. */
+export async function serveSite(entry: string, alias: Record<string, string> = {}): Promise<Site> {
   const built = await build({
     entryPoints: [entry],
+    alias,
     bundle: true,
     write: false,
     format: "esm",
@@ -45,11 +46,15 @@ export async function serveSite(entry: string): Promise<Site> {
 
 let browser: Promise<Browser> | undefined;
 
-/** Starts Chromium, once for a test file; it ends with the test process. */
-export function startChromium(): Promise<Browser> {
+/**
+ * Starts Chromium, once for a test file, as its first call says; it ends with the test process. Playwright has it forget a page
+ * that is left. One that keepsPages has them in its back/forward cache, as a person's does, and page.goBack never returns: no
+ * document is loaded (https://github.com/microsoft/playwright/pull/41872).
+ */
+export function startChromium({ keepsPages = false } = {}): Promise<Browser> {
   const path = process.env["CHROMIUM"] ?? execFileSync("sh", ["-c", "command -v chromium"], { encoding: "utf8" }).trim();
   const quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-  return (browser ??= chromium.launch({ executablePath: path, args: quiet }));
+  return (browser ??= chromium.launch({ executablePath: path, args: quiet, ignoreDefaultArgs: keepsPages ? ["--disable-back-forward-cache"] : [] }));
 }
 
 /** Opens a page in a profile of its own, closed with the test. What the page throws fails the test. */

@@ -1,5 +1,5 @@
 // A page of components as apps write them, in StrictMode. The address says which hub, who asks, and what is shown.
-import { StrictMode, useEffect, useState, type ReactElement } from "react";
+import { StrictMode, useEffect, useState, version, type ReactElement } from "react";
 import { createRoot } from "react-dom/client";
 import { createClient } from "../../src/index.ts";
 import { createEntities } from "../../src/entities.ts";
@@ -176,7 +176,7 @@ createRoot(document.getElementById("root")!).render(
   </StrictMode>,
 );
 
-const page = { heard, identities, show: (_: string[]) => {}, renders: () => renders };
+const page = { heard, identities, show: (_: string[]) => {}, renders: () => renders, version };
 declare global {
   interface Window {
     readonly react: typeof page;

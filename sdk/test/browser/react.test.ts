@@ -4,6 +4,7 @@ import type { Page } from "playwright-core";
 import { expect, onTestFinished, test } from "vitest";
 import { clientOf, live as caughtUp } from "../client.ts";
 import { startHub, type Hub } from "../hub.ts";
+import { REACTS } from "../react/versions.ts";
 import { openPage, serveSite, type Site } from "./chromium.ts";
 
 interface Stage {
@@ -20,8 +21,8 @@ interface Stage {
 const ANN = { sub: "ann", roles: ["everything"] };
 const HOUSE = { sub: "house", roles: ["everything"] };
 
-async function stage(yaml = ""): Promise<Stage> {
-  const site = await serveSite(join(import.meta.dirname, "react.page.tsx"));
+async function stage({ yaml = "", alias = {} }: { yaml?: string; alias?: Record<string, string> } = {}): Promise<Stage> {
+  const site = await serveSite(join(import.meta.dirname, "react.page.tsx"), alias);
   const hub = await startHub(`    manager: { read: ["**", "roxy/presence"] }\ncors: { origins: ["${site.origin}"] }\n${yaml}`);
   const call = async (path: string, body?: unknown): Promise<unknown> => {
     const answer = await fetch(`${hub.url}${path}`, {
@@ -82,8 +83,8 @@ const heard = <Name extends keyof Window["react"]["heard"]>(page: Page, name: Na
 const until = async (page: Page, name: keyof Window["react"]["heard"], count: number): Promise<void> =>
   void (await page.waitForFunction(({ name, count }) => window.react.heard[name].length >= count, { name, count }));
 
-test("code that was written for hand-made hooks hears each event once in StrictMode, over one stream, with data alone", async () => {
-  const { hub, open, publish } = await stage();
+test.each(REACTS)("%s: code that was written for hand-made hooks hears each event once in StrictMode, over one stream, with data alone", async (react, alias) => {
+  const { hub, open, publish } = await stage({ alias });
   const page = await open("Products,Last");
   await live(page);
   await publish(product("oysters"));
@@ -91,6 +92,7 @@ test("code that was written for hand-made hooks hears each event once in StrictM
   expect(await page.locator("#last").textContent()).toBe("product:availability oysters");
   expect(await heard(page, "seed")).toEqual(["oysters"]);
   expect((await streams(hub)).map(({ patterns }) => patterns)).toEqual([["products/*"]]);
+  expect(`React ${await page.evaluate(() => window.react.version)}`).toMatch(react);
   expect(await page.evaluate(() => window.react.identities.size)).toBe(1);
 });
 
@@ -162,8 +164,8 @@ test("a topic is subscribed to while a component asks for it, and a notification
   await expect.poll(async () => (await streams(hub)).map(({ patterns }) => patterns), { timeout: 20_000 }).toEqual([["products/*"]]);
 });
 
-test("a critical event is confirmed by its notification, and reaches each hook once over a kill -9 of the hub", async () => {
-  const { hub, open, publish } = await stage();
+test.each(REACTS)("%s: a critical event is confirmed by its notification, and reaches each hook once over a kill -9 of the hub", async (_, alias) => {
+  const { hub, open, publish } = await stage({ alias });
   const publisher = clientOf(hub, { token: hub.token(HOUSE) });
   const settled: string[] = [];
   publisher.messages((batch) => settled.push(...batch.flatMap((message) => (message.kind === "ack" && message.settled ? [message.settled] : []))));
@@ -180,8 +182,8 @@ test("a critical event is confirmed by its notification, and reaches each hook o
   expect((await heard(page, "notified")).map((one) => (one as unknown[])[1])).toEqual(["order:call", "order:new"]);
 });
 
-test("an edit is painted at once, and taken back when the hub refuses; the refusal outlives the screen", async () => {
-  const { open, mutate } = await stage();
+test.each(REACTS)("%s: an edit is painted at once, and taken back when the hub refuses; the refusal outlives the screen", async (_, alias) => {
+  const { open, mutate } = await stage({ alias });
   await mutate("orders/7", { table: 7 });
   const page = await open("OrderCard,Troubles", { entities: "", topics: "orders/*" }, { sub: "bob", roles: ["waiter"] });
   let go = (): void => {};
@@ -294,7 +296,7 @@ test("the indicator tells in words when the hub is away, and when it is back", a
 });
 
 test("who is there is told as people come and go", async () => {
-  const { open } = await stage("presence: { grace: 1s }");
+  const { open } = await stage({ yaml: "presence: { grace: 1s }" });
   const page = await open("House", {}, { sub: "ann", roles: ["manager"] });
   await page.locator("#present", { hasText: /^ann$/ }).waitFor();
   const other = await open("Empty", {}, { sub: "bob", roles: ["everything"] });

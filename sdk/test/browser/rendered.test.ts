@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { expect, test } from "vitest";
 import { startHub } from "../hub.ts";
+import { REACTS } from "../react/versions.ts";
 import { openPage, serveSite } from "./chromium.ts";
 
 interface Stage {
@@ -10,8 +11,8 @@ interface Stage {
   publish(n: number): Promise<string>;
 }
 
-async function stage(): Promise<Stage> {
-  const site = await serveSite(join(import.meta.dirname, "rendered.page.tsx"));
+async function stage(alias: Record<string, string> = {}): Promise<Stage> {
+  const site = await serveSite(join(import.meta.dirname, "rendered.page.tsx"), alias);
   const hub = await startHub(`cors: { origins: ["${site.origin}"] }`);
   const token = hub.token({ sub: "ann", roles: ["everything"] });
   return {
@@ -39,8 +40,8 @@ test("a page that was rendered on a server hears what was published since, and n
   await shows(page, { data: "rendered", told: [2, 3], continuity: "ok" });
 });
 
-test("a page hydrates without a complaint although its client is live before it", async () => {
-  const { open, publish } = await stage();
+test.each(REACTS)("%s: a page hydrates without a complaint although its client is live before it", async (_, alias) => {
+  const { open, publish } = await stage(alias);
   const cursor = await publish(1);
   const page = await open({ cursor, early: "" });
   await page.getByRole("status").filter({ hasText: "Live" }).waitFor();

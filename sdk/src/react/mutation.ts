@@ -42,15 +42,12 @@ export function useMutation(options: MutationOptions = {}): Mutate {
       tell(entities, pending, latest);
       return pending;
     };
-    return {
-      put: (...args) => follow(entities.put(...args)),
-      patch: (...args) => follow(entities.patch(...args)),
-      delete: (...args) => follow(entities.delete(...args)),
-      atomic: (build) => follow(entities.atomic(build)),
-      resolve: entities.resolve,
-      retry: entities.retry,
-      dismiss: entities.dismiss,
-    } satisfies Omit<Mutate, "waiting" | "troubled">;
+    const followed =
+      <Args extends unknown[]>(change: (...args: Args) => Pending) =>
+      (...args: Args): Pending =>
+        follow(change(...args));
+    const { put, patch, atomic, resolve, retry, dismiss } = entities;
+    return { put: followed(put), patch: followed(patch), delete: followed(entities.delete), atomic: followed(atomic), resolve, retry, dismiss };
   }, [entities, latest]);
   return useMemo(
     () => ({
@@ -68,20 +65,18 @@ export function useMutation(options: MutationOptions = {}): Mutate {
 
 /** Tells the callbacks, whichever are the latest by then, what becomes of a mutation. */
 function tell({ troubled, resolve }: Entities<RegisteredEntities>, { ids, settled }: Pending, latest: { readonly current: MutationOptions }): void {
-  let seq: number | undefined; // one that is made again has another id, at the same place
-  let asked: string | undefined;
+  let asked: Entry | undefined;
   const stop = troubled.subscribe(() => {
+    // One that is made again has another id, at the same place.
     const mutation = troubled
       .getSnapshot()
-      .find(({ id, seq: place, problem }) => problem?.code === "version-conflict" && (ids.includes(id) || place === seq));
-    if (!mutation?.problem || mutation.id === asked) return;
-    const { id, problem } = mutation;
-    ({ seq } = mutation);
-    asked = id;
+      .find(({ id, seq, problem }) => problem?.code === "version-conflict" && (ids.includes(id) || seq === asked?.seq));
+    if (!mutation || mutation.id === asked?.id) return;
+    asked = mutation;
     // Not from within the outbox, which is at it.
     queueMicrotask(() => {
-      const decision = latest.current.onConflict?.({ mutation, problem });
-      if (decision) resolve(id, decision);
+      const decision = latest.current.onConflict?.({ mutation, problem: mutation.problem! });
+      if (decision) resolve(mutation.id, decision);
     });
   });
   void settled.then((settlement) => {

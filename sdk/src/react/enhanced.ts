@@ -6,7 +6,7 @@ import { matches } from "../core/topic.ts";
 import type { Changes, EntityAt, PatchOf, TopicsOf } from "../entities.ts";
 import type { Pending } from "../outbox/api.ts";
 import type { How } from "../store/store.ts";
-import { entitiesOf, useHealth, useLatest, useSync, type ConnectionHealth } from "./hooks.ts";
+import { entitiesOf, useHealth, useLatest, useObservable, type ConnectionHealth } from "./hooks.ts";
 import { useRoxy, type Roxy } from "./provider.ts";
 import type { AnyEvent, RegisteredEntities, Subscribe } from "./register.ts";
 
@@ -83,7 +83,6 @@ export function useEnhancedSSE<Data = undefined>(options: EnhancedSSEOptions<Dat
   const { client, subscribe } = roxy;
   const [since, setSince] = useState<{ readonly loaded?: Loaded<Data>; readonly gap?: boolean }>({});
   const page = since.loaded ?? initial;
-  const cursor = useLatest(page?.cursor);
   const loader = useLatest(load);
 
   // Before the topics below are asked for, so that the first stream begins in the right place.
@@ -113,10 +112,19 @@ export function useEnhancedSSE<Data = undefined>(options: EnhancedSSEOptions<Dat
     };
   }, [client, rendered, loader]);
 
-  const notifications = useNotifications(roxy, topics, cursor, onNotification);
+  const notifications = useNotifications(roxy, topics, page?.cursor, onNotification);
   const connectionHealth = useHealth(roxy);
-  const sync = useSync(client);
-  const calls = useMemo(() => callsOf(roxy), [roxy]);
+  const sync = useObservable<Sync>(client.sync, "synced");
+  const calls = useMemo(() => {
+    const mutate = (operation: Operation): Pending => change(entitiesOf(roxy), operation);
+    return {
+      ack: client.confirm,
+      mutate,
+      bulk: (operations, { atomic } = {}) =>
+        atomic ? [entitiesOf(roxy).atomic((draft) => operations.forEach((operation) => change(draft, operation)))] : operations.map(mutate),
+      retry: (id) => entitiesOf(roxy).retry(id),
+    } satisfies Partial<EnhancedSSE<Data>>;
+  }, [client, roxy]);
   const data = page?.data;
   return useMemo(
     () => ({
@@ -137,7 +145,7 @@ export function useEnhancedSSE<Data = undefined>(options: EnhancedSSEOptions<Dat
 function useNotifications(
   { client, hear }: Roxy,
   topics: readonly string[] | undefined,
-  page: { readonly current: string | undefined },
+  page: string | undefined,
   onNotification: EnhancedSSEOptions<unknown>["onNotification"],
 ): readonly Notification[] {
   const [notifications, setNotifications] = useState<readonly Notification[]>([]);
@@ -150,14 +158,11 @@ function useNotifications(
     const heard = patterns[0] ? patterns : [undefined];
     // Whose an event is, of the heard that match; nobody's when the page holds it. Ephemeral events are in no page.
     const place = ({ cursor, topic }: RoxyEvent): number =>
-      cursor && !ahead(cursor, page.current) ? -1 : heard.findIndex((pattern) => matches(pattern ?? topic, topic));
+      cursor && !ahead(cursor, page) ? -1 : heard.findIndex((pattern) => matches(pattern ?? topic, topic));
     const stops = [
       client.retain(patterns),
       client.messages((batch) => {
-        const fresh = batch
-          .filter((message) => message.kind === "event")
-          .filter((event) => place(event) >= 0)
-          .map(named);
+        const fresh = batch.flatMap((message) => (message.kind === "event" && place(message) >= 0 ? [named(message)] : []));
         // A critical event comes again until it is confirmed.
         if (fresh[0]) setNotifications((all) => [...all, ...fresh.filter(({ id }) => !all.some((one) => one.id === id))].slice(-KEPT));
       }),
@@ -176,17 +181,6 @@ function named(event: RoxyEvent): Notification {
 /** Whether a cursor tells more than another. */
 function ahead(cursor: string | undefined, than: string | undefined): boolean {
   return beyond(parseCursor(cursor), parseCursor(than));
-}
-
-function callsOf(roxy: Roxy): Pick<EnhancedSSE<unknown>, "ack" | "mutate" | "bulk" | "retry"> {
-  const mutate = (operation: Operation): Pending => change(entitiesOf(roxy), operation);
-  return {
-    ack: roxy.client.confirm,
-    mutate,
-    bulk: (operations, { atomic } = {}) =>
-      atomic ? [entitiesOf(roxy).atomic((draft) => operations.forEach((operation) => change(draft, operation)))] : operations.map(mutate),
-    retry: (id) => entitiesOf(roxy).retry(id),
-  };
 }
 
 function change<Result>(changes: Changes<RegisteredEntities, Result>, operation: Operation): Result {

@@ -39,7 +39,7 @@ export interface SSE {
 export function useSSE(): SSE {
   const { client, last, subscribe } = useRoxy(true);
   const isConnected = useObservable<State>(client.state, "idle") === "live";
-  const lastEvent = useWhenRead(last.subscribe, last.get, null);
+  const lastEvent = useWhenRead(last, null);
   return useMemo(
     () => ({
       subscribe: subscribe as Subscribe,
@@ -72,8 +72,7 @@ export function useEvent<Type extends (keyof RegisteredEvents & string) | "*">(
 /** An entity, with everything pending painted over it. Its topic is subscribed to while the component is mounted. */
 export function useEntity<Topic extends TopicsOf<RegisteredEntities>>(topic: Topic): View<EntityAt<RegisteredEntities, Topic>> {
   const entities = useEntities();
-  const unknown = useMemo(() => ({ topic, data: undefined, version: 0, pending: [] }), [topic]);
-  return useReadable(entities.entity(topic), unknown);
+  return useReadable(entities.entity(topic), { topic, data: undefined, version: 0, pending: NONE });
 }
 
 /** All entities that match a pattern and live, by topic. The pattern is subscribed to while the component is mounted. */
@@ -107,14 +106,9 @@ export function useHealth({ client }: Roxy): ConnectionHealth {
 /** Whether the hub has the app's own writes, and how many mutations of entities it has not decided. */
 export function useSyncStatus(): { readonly sync: Sync; readonly waiting: number } {
   const { client, entities } = useRoxy();
-  const sync = useSync(client);
-  const waiting = useObservable({ subscribe: (entities?.waiting ?? client.sync).subscribe, get: () => entities?.waiting.getSnapshot() ?? 0 }, 0);
+  const sync = useObservable<Sync>(client.sync, "synced");
+  const waiting = useReadable(entities?.waiting ?? { subscribe: client.sync.subscribe, getSnapshot: () => 0 }, 0);
   return useMemo(() => ({ sync, waiting }), [sync, waiting]);
-}
-
-/** Whether the hub has the app's own writes. */
-export function useSync({ sync }: Client<RegisteredEvents>): Sync {
-  return useObservable<Sync>(sync, "synced");
 }
 
 /** Who has a live stream, of the whole tenant; it takes the right to read `roxy/presence`. */
@@ -144,9 +138,9 @@ function useReadable<Value>({ subscribe, getSnapshot: get }: Readable<Value>, fi
 }
 
 /** Returns what gives the value; only who has called it renders when that changes. */
-export function useWhenRead<Value>(subscribe: Observable<Value>["subscribe"], get: () => Value, first: Value): () => Value {
+export function useWhenRead<Value>({ subscribe, getSnapshot }: Readable<Value>, first: Value): () => Value {
   const read = useRef(false);
-  const value = useObservable({ subscribe, get: () => (read.current ? get() : first) }, first);
+  const value = useObservable({ subscribe, get: () => (read.current ? getSnapshot() : first) }, first);
   return useMemo(
     () => () => {
       read.current = true;

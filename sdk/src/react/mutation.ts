@@ -35,20 +35,9 @@ export interface Mutate extends Changes<RegisteredEntities, Pending>, Pick<Entit
 export function useMutation(options: MutationOptions = {}): Mutate {
   const entities = useEntities();
   const latest = useLatest(options);
-  const waiting = useWhenRead(entities.waiting.subscribe, entities.waiting.getSnapshot, 0);
-  const troubled = useWhenRead(entities.troubled.subscribe, entities.troubled.getSnapshot, NONE);
-  const changes = useMemo(() => {
-    const follow = (pending: Pending): Pending => {
-      tell(entities, pending, latest);
-      return pending;
-    };
-    const followed =
-      <Args extends unknown[]>(change: (...args: Args) => Pending) =>
-      (...args: Args): Pending =>
-        follow(change(...args));
-    const { put, patch, atomic, resolve, retry, dismiss } = entities;
-    return { put: followed(put), patch: followed(patch), delete: followed(entities.delete), atomic: followed(atomic), resolve, retry, dismiss };
-  }, [entities, latest]);
+  const waiting = useWhenRead(entities.waiting, 0);
+  const troubled = useWhenRead(entities.troubled, NONE);
+  const changes = useMemo(() => changesOf(entities, latest), [entities, latest]);
   return useMemo(
     () => ({
       ...changes,
@@ -63,28 +52,36 @@ export function useMutation(options: MutationOptions = {}): Mutate {
   );
 }
 
-/** Tells the callbacks, whichever are the latest by then, what becomes of a mutation. */
-function tell({ troubled, resolve }: Entities<RegisteredEntities>, { ids, settled }: Pending, latest: { readonly current: MutationOptions }): void {
-  let asked: Entry | undefined;
-  const stop = troubled.subscribe(() => {
-    // One that is made again has another id, at the same place.
-    const mutation = troubled
-      .getSnapshot()
-      .find(({ id, seq, problem }) => problem?.code === "version-conflict" && (ids.includes(id) || seq === asked?.seq));
-    if (!mutation || mutation.id === asked?.id) return;
-    asked = mutation;
-    // Not from within the outbox, which is at it.
-    queueMicrotask(() => {
-      const decision = latest.current.onConflict?.({ mutation, problem: mutation.problem! });
-      if (decision) resolve(mutation.id, decision);
-    });
-  });
-  void settled.then((settlement) => {
-    stop();
-    const { onCommitted, onRefused } = latest.current;
-    if (settlement.status === "committed") onCommitted?.(settlement);
-    else if (settlement.status !== "cancelled") onRefused?.(settlement);
-  });
+/** Changes of entities, and callbacks, whichever are the latest by then, that are told what becomes of them. */
+function changesOf(entities: Entities<RegisteredEntities>, latest: { readonly current: MutationOptions }): Omit<Mutate, "waiting" | "troubled"> {
+  const { put, patch, atomic, resolve, retry, dismiss, troubled } = entities;
+  const told =
+    <Args extends unknown[]>(change: (...args: Args) => Pending) =>
+    (...args: Args): Pending => {
+      const pending = change(...args);
+      let asked: Entry | undefined;
+      const stop = troubled.subscribe(() => {
+        // One that is made again has another id, at the same place.
+        const mutation = troubled
+          .getSnapshot()
+          .find(({ id, seq, problem }) => problem?.code === "version-conflict" && (pending.ids.includes(id) || seq === asked?.seq));
+        if (!mutation || mutation.id === asked?.id) return;
+        asked = mutation;
+        // Not from within the outbox, which is at it.
+        queueMicrotask(() => {
+          const decision = latest.current.onConflict?.({ mutation, problem: mutation.problem! });
+          if (decision) resolve(mutation.id, decision);
+        });
+      });
+      void pending.settled.then((settlement) => {
+        stop();
+        const { onCommitted, onRefused } = latest.current;
+        if (settlement.status === "committed") onCommitted?.(settlement);
+        else if (settlement.status !== "cancelled") onRefused?.(settlement);
+      });
+      return pending;
+    };
+  return { put: told(put), patch: told(patch), delete: told(entities.delete), atomic: told(atomic), resolve, retry, dismiss };
 }
 
 const NONE: readonly Entry[] = [];

@@ -27,10 +27,11 @@ const Context = /* @__PURE__ */ createContext<Roxy | undefined>(undefined);
  * the same options all over the page, compared by value (functions are called as they are by now), and closed 2 s after its last
  * user is gone.
  */
-export function RoxyProvider({ children, client, entities, ...rest }: RoxyProviderProps): ReactElement {
-  const options = rest as ClientOptions; // none but undefined ones beside a client
-  const shared = sharedOf(client ?? options);
-  useInsertionEffect(() => shared.renew(options));
+export function RoxyProvider({ children, client, entities, ...options }: RoxyProviderProps): ReactElement {
+  const shared = sharedOf(client, options);
+  useInsertionEffect(() => {
+    shared.options = options;
+  });
   useEffect(() => shared.use([]), [shared]);
   const value = useMemo(() => ({ ...shared, entities }), [shared, entities]);
   return createElement(Context.Provider, { value }, children);
@@ -42,7 +43,7 @@ export function RoxyProvider({ children, client, entities, ...rest }: RoxyProvid
  */
 export function useRoxy(all = false, device?: string): Roxy {
   const given = useContext(Context);
-  const roxy = given ?? sharedOf({ url: "", ...(device !== undefined && { device }) });
+  const roxy = given ?? sharedOf(undefined, { url: "", ...(device && { device }) });
   useEffect(() => (given ? undefined : roxy.use(all ? ["**"] : [])), [given, roxy, all]);
   return roxy;
 }

@@ -4,6 +4,7 @@ import { createAlarm, type Alarm } from "../core/clock.ts";
 import type { Message, Present, RoxyEvent } from "../core/messages.ts";
 import { createObservable, createRun, type Observable } from "../core/observable.ts";
 import { matches } from "../core/topic.ts";
+import type { Readable } from "../store/store.ts";
 import type { RegisteredEvents } from "./register.ts";
 
 /** So long what nobody uses is kept: a route that changes and comes back, and a module that is reloaded, are one. */
@@ -31,13 +32,13 @@ export interface Shared {
   /** The same with data alone; its identity is the client's. */
   readonly subscribe: (type: string, handler: (data: unknown) => unknown, options?: Hear) => () => void;
   /** The last event that came. */
-  readonly last: Observable<RoxyEvent | null>;
+  readonly last: Readable<RoxyEvent | null>;
   /** Who has a live stream, as far as PRESENCE is subscribed to. */
   readonly present: Observable<readonly Present[]>;
   /** Connects the client, listens to it and subscribes to patterns, while a component is mounted: to render tells nobody. */
   readonly use: (patterns: readonly string[]) => () => void;
-  /** Has functions of a client that was made here be called as they are by now. */
-  readonly renew: (options: ClientOptions) => void;
+  /** Of the last render: functions of a client that was made here are called as they are by now. */
+  options: object;
 }
 
 /** A subscription that components have had, and what came for it while none of them had it. */
@@ -51,24 +52,20 @@ interface Place {
 /** By the client, or the options that one was made with. */
 const known = /* @__PURE__ */ new Map<unknown, Shared>();
 
-/** What is shared of a client, or of the one that is made with these options, compared by value. It touches nothing, so that a render may. */
-export function sharedOf(source: Client<RegisteredEvents> | ClientOptions): Shared {
-  const given = "retain" in source ? source : undefined;
-  const options = Object.entries(source).sort();
-  const key = given ?? JSON.stringify(options);
-  const shared = known.get(key) ?? share(key, given, options);
-  // On a server each page has its own: the next one is somebody else's.
-  if (typeof window !== "undefined") known.set(key, shared);
-  return shared;
-}
-
-function share(key: unknown, given: Client<RegisteredEvents> | undefined, options: readonly (readonly [string, unknown])[]): Shared {
-  let latest = Object.fromEntries(options) as Record<string, unknown>;
+/** What is shared of the client, or of one made with the options, compared by value. It touches nothing, so that a render may. */
+export function sharedOf(given: Client<RegisteredEvents> | undefined, options: object): Shared {
+  const entries = Object.entries(options).sort();
+  const key = given ?? JSON.stringify(entries);
+  const found = known.get(key);
+  if (found) return found;
   const client =
     given ??
     createClient<RegisteredEvents>(
       Object.fromEntries(
-        options.map(([name, value]) => [name, typeof value === "function" ? (...args: unknown[]) => (latest[name] as typeof value)(...args) : value]),
+        entries.map(([name, value]) => [
+          name,
+          typeof value === "function" ? (...args: unknown[]) => (shared.options as Record<string, typeof value>)[name]?.(...args) : value,
+        ]),
       ) as unknown as ClientOptions,
     );
   const { clock, report } = client.platform;
@@ -123,7 +120,7 @@ function share(key: unknown, given: Client<RegisteredEvents> | undefined, option
     client,
     hear,
     subscribe: (type, handler, options) => hear(type, ({ data }) => handler(data), options),
-    last,
+    last: { subscribe: last.subscribe, getSnapshot: last.get },
     present,
     use(patterns) {
       users++;
@@ -142,9 +139,9 @@ function share(key: unknown, given: Client<RegisteredEvents> | undefined, option
         }, LINGER);
       };
     },
-    renew(options) {
-      latest = { ...options };
-    },
+    options,
   };
+  // On a server each page has its own: the next one is somebody else's.
+  if (typeof window !== "undefined") known.set(key, shared);
   return shared;
 }

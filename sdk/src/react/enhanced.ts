@@ -103,12 +103,14 @@ export function useEnhancedSSE<Data = undefined>(options: EnhancedSSEOptions<Dat
     };
     // The stream is further than what was rendered.
     const gap = rendered !== undefined && ahead(client.inspect().cursor, rendered);
-    const stops = [client.retain([], { after: rendered }), loader.current ? client.onReset(reload) : undefined];
+    const release = client.retain([], { after: rendered });
+    const stop = loader.current && client.onReset(reload);
     setSince({ gap });
     if (gap && loader.current) void reload();
     return () => {
       loads++;
-      stops.forEach((stop) => stop?.());
+      release();
+      stop?.();
     };
   }, [client, rendered, loader]);
 

@@ -133,14 +133,14 @@ export function useObservable<Value>({ subscribe, get }: Observable<Value>, firs
   return useSyncExternalStore(subscribe, get, () => first);
 }
 
-function useReadable<Value>({ subscribe, getSnapshot: get }: Readable<Value>, first: Value): Value {
-  return useObservable({ subscribe, get }, first);
+function useReadable<Value>({ subscribe, getSnapshot }: Readable<Value>, first: Value): Value {
+  return useSyncExternalStore(subscribe, getSnapshot, () => first);
 }
 
 /** Returns what gives the value; only who has called it renders when that changes. */
 export function useWhenRead<Value>({ subscribe, getSnapshot }: Readable<Value>, first: Value): () => Value {
   const read = useRef(false);
-  const value = useObservable({ subscribe, get: () => (read.current ? getSnapshot() : first) }, first);
+  const value = useReadable({ subscribe, getSnapshot: () => (read.current ? getSnapshot() : first) }, first);
   return useMemo(
     () => () => {
       read.current = true;

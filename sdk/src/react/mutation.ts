@@ -76,8 +76,8 @@ function changesOf(entities: Entities<RegisteredEntities>, latest: { readonly cu
       void pending.settled.then((settlement) => {
         stop();
         const { onCommitted, onRefused } = latest.current;
-        if (settlement.status === "committed") onCommitted?.(settlement);
-        else if (settlement.status !== "cancelled") onRefused?.(settlement);
+        if ("problem" in settlement) onRefused?.(settlement);
+        else if ("version" in settlement) onCommitted?.(settlement);
       });
       return pending;
     };

@@ -77,21 +77,21 @@ export function sharedOf(given: Client<RegisteredEvents> | undefined, options: o
   let users = 0;
   let stop: (() => void) | undefined;
 
+  const keeps = ({ type, topic }: Place, event: RoxyEvent): boolean =>
+    ["*", event.type].includes(type) && matches(topic ?? event.topic, event.topic) && !(event.ack && client.device);
   const take = (batch: readonly Message[]): void => {
     let now = present.get();
     for (const message of batch) {
       if (message.kind === "event") {
-        const { type, topic, ack } = message;
-        for (const place of left)
-          if (["*", type].includes(place.type) && matches(place.topic ?? topic, topic) && !(ack && client.device)) place.missed.push(message);
+        for (const place of left) if (keeps(place, message)) place.missed.push(message);
         last.set(message);
       }
       // This connection brings no list: what was known is of the past.
       if (message.kind === "live" && !client.followed().some((pattern) => matches(pattern, PRESENCE))) now = NOBODY;
       if (message.kind === "presence") {
         const { part, present: listed = [], joined = listed, left: gone = [] } = message;
-        const changed = [...joined, ...gone];
-        now = part === 1 ? joined : [...now.filter((one) => !changed.some(({ user, device }) => user === one.user && device === one.device)), ...joined];
+        const stayed = part === 1 ? NOBODY : now.filter((one) => !gone.some(({ user, device }) => user === one.user && device === one.device));
+        now = [...stayed, ...joined];
       }
     }
     present.set(now);
@@ -132,8 +132,7 @@ export function sharedOf(given: Client<RegisteredEvents> | undefined, options: o
         release();
         if (--users > 0) return;
         linger(() => {
-          stop?.();
-          stop = undefined;
+          stop = void stop?.();
           known.delete(key);
           if (!given) client.close();
         }, LINGER);

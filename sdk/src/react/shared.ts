@@ -133,7 +133,7 @@ export function sharedOf(given: Client<RegisteredEvents> | undefined, options: o
         if (--users > 0) return;
         linger(() => {
           stop = void stop?.();
-          known.delete(key);
+          if (known.get(key) === shared) known.delete(key);
           if (!given) client.close();
         }, LINGER);
       };

@@ -116,7 +116,7 @@ export interface Client<Events extends object = Record<string, unknown>> {
   subscribe<Type extends (keyof Events & string) | "*">(
     type: Type,
     handler: (event: Type extends keyof Events & string ? RoxyEvent<Type, Events[Type]> : RoxyEvent) => unknown,
-    options?: { readonly topic?: string },
+    options?: { readonly topic?: string | undefined },
   ): () => void;
   /**
    * Subscribes to patterns until the function it returns is called. A first stream then begins behind `after`, a cursor, or before

@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef, useState } from "react";
+import { useEffect, useMemo, useState } from "react";
 import type { Continuity, Sync } from "../core/client.ts";
 import { beyond, parseCursor } from "../core/cursor.ts";
 import type { RoxyEvent } from "../core/messages.ts";
@@ -6,8 +6,8 @@ import { matches } from "../core/topic.ts";
 import type { Changes, EntityAt, PatchOf, TopicsOf } from "../entities.ts";
 import type { Pending } from "../outbox/api.ts";
 import type { How } from "../store/store.ts";
-import { entitiesOf, useConnectionHealth, useLatest, useSyncStatus, type ConnectionHealth } from "./hooks.ts";
-import { EVERYTHING, useRoxy, type Roxy } from "./provider.ts";
+import { entitiesOf, useHealth, useLatest, useObservable, type ConnectionHealth } from "./hooks.ts";
+import { useRoxy, type Roxy } from "./provider.ts";
 import type { AnyEvent, RegisteredEntities, Subscribe } from "./register.ts";
 
 /** So many notifications are kept. */
@@ -79,24 +79,22 @@ export interface EnhancedSSE<Data> {
 /** Notifications, and all that a screen needs to know of its connection. */
 export function useEnhancedSSE<Data = undefined>(options: EnhancedSSEOptions<Data> = {}): EnhancedSSE<Data> {
   const { clientId, topics, initial, load, onNotification } = options;
-  const roxy = useRoxy(topics ? undefined : EVERYTHING, clientId);
-  const { client, hearing } = roxy;
-  const patterns = useMemo(() => topics ?? NONE, [JSON.stringify(topics)]);
+  const roxy = useRoxy(!topics, clientId);
+  const { client, subscribe } = roxy;
   const [since, setSince] = useState<{ readonly loaded?: Loaded<Data>; readonly gap?: boolean }>({});
   const page = since.loaded ?? initial;
-  const cursor = useLatest(page?.cursor);
   const loader = useLatest(load);
-  const loads = useRef(0);
 
-  // Before the patterns below are asked for, so that the first stream begins in the right place.
+  // Before the topics below are asked for, so that the first stream begins in the right place.
   const rendered = initial?.cursor;
   useEffect(() => {
     const { clock, random, report } = client.platform;
+    let loads = 0;
     const reload = async (): Promise<void> => {
-      for (const mine = ++loads.current; mine === loads.current; ) {
+      for (const mine = ++loads; mine === loads; ) {
         try {
           const loaded = await loader.current!();
-          return mine === loads.current ? setSince({ loaded }) : undefined;
+          return mine === loads ? setSince({ loaded }) : undefined;
         } catch (error) {
           report(error);
           await new Promise<void>((again) => clock.set(again, LATER * (1 + random())));
@@ -104,20 +102,31 @@ export function useEnhancedSSE<Data = undefined>(options: EnhancedSSEOptions<Dat
       }
     };
     // The stream is further than what was rendered.
-    const gap = rendered !== undefined && beyond(parseCursor(client.inspect().cursor), parseCursor(rendered));
-    const stops = [client.retain([], { after: rendered }), loader.current ? client.onReset(reload) : undefined];
+    const gap = rendered !== undefined && ahead(client.inspect().cursor, rendered);
+    const release = client.retain([], { after: rendered });
+    const stop = loader.current && client.onReset(reload);
     setSince({ gap });
     if (gap && loader.current) void reload();
     return () => {
-      loads.current++;
-      stops.forEach((stop) => stop?.());
+      loads++;
+      release();
+      stop?.();
     };
   }, [client, rendered, loader]);
 
-  const notifications = useNotifications(roxy, patterns, cursor, onNotification);
-  const connectionHealth = useConnectionHealth();
-  const { sync } = useSyncStatus();
-  const calls = useMemo(() => callsOf(roxy), [roxy]);
+  const notifications = useNotifications(roxy, topics, page?.cursor, onNotification);
+  const connectionHealth = useHealth(roxy);
+  const sync = useObservable<Sync>(client.sync, "synced");
+  const calls = useMemo(() => {
+    const mutate = (operation: Operation): Pending => change(entitiesOf(roxy), operation);
+    return {
+      ack: client.confirm,
+      mutate,
+      bulk: (operations, { atomic } = {}) =>
+        atomic ? [entitiesOf(roxy).atomic((draft) => operations.forEach((operation) => change(draft, operation)))] : operations.map(mutate),
+      retry: (id) => entitiesOf(roxy).retry(id),
+    } satisfies Partial<EnhancedSSE<Data>>;
+  }, [client, roxy]);
   const data = page?.data;
   return useMemo(
     () => ({
@@ -127,81 +136,58 @@ export function useEnhancedSSE<Data = undefined>(options: EnhancedSSEOptions<Dat
       continuity: since.gap ? "reset" : connectionHealth.continuity,
       sync,
       data,
-      subscribe: hearing.subscribe as Subscribe,
+      subscribe: subscribe as Subscribe,
       ...calls,
     }),
-    [notifications, connectionHealth, since.gap, sync, data, hearing, calls],
+    [notifications, connectionHealth, since.gap, sync, data, subscribe, calls],
   );
 }
 
 /** What came, and onNotification called with it. What page, a cursor, holds already is left out. */
 function useNotifications(
-  { client, hearing }: Roxy,
-  patterns: readonly string[],
-  page: { readonly current: string | undefined },
+  { client, hear }: Roxy,
+  topics: readonly string[] | undefined,
+  page: string | undefined,
   onNotification: EnhancedSSEOptions<unknown>["onNotification"],
 ): readonly Notification[] {
   const [notifications, setNotifications] = useState<readonly Notification[]>([]);
-  const told = useRef(new WeakSet<RoxyEvent>());
   const latest = useLatest(onNotification);
   const handles = onNotification !== undefined;
 
   useEffect(() => {
-    // Ephemeral events are in no page.
-    const held = ({ cursor }: RoxyEvent): boolean => !!cursor && !!page.current && !beyond(parseCursor(cursor), parseCursor(page.current));
-    const notify = (event: RoxyEvent): unknown => {
-      if (held(event) || told.current.has(event)) return undefined; // another pattern matched too
-      told.current.add(event);
-      return latest.current?.(named(event));
-    };
+    const patterns = [...new Set(topics)];
+    // A pattern each: to handle all topics would confirm critical events of others.
+    const heard = patterns[0] ? patterns : [undefined];
+    // Whose an event is, of the heard that match; nobody's when the page holds it. Ephemeral events are in no page.
+    const place = ({ cursor, topic }: RoxyEvent): number =>
+      cursor && !ahead(cursor, page) ? -1 : heard.findIndex((pattern) => matches(pattern ?? topic, topic));
     const stops = [
       client.retain(patterns),
       client.messages((batch) => {
-        const fresh = batch
-          .filter((message) => message.kind === "event")
-          .filter((event) => !held(event) && (!patterns[0] || patterns.some((pattern) => matches(pattern, event.topic))))
-          .map(named);
+        const fresh = batch.flatMap((message) => (message.kind === "event" && place(message) >= 0 ? [named(message)] : []));
         // A critical event comes again until it is confirmed.
         if (fresh[0]) setNotifications((all) => [...all, ...fresh.filter(({ id }) => !all.some((one) => one.id === id))].slice(-KEPT));
       }),
-      // A pattern each: to handle all topics would confirm critical events of others.
-      ...(handles ? (patterns[0] ? patterns : [undefined]).map((topic) => hearing.hear("*", topic, notify)) : []),
+      ...(handles ? heard.map((topic, mine) => hear("*", (event) => (place(event) === mine ? latest.current?.(named(event)) : undefined), { topic })) : []),
     ];
     return () => stops.forEach((stop) => stop());
-  }, [client, hearing, patterns, handles, page, latest]);
+  }, [client, hear, JSON.stringify(topics), handles, page, latest]);
   return notifications;
 }
 
-/** The same notification for an event wherever it is told of. */
 function named(event: RoxyEvent): Notification {
-  let named = names.get(event);
-  if (!named) names.set(event, (named = { ...event, id: event.ack?.id ?? event.cursor ?? `ephemeral ${++ephemerals}` } as Notification));
-  return named;
+  // An ephemeral event has no name but all that it says, with its time in nanoseconds.
+  return { ...event, id: event.ack?.id ?? event.cursor ?? JSON.stringify(event) } as Notification;
 }
 
-function callsOf(roxy: Roxy): Pick<EnhancedSSE<unknown>, "ack" | "mutate" | "bulk" | "retry"> {
-  const mutate = (operation: Operation): Pending => change(entitiesOf(roxy), operation);
-  return {
-    ack: (notification) => roxy.client.confirm(notification),
-    mutate,
-    bulk: (operations, { atomic } = {}) =>
-      atomic ? [entitiesOf(roxy).atomic((draft) => operations.forEach((operation) => change(draft, operation)))] : operations.map(mutate),
-    retry: (id) => entitiesOf(roxy).retry(id),
-  };
+/** Whether a cursor tells more than another. */
+function ahead(cursor: string | undefined, than: string | undefined): boolean {
+  return beyond(parseCursor(cursor), parseCursor(than));
 }
 
 function change<Result>(changes: Changes<RegisteredEntities, Result>, operation: Operation): Result {
-  switch (operation.op) {
-    case "put":
-      return changes.put(operation.topic, operation.data, operation);
-    case "patch":
-      return changes.patch(operation.topic, operation.patch, operation);
-    case "delete":
-      return changes.delete(operation.topic, operation);
-  }
+  const { op, topic } = operation;
+  if (op === "put") return changes.put(topic, operation.data, operation);
+  if (op === "patch") return changes.patch(topic, operation.patch, operation);
+  return changes.delete(topic, operation);
 }
-
-const names = /* @__PURE__ */ new WeakMap<RoxyEvent, Notification>();
-/** An ephemeral event has no name of its own. */
-let ephemerals = 0;
-const NONE: readonly string[] = [];

@@ -6,9 +6,9 @@ import type { Observable } from "../core/observable.ts";
 import { UNMEASURED, type Quality } from "../core/quality.ts";
 import type { Entities, EntityAt, TopicsOf } from "../entities.ts";
 import type { Readable, View } from "../store/store.ts";
-import { NOBODY } from "./hearing.ts";
-import { EVERYTHING, useRoxy, type Roxy } from "./provider.ts";
+import { useRoxy, type Roxy } from "./provider.ts";
 import type { AnyEvent, RegisteredEntities, RegisteredEvents, Subscribe } from "./register.ts";
+import { NOBODY, PRESENCE } from "./shared.ts";
 
 /** The client of the provider above. */
 export function useClient(): Client<RegisteredEvents> {
@@ -37,10 +37,9 @@ export interface SSE {
 
 /** Events of the hub, in the shape of hand-written hooks for server-sent events. */
 export function useSSE(): SSE {
-  const { client, hearing } = useRoxy(EVERYTHING);
-  const { last, subscribe } = hearing;
-  const isConnected = useObservable({ subscribe: client.state.subscribe, get: () => client.state.get() === "live" }, false);
-  const lastEvent = useWhenRead(last.subscribe, last.get, null);
+  const { client, last, subscribe } = useRoxy(true);
+  const isConnected = useObservable<State>(client.state, "idle") === "live";
+  const lastEvent = useWhenRead(last, null);
   return useMemo(
     () => ({
       subscribe: subscribe as Subscribe,
@@ -65,16 +64,15 @@ export function useEvent<Type extends (keyof RegisteredEvents & string) | "*">(
   handler: (event: EventOf<Type>) => unknown,
   { topic }: { readonly topic?: string } = {},
 ): void {
-  const { hearing } = useRoxy(topic === undefined ? EVERYTHING : undefined);
+  const { hear } = useRoxy(topic === undefined);
   const latest = useLatest(handler);
-  useEffect(() => hearing.hear(type, topic, (event) => latest.current(event as EventOf<Type>)), [hearing, type, topic, latest]);
+  useEffect(() => hear(type, (event) => latest.current(event as EventOf<Type>), { topic }), [hear, type, topic, latest]);
 }
 
 /** An entity, with everything pending painted over it. Its topic is subscribed to while the component is mounted. */
 export function useEntity<Topic extends TopicsOf<RegisteredEntities>>(topic: Topic): View<EntityAt<RegisteredEntities, Topic>> {
   const entities = useEntities();
-  const unknown = useMemo(() => ({ topic, data: undefined, version: 0, pending: [] }), [topic]);
-  return useReadable(entities.entity(topic), unknown);
+  return useReadable(entities.entity(topic), { topic, data: undefined, version: 0, pending: NONE });
 }
 
 /** All entities that match a pattern and live, by topic. The pattern is subscribed to while the component is mounted. */
@@ -93,7 +91,11 @@ export interface ConnectionHealth extends Quality {
 
 /** How good the connection is, and whether something may be missing. */
 export function useConnectionHealth(): ConnectionHealth {
-  const { client } = useRoxy();
+  return useHealth(useRoxy());
+}
+
+/** The same of a client that is known already. */
+export function useHealth({ client }: Roxy): ConnectionHealth {
   const quality = useObservable(client.quality, UNMEASURED);
   const state = useObservable<State>(client.state, "idle");
   const lost = useObservable(client.lost, false);
@@ -105,13 +107,15 @@ export function useConnectionHealth(): ConnectionHealth {
 export function useSyncStatus(): { readonly sync: Sync; readonly waiting: number } {
   const { client, entities } = useRoxy();
   const sync = useObservable<Sync>(client.sync, "synced");
-  const waiting = useReadable(entities?.waiting ?? NOTHING_WAITS, 0);
+  const waiting = useReadable(entities?.waiting ?? { subscribe: client.sync.subscribe, getSnapshot: () => 0 }, 0);
   return useMemo(() => ({ sync, waiting }), [sync, waiting]);
 }
 
 /** Who has a live stream, of the whole tenant; it takes the right to read `roxy/presence`. */
 export function usePresence(): readonly Present[] {
-  return useObservable(useRoxy().hearing.present, NOBODY);
+  const { client, present } = useRoxy();
+  useEffect(() => client.retain([PRESENCE]), [client]);
+  return useObservable(present, NOBODY);
 }
 
 /** A function of the last render that was painted, for what calls it later. */
@@ -129,14 +133,14 @@ export function useObservable<Value>({ subscribe, get }: Observable<Value>, firs
   return useSyncExternalStore(subscribe, get, () => first);
 }
 
-function useReadable<Value>({ subscribe, getSnapshot: get }: Readable<Value>, first: Value): Value {
-  return useObservable({ subscribe, get }, first);
+function useReadable<Value>({ subscribe, getSnapshot }: Readable<Value>, first: Value): Value {
+  return useSyncExternalStore(subscribe, getSnapshot, () => first);
 }
 
 /** Returns what gives the value; only who has called it renders when that changes. */
-export function useWhenRead<Value>(subscribe: Observable<Value>["subscribe"], get: () => Value, first: Value): () => Value {
+export function useWhenRead<Value>({ subscribe, getSnapshot }: Readable<Value>, first: Value): () => Value {
   const read = useRef(false);
-  const value = useObservable({ subscribe, get: () => (read.current ? get() : first) }, first);
+  const value = useReadable({ subscribe, getSnapshot: () => (read.current ? getSnapshot() : first) }, first);
   return useMemo(
     () => () => {
       read.current = true;
@@ -147,4 +151,3 @@ export function useWhenRead<Value>(subscribe: Observable<Value>["subscribe"], ge
 }
 
 const NONE: readonly never[] = [];
-const NOTHING_WAITS: Readable<number> = { subscribe: () => () => {}, getSnapshot: () => 0 };

@@ -29,9 +29,9 @@ export interface ConnectionStatusIndicatorProps {
 /** Tells in words how the connection is, to screen readers too. An absence of less than 5 s is not mentioned. */
 export function ConnectionStatusIndicator({ className = "roxy-status", words }: ConnectionStatusIndicatorProps): ReactElement {
   const { state, quality, lost, continuity } = useConnectionHealth();
-  const away = state === "recovering" || state === "offline";
-  let status: Status = away && !lost ? "live" : state;
-  if (state === "live" && (quality === "fair" || quality === "poor")) status = "weak";
+  let status: Status = state;
+  if (!lost && ["recovering", "offline"].includes(state)) status = "live";
+  if (state === "live" && ["fair", "poor"].includes(quality)) status = "weak";
   if (state === "live" && continuity === "reset") status = "refreshing";
   return createElement("span", { role: "status", className, "data-status": status, "data-quality": quality }, words?.[status] ?? ENGLISH[status]);
 }

@@ -35,23 +35,9 @@ export interface Mutate extends Changes<RegisteredEntities, Pending>, Pick<Entit
 export function useMutation(options: MutationOptions = {}): Mutate {
   const entities = useEntities();
   const latest = useLatest(options);
-  const waiting = useWhenRead(entities.waiting.subscribe, entities.waiting.getSnapshot, 0);
-  const troubled = useWhenRead(entities.troubled.subscribe, entities.troubled.getSnapshot, NONE);
-  const changes = useMemo(() => {
-    const follow = (pending: Pending): Pending => {
-      tell(entities, pending, latest);
-      return pending;
-    };
-    return {
-      put: (...args) => follow(entities.put(...args)),
-      patch: (...args) => follow(entities.patch(...args)),
-      delete: (...args) => follow(entities.delete(...args)),
-      atomic: (build) => follow(entities.atomic(build)),
-      resolve: entities.resolve,
-      retry: entities.retry,
-      dismiss: entities.dismiss,
-    } satisfies Omit<Mutate, "waiting" | "troubled">;
-  }, [entities, latest]);
+  const waiting = useWhenRead(entities.waiting, 0);
+  const troubled = useWhenRead(entities.troubled, NONE);
+  const changes = useMemo(() => changesOf(entities, latest), [entities, latest]);
   return useMemo(
     () => ({
       ...changes,
@@ -66,30 +52,36 @@ export function useMutation(options: MutationOptions = {}): Mutate {
   );
 }
 
-/** Tells the callbacks, whichever are the latest by then, what becomes of a mutation. */
-function tell({ troubled, resolve }: Entities<RegisteredEntities>, { ids, settled }: Pending, latest: { readonly current: MutationOptions }): void {
-  let seq: number | undefined; // one that is made again has another id, at the same place
-  let asked: string | undefined;
-  const stop = troubled.subscribe(() => {
-    const mutation = troubled
-      .getSnapshot()
-      .find(({ id, seq: place, problem }) => problem?.code === "version-conflict" && (ids.includes(id) || place === seq));
-    if (!mutation?.problem || mutation.id === asked) return;
-    const { id, problem } = mutation;
-    ({ seq } = mutation);
-    asked = id;
-    // Not from within the outbox, which is at it.
-    queueMicrotask(() => {
-      const decision = latest.current.onConflict?.({ mutation, problem });
-      if (decision) resolve(id, decision);
-    });
-  });
-  void settled.then((settlement) => {
-    stop();
-    const { onCommitted, onRefused } = latest.current;
-    if (settlement.status === "committed") onCommitted?.(settlement);
-    else if (settlement.status !== "cancelled") onRefused?.(settlement);
-  });
+/** Changes of entities, and callbacks, whichever are the latest by then, that are told what becomes of them. */
+function changesOf(entities: Entities<RegisteredEntities>, latest: { readonly current: MutationOptions }): Omit<Mutate, "waiting" | "troubled"> {
+  const { put, patch, atomic, resolve, retry, dismiss, troubled } = entities;
+  const told =
+    <Args extends unknown[]>(change: (...args: Args) => Pending) =>
+    (...args: Args): Pending => {
+      const pending = change(...args);
+      let asked: Entry | undefined;
+      const stop = troubled.subscribe(() => {
+        // One that is made again has another id, at the same place.
+        const mutation = troubled
+          .getSnapshot()
+          .find(({ id, seq, problem }) => problem?.code === "version-conflict" && (pending.ids.includes(id) || seq === asked?.seq));
+        if (!mutation || mutation.id === asked?.id) return;
+        asked = mutation;
+        // Not from within the outbox, which is at it.
+        queueMicrotask(() => {
+          const decision = latest.current.onConflict?.({ mutation, problem: mutation.problem! });
+          if (decision) resolve(mutation.id, decision);
+        });
+      });
+      void pending.settled.then((settlement) => {
+        stop();
+        const { onCommitted, onRefused } = latest.current;
+        if ("problem" in settlement) onRefused?.(settlement);
+        else if ("version" in settlement) onCommitted?.(settlement);
+      });
+      return pending;
+    };
+  return { put: told(put), patch: told(patch), delete: told(entities.delete), atomic: told(atomic), resolve, retry, dismiss };
 }
 
 const NONE: readonly Entry[] = [];

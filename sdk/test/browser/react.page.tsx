@@ -84,6 +84,11 @@ function Kitchen(): ReactElement {
   );
 }
 
+function Device(): ReactElement {
+  const { isConnected, continuity } = useEnhancedSSE({ clientId: "bar", topics: ["orders/*"] });
+  return <p id="device">{JSON.stringify({ isConnected, continuity })}</p>;
+}
+
 function OrderCard(): ReactElement {
   const { data, pending, conflict, version } = useEntity("orders/7");
   const orders = useCollection("orders/*");
@@ -139,7 +144,7 @@ function House(): ReactElement {
   return <p id="present">{[...new Set(present.map(({ user }) => user))].sort().join()}</p>;
 }
 
-const SCREENS: Record<string, () => ReactElement | null> = { Products, Last, Kitchen, OrderCard, Troubles, Health, House, Empty: () => null };
+const SCREENS: Record<string, () => ReactElement | null> = { Products, Last, Kitchen, Device, OrderCard, Troubles, Health, House, Empty: () => null };
 
 function App(): ReactElement {
   const [screens, show] = useState(asked.get("show")!.split(","));

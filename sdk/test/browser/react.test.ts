@@ -111,6 +111,16 @@ test("without a provider the hooks share one stream from the page's own origin, 
   await expect.poll(() => streams(hub), { timeout: 20_000 }).toEqual([]);
 });
 
+test("without a provider a clientId makes one client of its own, and its connection is the one that is told of", async () => {
+  const { hub, site } = await stage();
+  const origin = await oneOrigin(site.origin, hub.url);
+  const page = await openPage(`${origin}/#${new URLSearchParams({ hub: "", show: "Empty", bare: "" })}`);
+  await page.context().addCookies([{ name: "roxy_token", value: hub.token(ANN), url: origin, httpOnly: true }]);
+  await page.evaluate(() => window.show(["Device"]));
+  await page.locator("#device", { hasText: '{"isConnected":true,"continuity":"ok"}' }).waitFor();
+  expect(await streams(hub)).toMatchObject([{ patterns: ["orders/*"] }]);
+});
+
 test("who does not read the last event does not render for it", async () => {
   const { open, publish } = await stage();
   const page = await open("Products,Last");

@@ -5,9 +5,10 @@ import type { JsonObject } from "../store/json.ts";
  * Where a mutation of the outbox stands:
  * queued (never sent) → sent (the hub may have it) → committed (until the store has that version) or refused;
  * cancelling: the hub is asked to make sure that it never commits; held: a conflict waits for the app's word;
- * parked: certainly not committed, and not tried any more.
+ * parked: certainly not committed, and not tried any more;
+ * done: taken back, dismissed or in the store, and kept for a moment until all tabs have seen how it ended.
  */
-export type State = "queued" | "sent" | "cancelling" | "committed" | "refused" | "held" | "parked";
+export type State = "queued" | "sent" | "cancelling" | "committed" | "refused" | "held" | "parked" | "done";
 
 /** One mutation as it is stored. An entry is replaced, never changed. */
 export interface Entry {
@@ -16,8 +17,8 @@ export interface Entry {
   readonly id: string;
   readonly topic: string;
   readonly op: Op;
-  readonly data?: JsonObject;
-  readonly patch?: JsonObject;
+  readonly data?: JsonObject | undefined;
+  readonly patch?: JsonObject | undefined;
   readonly guard: Guard;
   readonly base?: number;
   readonly type?: string;
@@ -33,9 +34,9 @@ export interface Entry {
   /** The device's time when it was sent last, in milliseconds. */
   readonly sentAt?: number;
   /** That the hub gave it, when committed. */
-  readonly version?: number;
+  readonly version?: number | undefined;
   /** Why it was refused, is held or was parked. */
-  readonly problem?: Problem;
+  readonly problem?: Problem | undefined;
 }
 
 /**

@@ -12,8 +12,8 @@ export interface Mutation {
   readonly id: string;
   readonly op: Op;
   readonly topic: string;
-  readonly data?: JsonObject;
-  readonly patch?: JsonObject;
+  readonly data?: JsonObject | undefined;
+  readonly patch?: JsonObject | undefined;
   readonly guard: Guard;
   readonly base?: number;
   readonly device?: string;

@@ -49,7 +49,7 @@ export type Lane = readonly Slot[];
 const waits: readonly State[] = ["queued", "sent", "cancelling", "held"];
 const painted: readonly State[] = [...waits, "committed"];
 const troubles: readonly State[] = ["refused", "held", "parked"];
-const none: readonly Entry[] = Object.freeze([]);
+const none: readonly Entry[] = [];
 
 /** Whether a mutation keeps those behind it waiting. */
 export const waiting = ({ entry }: Slot): boolean => waits.includes(entry.state);
@@ -145,12 +145,13 @@ export const settlementOf = ({ id, topic, state, version, problem }: Entry): Set
       ? { id, topic, status: state === "parked" ? state : "refused", problem }
       : { id, topic, status: "cancelled" };
 
-/** What is sent for an entry. */
-export function wireOf({ seq, state, version, sentAt, problem, group, ttl, at, ...mutation }: Entry): Mutation {
-  return mutation.device === undefined ? mutation : { ...mutation, seq };
+/** What was asked for, without its limit of time. */
+export function draftOf({ seq, state, version, sentAt, problem, group, ttl, at, id, device, ...draft }: Entry): Draft {
+  return draft;
 }
 
-/** What was asked for, to ask for it again. */
-export function draftOf({ seq, state, version, sentAt, problem, group, at, id, device, ...draft }: Entry): Draft {
-  return draft;
+/** What is sent for an entry. */
+export function wireOf(entry: Entry): Mutation {
+  const { id, device, seq } = entry;
+  return { ...draftOf(entry), id, ...(device !== undefined && { device, seq }) };
 }

@@ -24,10 +24,8 @@ export function createOutbox(options: Options): Outbox {
   const listeners = new Set<(topic: string) => void>();
   const heads = new Map<string, number>();
   const alarm = createAlarm(clock);
-  let running = false;
+  let running: boolean | undefined = false; // undefined: a token was refused, and there is no other one yet
   let closed = false;
-  let signedOut = false; // the token was refused
-  let device = options.device;
 
   const tellTopic = (topic: string): void => {
     for (const listener of [...listeners]) listener(topic);
@@ -41,22 +39,22 @@ export function createOutbox(options: Options): Outbox {
     // (A failed write of what can be found out again is none: the next load asks the hub.)
     if (entries.length === 0) await r.stored.catch(() => {}); // who stores it writes this then
     else if (tabs.leads()) await storage.put(entries).then(tabs.look, () => {});
-    if (!closed) r.slots.forEach(settle);
+    r.slots.forEach(settle);
   };
 
   /** Tells who asked how a mutation has ended, once. */
   const settle = (slot: Slot): void => {
-    if (waiting(slot)) return;
     const r = slot.request;
-    if (!slot.told && (r.own || tabs.boss())) {
+    // After close the entry is another outbox's, which asks the hub itself.
+    if (closed || waiting(slot)) return;
+    if (!slot.told && (r.own || tabs.leads())) {
       slot.told = true;
       options.settled?.(settlementOf(slot.entry));
     }
     if (r.slots.some(waiting)) return;
     r.until = Math.min(r.until, clock.now() + lookEvery);
-    const ends = r.slots.map((s) => settlementOf(s.entry));
-    const told = ends.find((e) => "problem" in e && e.problem.code !== "dependency") ?? (ends[0] as Settlement);
-    for (const ask of r.asks) ask.settle(told);
+    const fault = r.slots.find(({ entry: { problem } }) => problem && problem.code !== "dependency");
+    for (const ask of r.asks) ask.settle(settlementOf((fault ?? (r.slots[0] as Slot)).entry));
   };
 
   /** What waits behind a commit was asked for by somebody who saw it painted: nobody came between it and their base. */
@@ -147,10 +145,9 @@ export function createOutbox(options: Options): Outbox {
   };
 
   /** Takes the hub's word on a mutation, by whichever way it came: the first one counts (I9). */
-  const verdict = ({ id, status, version, problem = { code: "internal", detail: "the hub gave no reason" } }: Result): void => {
+  const verdict = ({ id, status, version, problem = { code: "internal" } }: Result): void => {
     const slot = lanes.find(id);
-    // After close the entry is another outbox's, which asks the hub itself.
-    if (closed || !slot || !waiting(slot) || slot.entry.state === "held") return;
+    if (!slot || !waiting(slot) || slot.entry.state === "held") return;
     const r = slot.request;
     if (status === "committed") return committed(slot, version as number);
     if (!r.gone && (status === "unknown" || !tabs.leads())) return; // who sends decides
@@ -162,7 +159,6 @@ export function createOutbox(options: Options): Outbox {
   const act = (wish: Wish, slot: Slot, ask?: Ask): void => {
     const r = slot.request;
     const { state, problem } = slot.entry;
-    if (closed) return;
     if (wish === "dismiss") dismiss(r);
     else if (wish !== "cancel") state === "held" && decide(slot, problem as Problem, wish);
     else if (ask) takeOut(r, ask);
@@ -176,79 +172,94 @@ export function createOutbox(options: Options): Outbox {
 
   /** Does what is due, and sees to it that the rest is when it will be. */
   const drain = (): void => {
-    if (closed || !tabs.leads()) return;
+    if (!tabs.leads()) return;
     const all = lanes.all();
-    let wait = all.length > 0 || options.leadership ? lookEvery : Infinity;
+    let wait = lookEvery;
     for (const slot of all) {
       const { request: r, entry } = slot;
-      const left = (entry.at ?? Infinity) + (entry.ttl ?? Infinity) - now();
-      if (r.slots.every((s) => s.entry.state === "done")) {
-        if (clock.now() < r.until) continue;
-        r.until = Infinity;
-        for (const s of r.slots) storage.remove(s.entry.seq).then(() => lanes.remove(s), () => {});
-      } else if (waiting(slot) && left <= 0) abandon(r, "parked", { code: "expired", detail: "not sent in time" });
-      else wait = Math.min(wait, Math.max(left, 0) || wait, Math.max(r.due - clock.now(), 0) || wait);
+      const { at = 0, ttl = Infinity } = entry;
+      const left = at + ttl - now();
+      if (waiting(slot) && left <= 0) abandon(r, "parked", { code: "expired", detail: "not sent in time" });
+      if (clock.now() >= r.until && entry.state === "done") {
+        storage.remove(entry.seq).then(() => lanes.remove(slot), () => {});
+      }
+      for (const ms of [left, r.due - clock.now()]) if (ms > 0) wait = Math.min(wait, ms);
     }
-    if (running && !signedOut) lanes.topics().forEach(start);
-    alarm(wait < Infinity ? tick : undefined, wait);
+    if (running) lanes.topics().forEach(start);
+    alarm(all.length > 0 || options.leadership ? tick : undefined, wait);
   };
   const tick = (): void => {
     drain();
     void tabs.sync();
   };
 
-  const tabs = sharing(options, lanes, {
-    closed: () => closed,
-    restored(requests) {
-      for (const r of requests) r.slots.forEach(settle);
-      for (const topic of new Set(requests.flatMap((r) => r.slots.map((s) => s.entry.topic)))) {
-        raise(topic);
-        arrived(topic); // a snapshot may have been quicker
+  /** Takes over what the storage has: what earlier pages and other tabs have asked for, and of who leads all. */
+  const loaded = (all: readonly Entry[]): void => {
+    // A write that was made again after its connection was lost may be there twice; its page went on with the last.
+    const newest = new Map(all.map((e) => [e.id, e.seq]));
+    const requests = new Map<string, Entry[]>();
+    for (const e of all) {
+      const slot = lanes.find(e.id, e.seq);
+      const name = e.group ?? e.id;
+      if (newest.get(e.id) !== e.seq) tabs.leads() && storage.remove(e.seq).catch(() => {});
+      else if (!slot) requests.set(name, [...(requests.get(name) ?? []), e]);
+      else if (!slot.entry.seq) lanes.change(slot, { seq: e.seq });
+      // (What was committed this tab may know before the leader.)
+      else if (!tabs.leads() && slot.entry.version === undefined && JSON.stringify(e) !== JSON.stringify(slot.entry)) {
+        lanes.replace(slot, e);
+        if (e.version === undefined) void save(slot.request);
+        else committed(slot, e.version);
+      }
+    }
+    for (const entries of requests.values()) {
+      lanes.insert(entries, entries.map((draft) => ({ draft, settle: () => {} })), false).slots.forEach(settle);
+    }
+    for (const topic of new Set([...requests.values()].flat().map((e) => e.topic))) {
+      raise(topic);
+      arrived(topic); // a snapshot may have been quicker
+      tellTopic(topic);
+    }
+    if (tabs.leads()) return;
+    const there = new Set(all.map((e) => e.seq));
+    const lost: string[] = [];
+    for (const slot of lanes.all()) {
+      const { seq, state, topic, id } = slot.entry;
+      if (!seq || there.has(seq)) continue;
+      if (waiting(slot)) {
+        // Who led was closed before it could say why. It must never be sent; the hub may know it.
+        slot.request.gone = true;
+        lanes.change(slot, { state: "cancelling" });
+        lost.push(id);
+      } else if (state !== "committed") {
+        lanes.remove(slot);
         tellTopic(topic);
       }
-    },
-    update(slot, entry) {
-      lanes.replace(slot, entry);
-      if (entry.version !== undefined) committed(slot, entry.version);
-      else void save(slot.request);
-    },
-    forgotten(slots) {
-      const lost = slots.filter(waiting);
-      for (const slot of slots) {
-        if (waiting(slot)) {
-          // Who led was closed before it could say why. It must never be sent; the hub may know it.
-          slot.request.gone = true;
-          lanes.change(slot, { state: "cancelling" });
-        } else if (slot.entry.state !== "committed") {
-          lanes.remove(slot);
-          tellTopic(slot.entry.topic);
-        }
-      }
-      inquire(lost.map((s) => s.entry.id)).catch(() => {});
-    },
+    }
+    void inquire(lost);
+  };
+
+  const tabs = sharing(options, lanes, {
+    loaded,
     async lead() {
-      lanes.all().forEach((slot) => {
+      for (const slot of lanes.all()) {
         if (slot.entry.state !== "queued") slot.request.tries ||= 1;
         settle(slot); // who led before may not have come to it
-      });
+      }
       lanes.topics().forEach(raise);
-      device ??= await storage.device().catch(() => undefined);
       // Without an answer it goes on: whatever the hub may have got is repeated under its id.
-      await inquire(lanes.all().filter(asked).map((s) => s.entry.id)).catch(() => {});
+      const answer = inquire(lanes.all().filter(asked).map((s) => s.entry.id));
       drain();
+      await answer;
     },
     drain,
     act,
   });
   const { start, inquire } = sending(options, lanes, {
-    open: () => running && !closed && tabs.leads(),
-    now,
-    device: () => device,
+    open: () => running !== false && tabs.leads(),
     tell,
     verdict,
-    end,
     abandon,
-    pause: () => void (signedOut = true),
+    pause: () => void (running &&= undefined),
     drain,
   });
 
@@ -263,15 +274,13 @@ export function createOutbox(options: Options): Outbox {
     const settled = new Promise<Settlement>((resolve) => (settleIt = resolve));
     const ask: Ask = { draft, settle: settleIt };
     const group = drafts.length > 1 && { group: options.newId() };
-    const fresh = (d: Draft): Entry => ({ ...d, id: options.newId(), seq: 0, state: "queued", ...group, ...(d.ttl !== undefined && { at: now() }) });
+    const fresh = (d: Draft): Entry => ({ ...d, id: options.newId(), seq: 0, state: "queued", at: now(), ...group });
     const r = joins ? (last as Slot).request : lanes.insert(drafts.map(fresh), [], true);
     const [slot] = r.slots as [Slot];
     const { id } = slot.entry;
     r.asks.push(ask);
     if (joins) lanes.change(slot, content(joins));
     const store = async (): Promise<void> => {
-      await tabs.loaded; // a storage that cannot be read is none to write to
-      if (!waiting(slot)) return; // taken back meanwhile
       const asked = r.slots.map((s) => s.entry);
       const seqs = await storage.add(asked);
       // Who leads must know those that others stored before: they are sent before.
@@ -294,6 +303,7 @@ export function createOutbox(options: Options): Outbox {
     );
     void accepted.then(drain);
     tell(r);
+    drain(); // for its limit of time
     const cancel = (): Promise<Settlement> => {
       tabs.rule("cancel", slot, ask);
       return settled;
@@ -339,22 +349,20 @@ export function createOutbox(options: Options): Outbox {
     retry(id) {
       const slot = lanes.find(id);
       if (slot?.entry.state !== "parked") return undefined;
-      const drafts = slot.request.slots.map((s) => draftOf(s.entry));
+      const drafts = slot.request.slots.map(({ entry }) => ({ ...draftOf(entry), ttl: entry.ttl }));
       wish("dismiss", id);
       return add(...drafts);
     },
     dismiss: (id) => wish("dismiss", id),
     start() {
       running = true;
-      signedOut = false;
       drain();
     },
     stop: () => void (running = false),
     wake() {
-      signedOut = false;
+      running ??= true;
       for (const { request } of lanes.all()) request.due = 0;
       void tabs.sync();
-      drain();
     },
     close() {
       closed = true;

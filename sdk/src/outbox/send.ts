@@ -14,11 +14,8 @@ const resendWithin = 23 * 3_600_000;
 export interface Desk {
   /** Whether this page may send now. */
   open(): boolean;
-  now(): number;
-  device(): string | undefined;
   tell(request: Request): void;
   verdict(result: Result): void;
-  end(request: Request, state: End, problem: Problem): void;
   /** Has the hub make sure that it never commits. */
   abandon(request: Request, state: End, problem: Problem): void;
   /** The token was refused: nothing is sent until there may be another one. */
@@ -29,33 +26,37 @@ export interface Desk {
 export interface Sending {
   /** Sends the first mutation of a lane, if it may be sent. */
   start(topic: string): void;
-  /** Asks the hub what became of mutations that it may know; nothing is sent meanwhile. */
+  /** Asks the hub what became of mutations that it may know; nothing is sent meanwhile. Without an answer it goes on. */
   inquire(ids: readonly string[]): Promise<void>;
 }
 
-export function sending({ transport, storage, clock, random, attempts }: Options, lanes: Lanes, desk: Desk): Sending {
+export function sending(options: Options, lanes: Lanes, desk: Desk): Sending {
+  const { transport, storage, clock, random, now = Date.now } = options;
+  let { device } = options;
   let busy = 0;
 
   const open = (r: Request): Slot[] => r.slots.filter(asked);
   const idsOf = (r: Request): string[] => open(r).map((s) => s.entry.id);
 
+  const status = async (ids: readonly string[]): Promise<void> => (await transport.status(ids)).forEach(desk.verdict);
+
   const exchange = async (r: Request): Promise<void> => {
     const ids = idsOf(r);
     const [id] = ids as [string];
-    const now = desk.now();
+    const sent = now();
     const again = r.tries > 1; // an earlier call may have reached the hub
-    const settleKnown = async (): Promise<void> => (await transport.status(ids)).forEach(desk.verdict);
     if (r.slots.some(cancelling)) {
       // One that never commits keeps all of an atomic request from it.
       const result = await transport.cancel(id);
       // Who may write nothing any more can have nothing committed from now on either.
-      if (!result) await settleKnown();
+      if (!result) await status(ids);
       return desk.verdict(result ?? { id, status: "cancelled" });
     }
     // (By a clock that was put back it seems to be the future, and nobody knows.)
-    if (again && open(r).some(({ entry: { sentAt = now } }) => Math.abs(now - sentAt) > resendWithin)) {
-      await settleKnown();
-      return desk.end(r, "parked", { code: "expired", detail: "sent too long ago for the hub to know of it" });
+    if (again && open(r).some(({ entry: { sentAt = sent } }) => Math.abs(sent - sentAt) > resendWithin)) {
+      await status(ids);
+      r.otherwise = ["parked", { code: "expired", detail: "sent too long ago for the hub to know of it" }];
+      return desk.verdict({ id, status: "cancelled" });
     }
     const results = await transport.send(open(r).map((s) => wireOf(s.entry)));
     // A refusal of a repetition need not be the hub's word on the first: grants and limits come before what it remembers.
@@ -66,7 +67,7 @@ export function sending({ transport, storage, clock, random, attempts }: Options
 
   const failed = (r: Request, { failure, retryAfter = 0 }: Partial<Failure> = {}): void => {
     if (failure === "unauthenticated") return desk.pause();
-    if (failure === "busy" && ++r.failures >= (attempts || 20)) {
+    if (failure === "busy" && ++r.failures >= (options.attempts || 20)) {
       desk.abandon(r, "parked", { code: "overloaded", detail: `${r.failures} answers without a decision` });
     }
     const spread = random() * Math.min(30_000, 500 * 2 ** Math.min(r.tries, 10));
@@ -81,10 +82,10 @@ export function sending({ transport, storage, clock, random, attempts }: Options
     });
 
   const send = async (r: Request): Promise<void> => {
+    device ??= await storage.device().catch(() => undefined);
     const fresh = r.slots.filter((s) => s.entry.state === "queued");
     if (fresh.length > 0) {
-      const device = desk.device();
-      for (const slot of fresh) lanes.change(slot, { state: "sent", sentAt: desk.now(), ...(device !== undefined && { device }) });
+      for (const slot of fresh) lanes.change(slot, { state: "sent", sentAt: now(), device });
       desk.tell(r);
       try {
         await storage.put(fresh.map((s) => s.entry)); // R2: before the network, or a reload would take it for one that the hub never saw
@@ -121,7 +122,9 @@ export function sending({ transport, storage, clock, random, attempts }: Options
     async inquire(ids) {
       if (ids.length === 0) return;
       busy += maxBusy;
-      await inTime(transport.status(ids).then((all) => all.forEach(desk.verdict))).finally(() => (busy -= maxBusy));
+      await inTime(status(ids)).catch(() => {});
+      busy -= maxBusy;
+      desk.drain();
     },
   };
 }

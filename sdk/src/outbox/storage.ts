@@ -20,17 +20,17 @@ export interface Entry {
   readonly data?: JsonObject | undefined;
   readonly patch?: JsonObject | undefined;
   readonly guard: Guard;
-  readonly base?: number;
+  readonly base?: number | undefined;
   readonly type?: string;
   readonly correlation?: string;
   /** What an atomic request's mutations have in common. */
-  readonly group?: string;
+  readonly group?: string | undefined;
   /** It is not worth sending when it is older than so many milliseconds, by the device's clock; at is when it was asked for. */
-  readonly ttl?: number;
+  readonly ttl?: number | undefined;
   readonly at?: number;
   readonly state: State;
   /** The device that it was first sent as. */
-  readonly device?: string;
+  readonly device?: string | undefined;
   /** The device's time when it was sent last, in milliseconds. */
   readonly sentAt?: number;
   /** That the hub gave it, when committed. */

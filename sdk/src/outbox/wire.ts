@@ -15,8 +15,8 @@ export interface Mutation {
   readonly data?: JsonObject | undefined;
   readonly patch?: JsonObject | undefined;
   readonly guard: Guard;
-  readonly base?: number;
-  readonly device?: string;
+  readonly base?: number | undefined;
+  readonly device?: string | undefined;
   readonly seq?: number;
   readonly type?: string;
   readonly correlation?: string;

@@ -44,7 +44,7 @@ export interface Problem {
 export interface Result {
   readonly id: string;
   readonly status: "committed" | "refused" | "cancelled" | "unknown";
-  readonly version?: number;
+  readonly version?: number | undefined;
   readonly problem?: Problem | undefined;
 }
 

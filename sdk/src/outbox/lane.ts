@@ -13,7 +13,7 @@ export interface Request {
   plain: boolean;
   /** A call about it is under way, to cancel it or not: one to cancel does not wait for another. */
   busy?: boolean | undefined;
-  /** Calls, by this page or one before, and those among them that were answered without a decision. */
+  /** Calls, by this page or one before: of several the earlier may have reached the hub. Those that were answered without a decision. */
   tries: number;
   failures: number;
   /** When the next call may be made, and when what is done of it is forgotten. */

@@ -5,7 +5,7 @@ import { type Draft, type Options, type Outbox, OutboxFull, type Pending, type S
 import { coalesced, content, united } from "./coalesce.ts";
 import { rebased } from "./conflict.ts";
 import { type Ask, asked, cancelling, draftOf, type End, lanesOf, type Request, settlementOf, type Slot, waiting } from "./lane.ts";
-import { sending } from "./send.ts";
+import { expired, sending } from "./send.ts";
 import type { Entry } from "./storage.ts";
 import { sharing, type Wish } from "./tabs.ts";
 import type { Problem, Result } from "./wire.ts";
@@ -151,8 +151,13 @@ export function createOutbox(options: Options): Outbox {
     const r = slot.request;
     if (status === "committed") return committed(slot, version as number);
     if (!r.gone && (status === "unknown" || !tabs.leads())) return; // who sends decides
-    if (status !== "refused" || problem.code === "cancelled") end(r, ...r.otherwise);
-    else if (problem.code === "version-conflict" && !cancelling(slot)) decide(slot, problem);
+    const { code } = problem;
+    if (status !== "refused" || code === "cancelled") end(r, ...r.otherwise);
+    else if (cancelling(slot)) end(r, "refused", problem, slot);
+    else if (code === "version-conflict") decide(slot, problem);
+    // A refusal of a repetition need not be the hub's word on the first, unless only who looked its id up can give it: grants and
+    // limits come before what it remembers.
+    else if (r.tries > 1 && code !== "schema-violation" && code !== "not-found") abandon(r, "refused", problem);
     else end(r, "refused", problem, slot);
   };
 
@@ -179,7 +184,7 @@ export function createOutbox(options: Options): Outbox {
       const { request: r, entry } = slot;
       const { at = 0, ttl = Infinity } = entry;
       const left = at + ttl - now();
-      if (waiting(slot) && left <= 0) abandon(r, "parked", { code: "expired", detail: "not sent in time" });
+      if (waiting(slot) && left <= 0) abandon(r, "parked", expired);
       if (clock.now() >= r.until && entry.state === "done") {
         storage.remove(entry.seq).then(() => lanes.remove(slot), () => {});
       }
@@ -268,7 +273,7 @@ export function createOutbox(options: Options): Outbox {
     const last = lanes.lane(draft.topic).at(-1);
     const joins = drafts.length === 1 && last?.request.plain && last.entry.state === "queued" && tabs.leads() && coalesced(last.entry, draft);
     if (!joins && lanes.all().filter((s) => waiting(s) || s.entry.state === "parked").length + drafts.length > maxWaiting) {
-      throw new OutboxFull(`mutation of ${draft.topic}: ${maxWaiting} mutations wait already`);
+      throw new OutboxFull(`mutation of ${draft.topic}: ${maxWaiting} wait already`);
     }
     let settleIt: (s: Settlement) => void = () => {};
     const settled = new Promise<Settlement>((resolve) => (settleIt = resolve));

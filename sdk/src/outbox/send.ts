@@ -10,6 +10,9 @@ const answerWithin = 10_000;
 /** The hub keeps results for 24 h: what was sent longer ago could commit twice if it were sent again. */
 const resendWithin = 23 * 3_600_000;
 
+/** What is too old to be sent. */
+export const expired: Problem = { code: "expired", detail: "not sent in time" };
+
 /** Who keeps the requests, for who sends them. */
 export interface Desk {
   /** Whether this page may send now. */
@@ -44,7 +47,6 @@ export function sending(options: Options, lanes: Lanes, desk: Desk): Sending {
     const ids = idsOf(r);
     const [id] = ids as [string];
     const sent = now();
-    const again = r.tries > 1; // an earlier call may have reached the hub
     if (r.slots.some(cancelling)) {
       // One that never commits keeps all of an atomic request from it.
       const result = await transport.cancel(id);
@@ -53,22 +55,18 @@ export function sending(options: Options, lanes: Lanes, desk: Desk): Sending {
       return desk.verdict(result ?? { id, status: "cancelled" });
     }
     // (By a clock that was put back it seems to be the future, and nobody knows.)
-    if (again && open(r).some(({ entry: { sentAt = sent } }) => Math.abs(sent - sentAt) > resendWithin)) {
+    if (r.tries > 1 && open(r).some(({ entry: { sentAt = sent } }) => Math.abs(sent - sentAt) > resendWithin)) {
       await status(ids);
-      r.otherwise = ["parked", { code: "expired", detail: "sent too long ago for the hub to know of it" }];
+      r.otherwise = ["parked", expired];
       return desk.verdict({ id, status: "cancelled" });
     }
-    const results = await transport.send(open(r).map((s) => wireOf(s.entry)));
-    // A refusal of a repetition need not be the hub's word on the first: grants and limits come before what it remembers.
-    const doubtful = again && results.find(({ status, problem }) => status === "refused" && !decidedAnew.has(problem?.code ?? ""));
-    if (!doubtful) results.forEach(desk.verdict);
-    else if (idsOf(r).includes(doubtful.id)) desk.abandon(r, "refused", doubtful.problem ?? { code: "internal" });
+    (await transport.send(open(r).map((s) => wireOf(s.entry)))).forEach(desk.verdict);
   };
 
   const failed = (r: Request, { failure, retryAfter = 0 }: Partial<Failure> = {}): void => {
     if (failure === "unauthenticated") return desk.pause();
     if (failure === "busy" && ++r.failures >= (options.attempts || 20)) {
-      desk.abandon(r, "parked", { code: "overloaded", detail: `${r.failures} answers without a decision` });
+      desk.abandon(r, "parked", { code: "overloaded", detail: `not decided in ${r.failures} attempts` });
     }
     const spread = random() * Math.min(30_000, 500 * 2 ** Math.min(r.tries, 10));
     r.due = clock.now() + Math.max(retryAfter, 1000, spread);
@@ -128,6 +126,3 @@ export function sending(options: Options, lanes: Lanes, desk: Desk): Sending {
     },
   };
 }
-
-/** Codes of refusals that only who looked the id up, and found nothing, or found this very refusal, can give. */
-const decidedAnew = new Set(["version-conflict", "schema-violation", "not-found", "cancelled"]);

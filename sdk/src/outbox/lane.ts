@@ -40,7 +40,7 @@ export interface Slot {
 
 export interface Ask {
   readonly draft: Draft;
-  readonly settle: (settlement: Settlement) => void;
+  settle: (settlement: Settlement) => void;
 }
 
 /** The mutations of one entity in order. */
@@ -106,8 +106,7 @@ export function lanesOf(): Lanes {
         stored: Promise.resolve(),
       };
       for (const entry of entries) {
-        const slot = { entry, request, told: false };
-        slot.told = !waiting(slot); // an earlier page has
+        const slot = { entry, request, told: !waits.includes(entry.state) }; // what has ended already an earlier page has told
         request.slots.push(slot);
         set(entry.topic, [...lane(entry.topic), slot].sort((a, b) => seqOf(a) - seqOf(b)));
       }

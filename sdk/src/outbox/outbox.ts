@@ -202,12 +202,11 @@ export function createOutbox(options: Options): Outbox {
   const loaded = (all: readonly Entry[]): void => {
     // A write that was made again after its connection was lost may be there twice; its page went on with the last.
     const newest = new Map(all.map((e) => [e.id, e.seq]));
-    const requests = new Map<string, Entry[]>();
+    const fresh: Entry[] = [];
     for (const e of all) {
       const slot = lanes.find(e.id, e.seq);
-      const name = e.group ?? e.id;
       if (newest.get(e.id) !== e.seq) tabs.leads() && storage.remove(e.seq).catch(() => {});
-      else if (!slot) requests.set(name, [...(requests.get(name) ?? []), e]);
+      else if (!slot) fresh.push(e);
       else if (!slot.entry.seq) lanes.change(slot, { seq: e.seq });
       // (What was committed this tab may know before the leader.)
       else if (!tabs.leads() && slot.entry.version === undefined && JSON.stringify(e) !== JSON.stringify(slot.entry)) {
@@ -216,10 +215,11 @@ export function createOutbox(options: Options): Outbox {
         else committed(slot, e.version);
       }
     }
-    for (const entries of requests.values()) {
-      lanes.insert(entries, entries.map((draft) => ({ draft, settle: () => {} })), false).slots.forEach(settle);
+    for (const e of fresh) {
+      const entries = fresh.filter((other) => other === e || (e.group && e.group === other.group));
+      if (!lanes.find(e.id)) lanes.insert(entries, [{ draft: e, settle: () => {} }], false).slots.forEach(settle);
     }
-    for (const topic of new Set([...requests.values()].flat().map((e) => e.topic))) {
+    for (const topic of new Set(fresh.map((e) => e.topic))) {
       raise(topic);
       arrived(topic); // a snapshot may have been quicker
       tellTopic(topic);
@@ -275,11 +275,10 @@ export function createOutbox(options: Options): Outbox {
     if (!joins && lanes.all().filter((s) => waiting(s) || s.entry.state === "parked").length + drafts.length > maxWaiting) {
       throw new OutboxFull(`mutation of ${draft.topic}: ${maxWaiting} wait already`);
     }
-    let settleIt: (s: Settlement) => void = () => {};
-    const settled = new Promise<Settlement>((resolve) => (settleIt = resolve));
-    const ask: Ask = { draft, settle: settleIt };
-    const group = drafts.length > 1 && { group: options.newId() };
-    const fresh = (d: Draft): Entry => ({ ...d, id: options.newId(), seq: 0, state: "queued", at: now(), ...group });
+    const ask: Ask = { draft, settle: () => {} };
+    const settled = new Promise<Settlement>((resolve) => (ask.settle = resolve));
+    const group = drafts.length > 1 ? options.newId() : undefined;
+    const fresh = (d: Draft): Entry => ({ ...d, id: options.newId(), seq: 0, state: "queued", at: now(), group });
     const r = joins ? (last as Slot).request : lanes.insert(drafts.map(fresh), [], true);
     const [slot] = r.slots as [Slot];
     const { id } = slot.entry;
@@ -289,7 +288,7 @@ export function createOutbox(options: Options): Outbox {
       const asked = r.slots.map((s) => s.entry);
       const seqs = await storage.add(asked);
       // Who leads must know those that others stored before: they are sent before.
-      const known = lanes.all().reduce((seq, s) => Math.max(seq, s.entry.seq), 0);
+      const known = Math.max(0, ...lanes.all().map((s) => s.entry.seq));
       if ((seqs[0] as number) > known + 1) await tabs.sync();
       const same = r.slots.every((s, i) => s.entry === asked[i]);
       r.slots.forEach((s, i) => lanes.change(s, { seq: seqs[i] as number }));
@@ -309,11 +308,16 @@ export function createOutbox(options: Options): Outbox {
     void accepted.then(drain);
     tell(r);
     drain(); // for its limit of time
-    const cancel = (): Promise<Settlement> => {
-      tabs.rule("cancel", slot, ask);
-      return settled;
+    return {
+      id,
+      ids: r.slots.map((s) => s.entry.id),
+      accepted,
+      settled,
+      cancel() {
+        tabs.rule("cancel", slot, ask);
+        return settled;
+      },
     };
-    return { id, ids: r.slots.map((s) => s.entry.id), accepted, settled, cancel };
   };
 
   return {

@@ -63,7 +63,7 @@ export function sending(options: Options, lanes: Lanes, desk: Desk): Sending {
     (await transport.send(open(r).map((s) => wireOf(s.entry)))).forEach(desk.verdict);
   };
 
-  const failed = (r: Request, { failure, retryAfter = 0 }: Partial<Failure> = {}): void => {
+  const failed = (r: Request, { failure, retryAfter = 0 }: Partial<Failure>): void => {
     if (failure === "unauthenticated") return desk.pause();
     if (failure === "busy" && ++r.failures >= (options.attempts || 20)) {
       desk.abandon(r, "parked", { code: "overloaded", detail: `not decided in ${r.failures} attempts` });
@@ -81,7 +81,7 @@ export function sending(options: Options, lanes: Lanes, desk: Desk): Sending {
 
   const send = async (r: Request): Promise<void> => {
     device ??= await storage.device().catch(() => undefined);
-    const fresh = r.slots.filter((s) => s.entry.state === "queued");
+    const fresh = r.slots.filter((s) => s.entry.state === "queued" && desk.open());
     if (fresh.length > 0) {
       for (const slot of fresh) lanes.change(slot, { state: "sent", sentAt: now(), device });
       desk.tell(r);
@@ -90,14 +90,14 @@ export function sending(options: Options, lanes: Lanes, desk: Desk): Sending {
       } catch {
         for (const slot of fresh) if (slot.entry.state === "sent") lanes.change(slot, { state: "queued" });
         desk.tell(r);
-        return failed(r);
+        return failed(r, {});
       }
     }
     const ids = String(idsOf(r));
     if (!desk.open() || !ids) return;
     r.tries++;
-    const why = await inTime(exchange(r)).catch((reason: unknown) => reason ?? {});
-    if (ids === String(idsOf(r))) failed(r, (why ?? {}) as Partial<Failure>);
+    const why = await inTime(exchange(r)).catch((reason: Partial<Failure>) => reason);
+    if (ids === String(idsOf(r))) failed(r, why ?? {});
   };
 
   return {

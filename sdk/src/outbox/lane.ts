@@ -62,7 +62,7 @@ export interface Lanes {
   /** Puts a request of these mutations behind those of a lower seq; what has no seq yet is last. */
   insert(entries: readonly Entry[], asks: Ask[], own: boolean): Request;
   replace(slot: Slot, entry: Entry): void;
-  change(slot: Slot, to: Partial<Entry>): void;
+  change(slots: Lane, to: Partial<Entry>): void;
   remove(slot: Slot): void;
   find(id: string, seq?: number): Slot | undefined;
   lane(topic: string): Lane;
@@ -113,7 +113,7 @@ export function lanesOf(): Lanes {
       return request;
     },
     replace,
-    change: (slot, to) => replace(slot, { ...slot.entry, ...to }),
+    change: (slots, to) => slots.forEach((s) => replace(s, { ...s.entry, ...to })),
     remove: (slot) => set(slot.entry.topic, lane(slot.entry.topic).filter((s) => s !== slot)),
     find: (id, seq) => all().find(({ entry }) => entry.id === id || (seq && entry.seq === seq)),
     lane,

@@ -67,14 +67,14 @@ export function createOutbox(options: Options): Outbox {
       // (A put and a delete leave nothing of what others did, so that whoever asked for more knows all there is.)
       const known = commits.reduce((k, { op, version: v = 0 }) => (v === k + 1 || (v > k && op !== "patch") ? v : k), base);
       if (known === base) continue;
-      lanes.change(slot, { base: known });
+      lanes.change([slot], { base: known });
       void save(slot.request);
     }
   };
 
   const committed = (slot: Slot, version: number): void => {
     const { topic } = slot.entry;
-    lanes.change(slot, { state: "committed", version });
+    lanes.change([slot], { state: "committed", version });
     raise(topic);
     settle(slot);
     arrived(topic);
@@ -85,7 +85,7 @@ export function createOutbox(options: Options): Outbox {
   const arrived = (topic: string): boolean => {
     const head = heads.get(topic) ?? -1;
     const there = lanes.lane(topic).filter(({ entry }) => entry.state === "committed" && (entry.version as number) <= head);
-    for (const slot of there) lanes.change(slot, { state: "done" });
+    lanes.change(there, { state: "done" });
     return there.length > 0;
   };
 
@@ -93,7 +93,7 @@ export function createOutbox(options: Options): Outbox {
   const end = (r: Request, state: End, problem?: Problem, fault?: Slot): void => {
     for (const slot of r.slots.filter(waiting)) {
       const own = !fault || !problem || slot === fault;
-      lanes.change(slot, { state, problem: own ? problem : { code: "dependency", detail: `${fault.entry.topic}: ${problem.code}` } });
+      lanes.change([slot], { state, problem: own ? problem : { code: "dependency", detail: `${fault.entry.topic}: ${problem.code}` } });
     }
     // What ends by this side's word is told once it is written: a reload before would not come to the same.
     void save(r);
@@ -106,7 +106,7 @@ export function createOutbox(options: Options): Outbox {
     const open = r.slots.filter(waiting);
     if (open.length === 0 || open.some(cancelling)) return;
     if (!open.some(asked)) return end(r, state, problem);
-    for (const slot of open) lanes.change(slot, { state: "cancelling" });
+    lanes.change(open, { state: "cancelling" });
     r.otherwise = [state, problem];
     r.due = 0;
     void save(r);
@@ -121,14 +121,14 @@ export function createOutbox(options: Options): Outbox {
     const left = others.reduce((draft, next) => draft && united(draft, next), first);
     if (!left || !r.plain || slot.entry.state !== "queued") return abandon(r, "done", problem);
     r.asks = asks;
-    lanes.change(slot, content(left));
+    lanes.change([slot], content(left));
     ask.settle(settlementOf({ ...slot.entry, problem }));
     void save(r);
   };
 
   const dismiss = (r: Request): void => {
     if (!r.slots.every((s) => s.entry.state === "parked" || s.entry.state === "refused")) return;
-    for (const slot of r.slots) lanes.change(slot, { state: "done" });
+    lanes.change(r.slots, { state: "done" });
     void save(r);
   };
 
@@ -136,8 +136,8 @@ export function createOutbox(options: Options): Outbox {
     const r = slot.request;
     if (decision === "theirs") return end(r, "refused", problem, slot);
     // The others of an atomic request are undecided, and their ids free.
-    for (const other of r.slots) if (other !== slot) lanes.change(other, { state: "queued" });
-    if (decision === "ask") lanes.change(slot, { state: "held", problem });
+    lanes.change(r.slots.filter((other) => other !== slot), { state: "queued" });
+    if (decision === "ask") lanes.change([slot], { state: "held", problem });
     else lanes.replace(slot, rebased(slot.entry, options.newId(), decision, problem));
     r.plain = false;
     r.tries = r.failures = 0;
@@ -152,13 +152,14 @@ export function createOutbox(options: Options): Outbox {
     if (status === "committed") return committed(slot, version as number);
     if (!r.gone && (status === "unknown" || !tabs.leads())) return; // who sends decides
     const { code } = problem;
-    if (status !== "refused" || code === "cancelled") end(r, ...r.otherwise);
-    else if (cancelling(slot)) end(r, "refused", problem, slot);
-    else if (code === "version-conflict") decide(slot, problem);
-    // A refusal of a repetition need not be the hub's word on the first, unless only who looked its id up can give it: grants and
-    // limits come before what it remembers.
-    else if (r.tries > 1 && code !== "schema-violation" && code !== "not-found") abandon(r, "refused", problem);
-    else end(r, "refused", problem, slot);
+    if (status !== "refused" || code === "cancelled") return end(r, ...r.otherwise);
+    if (!cancelling(slot)) {
+      if (code === "version-conflict") return decide(slot, problem);
+      // A refusal of a repetition need not be the hub's word on the first, unless only who looked its id up can give it: grants and
+      // limits come before what it remembers.
+      if (r.tries > 1 && code !== "schema-violation" && code !== "not-found") return abandon(r, "refused", problem);
+    }
+    end(r, "refused", problem, slot);
   };
 
   const act = (wish: Wish, slot: Slot, ask?: Ask): void => {
@@ -188,7 +189,7 @@ export function createOutbox(options: Options): Outbox {
       if (clock.now() >= r.until && entry.state === "done") {
         storage.remove(entry.seq).then(() => lanes.remove(slot), () => {});
       }
-      for (const ms of [left, r.due - clock.now()]) if (ms > 0) wait = Math.min(wait, ms);
+      wait = Math.min(wait, ...[left, r.due - clock.now()].filter((ms) => ms > 0));
     }
     if (running) lanes.topics().forEach(start);
     alarm(all.length > 0 || options.leadership ? tick : undefined, wait);
@@ -207,7 +208,7 @@ export function createOutbox(options: Options): Outbox {
       const slot = lanes.find(e.id, e.seq);
       if (newest.get(e.id) !== e.seq) tabs.leads() && storage.remove(e.seq).catch(() => {});
       else if (!slot) fresh.push(e);
-      else if (!slot.entry.seq) lanes.change(slot, { seq: e.seq });
+      else if (!slot.entry.seq) lanes.change([slot], { seq: e.seq });
       // (What was committed this tab may know before the leader.)
       else if (!tabs.leads() && slot.entry.version === undefined && JSON.stringify(e) !== JSON.stringify(slot.entry)) {
         lanes.replace(slot, e);
@@ -233,7 +234,7 @@ export function createOutbox(options: Options): Outbox {
       if (waiting(slot)) {
         // Who led was closed before it could say why. It must never be sent; the hub may know it.
         slot.request.gone = true;
-        lanes.change(slot, { state: "cancelling" });
+        lanes.change([slot], { state: "cancelling" });
         lost.push(id);
       } else if (state !== "committed") {
         lanes.remove(slot);
@@ -283,7 +284,7 @@ export function createOutbox(options: Options): Outbox {
     const [slot] = r.slots as [Slot];
     const { id } = slot.entry;
     r.asks.push(ask);
-    if (joins) lanes.change(slot, content(joins));
+    if (joins) lanes.change([slot], content(joins));
     const store = async (): Promise<void> => {
       const asked = r.slots.map((s) => s.entry);
       const seqs = await storage.add(asked);
@@ -291,7 +292,7 @@ export function createOutbox(options: Options): Outbox {
       const known = Math.max(0, ...lanes.all().map((s) => s.entry.seq));
       if ((seqs[0] as number) > known + 1) await tabs.sync();
       const same = r.slots.every((s, i) => s.entry === asked[i]);
-      r.slots.forEach((s, i) => lanes.change(s, { seq: seqs[i] as number }));
+      r.slots.forEach((s, i) => lanes.change([s], { seq: seqs[i] as number }));
       // Before anything behind it is sent: or it would come back after a reload, out of order.
       if (!same) await save(r);
       tabs.look();
@@ -350,7 +351,7 @@ export function createOutbox(options: Options): Outbox {
     lost() {
       heads.clear();
       for (const slot of lanes.all().filter((s) => s.entry.version !== undefined)) {
-        lanes.change(slot, { state: "done", version: undefined });
+        lanes.change([slot], { state: "done", version: undefined });
         void save(slot.request);
       }
     },

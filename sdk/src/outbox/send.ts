@@ -83,12 +83,12 @@ export function sending(options: Options, lanes: Lanes, desk: Desk): Sending {
     device ??= await storage.device().catch(() => undefined);
     const fresh = r.slots.filter((s) => s.entry.state === "queued" && desk.open());
     if (fresh.length > 0) {
-      for (const slot of fresh) lanes.change(slot, { state: "sent", sentAt: now(), device });
+      lanes.change(fresh, { state: "sent", sentAt: now(), device });
       desk.tell(r);
       try {
         await storage.put(fresh.map((s) => s.entry)); // R2: before the network, or a reload would take it for one that the hub never saw
       } catch {
-        for (const slot of fresh) if (slot.entry.state === "sent") lanes.change(slot, { state: "queued" });
+        lanes.change(fresh.filter((s) => s.entry.state === "sent"), { state: "queued" });
         desk.tell(r);
         return failed(r, {});
       }

@@ -160,6 +160,7 @@ export function createOutbox(options: Options): Outbox {
       if (r.tries > 1 && code !== "schema-violation" && code !== "not-found") return abandon(r, "refused", problem);
     }
     end(r, "refused", problem, slot);
+    r.slots.forEach(settle); // the hub would say so again
   };
 
   const act = (wish: Wish, slot: Slot, ask?: Ask): void => {

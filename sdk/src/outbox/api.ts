@@ -30,7 +30,7 @@ export interface Pending {
 /** A mutation to add: the outbox gives it an id, a device and a seq. */
 export interface Draft extends Omit<Mutation, "id" | "device" | "seq"> {
   /** It is not worth sending when it has waited for so many milliseconds: then it is parked. */
-  readonly ttl?: number;
+  readonly ttl?: number | undefined;
 }
 
 /** What several tabs over one storage say to each other: a BroadcastChannel of theirs, or anything that reaches all but the sender. */

@@ -1,68 +1,53 @@
 // The hub's calls for mutations (docs/protocol.md §6), made with a client's identity.
 import type { Client } from "../core/client.ts";
-import { RoxyProblem } from "../core/problem.ts";
-import type { Entity, Failure, Problem, Result, Transport } from "./wire.ts";
+import { type RoxyProblem, unreachable } from "../core/problem.ts";
+import type { Entity, Failure, Result, Transport } from "./wire.ts";
 
 /** The transport over a client: its URL, its token, its cookies. The outbox repeats calls itself, under the same ids. */
 export function transportOver(client: Pick<Client, "call">): Transport {
-  const call = async <T>(method: "GET" | "POST" | "DELETE", path: string, body?: unknown): Promise<T | RoxyProblem> => {
+  /** Resolves with the answer, or with what refused makes of a refusal for good of the hub itself: a proxy's page has no code of the hub's. */
+  const call = async <T>(method: "GET" | "POST" | "DELETE", path: string, body: unknown, refused = unless<T>("")): Promise<T> => {
     try {
-      return (await client.call({ method, path, ...(body !== undefined && { body }) }, { once: true })) as T;
+      return (await client.call({ method, path: `/v1/${path}`, ...(body !== undefined && { body }) }, { once: true })) as T;
     } catch (error) {
-      if (error instanceof RoxyProblem && decided(error)) return error;
-      throw failureOf(error);
+      const problem = unreachable(error);
+      const { status, passing, code, retryAfter } = problem;
+      if (!passing && status !== 401 && !code.startsWith("http-")) return refused(problem);
+      throw { failure: status === 0 ? "unreachable" : status === 401 ? "unauthenticated" : "busy", retryAfter } satisfies Failure;
     }
   };
   return {
     async send(mutations) {
-      const body = mutations.length === 1 ? mutations[0] : mutations;
-      const answer = await call<{ results: { id: string; version: number }[] }>("POST", "/v1/mutations", body);
-      if (!(answer instanceof RoxyProblem)) return answer.results.map(({ id, version }) => ({ id, version, status: "committed" }));
-      const at = Number(/^\[(\d+)\]/.exec(String(answer.members["member"]))?.[1] ?? 0);
-      return [{ id: mutations[at]?.id ?? "", status: "refused", problem: problemIn(answer) }];
+      const { results } = await call<{ results: Result[] }>("POST", "mutations", mutations.length === 1 ? mutations[0] : mutations, ({ code, members }) => {
+        const at = Number(/^\[(\d+)\]/.exec(String(members["member"]))?.[1] ?? 0);
+        return { results: [{ id: mutations[at]?.id ?? "", status: "refused", problem: { ...members, code } }] };
+      });
+      return results.map(({ id, version, status = "committed", problem }) => ({ id, version, status, problem }));
     },
-    async status(ids) {
-      const answer = await call<{ results: Result[] }>("POST", "/v1/mutations/status", { ids });
-      if (answer instanceof RoxyProblem) throw answer;
-      return answer.results;
-    },
-    async cancel(id) {
-      const answer = await call<Result>("DELETE", `/v1/mutations/${encodeURIComponent(id)}`);
-      if (!(answer instanceof RoxyProblem)) return answer;
-      if (answer.code === "forbidden") return undefined;
-      throw answer;
-    },
-    async fetch(topic) {
-      const answer = await call<Entity>("GET", `/v1/entities/${topic.split("/").map(encodeURIComponent).join("/")}`);
-      if (!(answer instanceof RoxyProblem)) return { topic, version: answer.version, data: answer.data };
-      if (answer.code === "not-found") return undefined;
-      throw answer;
-    },
+    status: async (ids) => (await call<{ results: Result[] }>("POST", "mutations/status", { ids })).results,
+    cancel: (id) => call("DELETE", `mutations/${encodeURIComponent(id)}`, undefined, unless("forbidden")),
+    fetch: (topic) => call("GET", `entities/${topic.split("/").map(encodeURIComponent).join("/")}`, undefined, unless("not-found")),
     async list(pattern) {
       const all: Entity[] = [];
-      let page: string | undefined;
+      let next = "";
       do {
-        const query = `match=${encodeURIComponent(pattern)}&limit=1000${page ? `&page=${encodeURIComponent(page)}` : ""}`;
-        const answer = await call<{ entities: readonly Entity[]; page?: string }>("GET", `/v1/entities?${query}`);
-        if (answer instanceof RoxyProblem) throw answer;
-        all.push(...answer.entities);
-        page = answer.page;
-      } while (page);
+        const { entities, page } = await call<{ entities: readonly Entity[]; page?: string }>(
+          "GET",
+          `entities?match=${encodeURIComponent(pattern)}&limit=1000${next && `&page=${encodeURIComponent(next)}`}`,
+          undefined,
+        );
+        all.push(...entities);
+        next = page ?? "";
+      } while (next);
       return all;
     },
   };
 }
 
-/** Whether the hub itself has refused for good: a proxy's page has no code of the hub's. */
-function decided({ status, code, passing }: RoxyProblem): boolean {
-  return !passing && status !== 401 && !code.startsWith("http-");
-}
-
-function failureOf(error: unknown): Failure {
-  if (!(error instanceof RoxyProblem) || error.status === 0) return { failure: "unreachable" };
-  return { failure: error.status === 401 ? "unauthenticated" : "busy", retryAfter: error.retryAfter };
-}
-
-function problemIn({ code, members }: RoxyProblem): Problem {
-  return { ...members, code };
+/** What makes nothing of a refusal with this code, and throws any other. */
+function unless<T>(expected: string): (problem: RoxyProblem) => T {
+  return (problem) => {
+    if (problem.code !== expected) throw problem;
+    return undefined as T;
+  };
 }

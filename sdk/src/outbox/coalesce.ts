@@ -3,7 +3,7 @@ import { composed, merge } from "../store/json.ts";
 import type { Draft } from "./api.ts";
 
 /** What a mutation says of its entity. */
-export const content = ({ op, data, patch }: Draft): Pick<Draft, "op" | "data" | "patch"> => ({ op, ...(data && { data }), ...(patch && { patch }) });
+export const content = ({ op, data, patch }: Draft): Pick<Draft, "op" | "data" | "patch"> => ({ op, data, patch });
 
 /** The mutation that does what both do; undefined when there is none. */
 export function united(first: Draft, { op, patch = {} }: Draft): Draft | undefined {

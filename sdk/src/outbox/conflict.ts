@@ -1,4 +1,5 @@
 import type { JsonObject } from "../store/json.ts";
+import { draftOf } from "./lane.ts";
 import type { Entry } from "./storage.ts";
 import type { Problem } from "./wire.ts";
 
@@ -18,22 +19,17 @@ export type Decision = "theirs" | "mine" | "ask" | { readonly merge: JsonObject 
  * The mutation that takes the place of one in conflict, for an author who has now seen what the hub told as current. The hub knows
  * the old id as refused, so it has a new one; it keeps its seq, because its author's later mutations of the entity come behind it.
  */
-export function rebased(entry: Entry, id: string, decision: "mine" | { readonly merge: JsonObject }, problem: Problem): Entry {
-  const { seq, topic, type, correlation } = entry;
-  const base = problem.current?.version;
-  const change =
-    decision === "mine"
-      ? { op: entry.op, ...(entry.data && { data: entry.data }), ...(entry.patch && { patch: entry.patch }) }
-      : { op: "patch" as const, patch: decision.merge };
+export function rebased(entry: Entry, id: string, decision: "mine" | { readonly merge: JsonObject }, { current }: Problem): Entry {
+  const base = current?.version;
   return {
-    seq,
+    ...draftOf(entry),
+    ...(decision !== "mine" && { op: "patch", data: undefined, patch: decision.merge }),
+    seq: entry.seq,
+    group: entry.group,
     id,
-    topic,
-    ...change,
     // Who may write and not read cannot know a version to guard.
-    ...(base === undefined ? { guard: "none" } : { guard: entry.guard, base }),
-    ...(type !== undefined && { type }),
-    ...(correlation !== undefined && { correlation }),
+    guard: base === undefined ? "none" : entry.guard,
+    base,
     state: "queued",
   };
 }

@@ -10,7 +10,6 @@ interface Request<T> {
 }
 interface OpenRequest extends Request<Database> {
   onupgradeneeded: unknown;
-  onblocked: unknown;
 }
 interface Cursor {
   update(value: unknown): unknown;
@@ -43,15 +42,16 @@ export interface Databases {
 
 /**
  * An outbox in IndexedDB. The database's own counter gives the seq: it goes on over removed entries and is one for all tabs. WebKit
- * loses connections ("Connection to Indexed Database server lost"): a call that meets a lost one is made once more on a new one.
+ * loses connections ("Connection to Indexed Database server lost"): a call that fails is made once more on a new one.
  * Name it after the hub and the user, as each has its own mutations. A database that is made now is this device's.
  */
 export function indexedDBStorage(databases: Databases, name: string, device?: string): Storage {
   let opened: Promise<Database> | undefined;
   let last: Promise<unknown> = Promise.resolve();
 
-  const open = (): Promise<Database> => {
-    const opening = new Promise<Database>((resolve, reject) => {
+  const forget = (): void => void (opened = undefined);
+  const open = (): Promise<Database> =>
+    new Promise((resolve, reject) => {
       const request = databases.open(name, 1) as OpenRequest;
       request.onupgradeneeded = () => {
         const { result } = request;
@@ -59,56 +59,47 @@ export function indexedDBStorage(databases: Databases, name: string, device?: st
         result.createObjectStore("entities", { keyPath: "topic" });
         result.createObjectStore("device", { autoIncrement: true }).add(device ?? "");
       };
-      request.onsuccess = () => resolve(request.result);
-      request.onerror = () => reject(request.error);
-      request.onblocked = () => reject(new Error(`database ${name} is held open by an older page`));
-    });
-    const forget = (): void => {
-      if (opened === opening) opened = undefined;
-    };
-    opening.then((database) => {
-      database.onclose = forget;
-      database.onversionchange = () => {
-        forget();
-        database.close();
+      request.onsuccess = () => {
+        const { result } = request;
+        result.onclose = forget;
+        result.onversionchange = () => {
+          forget();
+          result.close();
+        };
+        resolve(result);
       };
-    }, forget);
-    return (opened = opening);
-  };
+      request.onerror = () => reject(request.error);
+    });
 
-  const transact = async <T>(table: string, write: boolean, ask: (store: ObjectStore) => readonly Request<T>[]): Promise<T[]> => {
-    const database = await (opened ?? open());
+  type Ask<T> = (store: ObjectStore) => readonly Request<T>[];
+  const transact = async <T>(table: string, mode: "readonly" | "readwrite", ask: Ask<T>): Promise<T[]> => {
+    const database = await (opened ??= open());
     return new Promise((resolve, reject) => {
       // Strict: a mutation that is told to be kept survives a power cut too, where the browser offers that.
-      const durability = table === "mutations" ? "strict" : "relaxed";
-      const transaction = database.transaction(table, write ? "readwrite" : "readonly", { durability });
+      const transaction = database.transaction(table, mode, { durability: table === "mutations" ? "strict" : "relaxed" });
       const requests = ask(transaction.objectStore(table));
       transaction.oncomplete = () => resolve(requests.map(({ result }) => result));
-      transaction.onabort = () => reject(transaction.error ?? new Error(`database ${name}: the transaction was aborted`));
+      transaction.onabort = () => reject(transaction.error);
     });
   };
 
   /** One call after the other, so that one that is made again does not overtake those behind it. */
-  const inTurn = <T>(table: string, write: boolean, ask: (store: ObjectStore) => readonly Request<T>[]): Promise<T[]> => {
-    const turn = last.then(() =>
-      transact(table, write, ask).catch((error: unknown) => {
-        if (!lost.has((error as { name?: string } | null)?.name ?? "")) throw error;
-        opened = undefined;
-        return transact(table, write, ask);
-      }),
-    );
+  const inTurn = <T>(table: string, mode: "readonly" | "readwrite", ask: Ask<T>): Promise<T[]> => {
+    const call = (): Promise<T[]> => transact(table, mode, ask);
+    const turn = last.then(() => call().catch(() => (forget(), call())));
     last = turn.catch(() => {});
     return turn;
   };
-  const all = async (table: string): Promise<unknown[]> => (await inTurn(table, false, (store) => [store.getAll()])).flat();
+  const all = async (table: string): Promise<unknown[]> => (await inTurn(table, "readonly", (store) => [store.getAll()])).flat();
+  const write = <T>(table: string, ask: Ask<T>): Promise<T[]> => inTurn(table, "readwrite", ask);
 
   return {
     durable: true,
     load: () => all("mutations") as Promise<Entry[]>,
     // (A seq that is there, whatever it is, would be taken.)
-    add: async (entries) => (await inTurn("mutations", true, (store) => entries.map(({ seq: _, ...fresh }) => store.add(fresh)))) as number[],
+    add: (entries) => write("mutations", (store) => entries.map(({ seq: _, ...fresh }) => store.add(fresh))) as Promise<number[]>,
     async put(entries) {
-      await inTurn("mutations", true, (store) =>
+      await write("mutations", (store) =>
         entries.map((entry) => {
           const request = store.openCursor(entry.seq);
           request.onsuccess = () => request.result?.update(entry);
@@ -116,14 +107,11 @@ export function indexedDBStorage(databases: Databases, name: string, device?: st
         }),
       );
     },
-    remove: async (seq) => void (await inTurn("mutations", true, (store) => [store.delete(seq)])),
+    remove: async (seq) => void (await write("mutations", (store) => [store.delete(seq)])),
     device: async () => ((await all("device"))[0] as string) || undefined,
     recall: () => all("entities") as Promise<Entity[]>,
     async keep(entities) {
-      await inTurn("entities", true, (store) => entities.map((entity) => (entity.data ? store.put(entity) : store.delete(entity.topic))));
+      await write("entities", (store) => entities.map((entity) => (entity.data ? store.put(entity) : store.delete(entity.topic))));
     },
   };
 }
-
-/** Names of the errors of a connection that is no more: others would come again. */
-const lost = new Set(["InvalidStateError", "UnknownError", "AbortError", "TransactionInactiveError"]);

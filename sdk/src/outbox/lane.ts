@@ -1,4 +1,3 @@
-import type { Timer } from "../core/clock.ts";
 import type { Draft, Settlement } from "./api.ts";
 import type { Entry, State } from "./storage.ts";
 import type { Mutation, Problem } from "./wire.ts";
@@ -10,146 +9,148 @@ export interface Request {
   asks: Ask[];
   /** This page asked for it. */
   readonly own: boolean;
-  /** Of the sort that asks can be taken out of, and added to. */
-  fresh: boolean;
-  /** The call about it that is under way; one to cancel does not wait for the others. */
-  busy?: { readonly cancelling: boolean } | undefined;
-  /** Some earlier call about it may have reached the hub. */
-  uncertain: boolean;
-  /** It was asked to be taken back: a conflict then needs no decision. */
-  taking: boolean;
-  /** Calls, and those among them that were answered without a decision. */
+  /** It is one mutation that does what its asks say. */
+  plain: boolean;
+  /** A call about it is under way, to cancel it or not: one to cancel does not wait for another. */
+  busy?: boolean | undefined;
+  /** Calls, by this page or one before: of several the earlier may have reached the hub. Those that were answered without a decision. */
   tries: number;
   failures: number;
-  /** Until the next call, and until it is not worth sending any more. */
-  timer?: Timer;
-  expiry?: Timer;
-  /** What it is once it can never commit; nothing when its author took it back. */
-  why?: { readonly problem: Problem; readonly park: boolean } | undefined;
-  /** Whether it was stored, once that is known. */
-  stored: Promise<boolean>;
+  /** When the next call may be made, and when what is done of it is forgotten. */
+  due: number;
+  until: number;
+  /** What it is once the hub has made sure that it never commits. */
+  otherwise: readonly [state: End, problem?: Problem | undefined];
+  /** Who leads has forgotten it, and this page did not hear why. */
+  gone?: boolean;
+  /** Until it was stored; rejects when it could not be. */
+  stored: Promise<unknown>;
 }
+
+/** How a mutation ends that is not committed. */
+export type End = "refused" | "parked" | "done";
 
 /** One mutation of a request. */
 export interface Slot {
   entry: Entry;
   readonly request: Request;
-  end?: Settlement;
+  /** Options.settled has heard how it ended. */
+  told: boolean;
 }
 
 export interface Ask {
   readonly draft: Draft;
-  readonly settle: (settlement: Settlement) => void;
+  settle: (settlement: Settlement) => void;
 }
 
 /** The mutations of one entity in order. */
 export type Lane = readonly Slot[];
 
-const painted: readonly State[] = ["queued", "sent", "cancelling", "committed", "held"];
 const waits: readonly State[] = ["queued", "sent", "cancelling", "held"];
+const painted: readonly State[] = [...waits, "committed"];
 const troubles: readonly State[] = ["refused", "held", "parked"];
-const none: readonly Entry[] = Object.freeze([]);
+const none: readonly Entry[] = [];
 
 /** Whether a mutation keeps those behind it waiting. */
 export const waiting = ({ entry }: Slot): boolean => waits.includes(entry.state);
 /** Whether the hub was asked about it, and its word is not known. */
 export const asked = ({ entry: { state } }: Slot): boolean => state === "sent" || state === "cancelling";
+export const cancelling = ({ entry }: Slot): boolean => entry.state === "cancelling";
 
 /** All lanes of an outbox. */
 export interface Lanes {
   /** Puts a request of these mutations behind those of a lower seq; what has no seq yet is last. */
-  insert(entries: readonly Entry[], own: boolean, asks: Ask[]): Request;
-  /** Puts one more into a request. */
-  join(request: Request, entry: Entry): void;
+  insert(entries: readonly Entry[], asks: Ask[], own: boolean): Request;
+  replace(slot: Slot, entry: Entry): void;
+  change(slots: Lane, to: Partial<Entry>): void;
   remove(slot: Slot): void;
-  has(slot: Slot): boolean;
   find(id: string, seq?: number): Slot | undefined;
   lane(topic: string): Lane;
-  each(): Lane[];
-  slots(): Slot[];
+  all(): Slot[];
   pending(topic: string): readonly Entry[];
   topics(): string[];
   troubled(): readonly Entry[];
-  /** What is pending for topic may have changed. */
-  touch(topic: string): void;
 }
 
 /** Returns lanes without any mutation. */
 export function lanesOf(): Lanes {
-  const lanes = new Map<string, Slot[]>();
+  const lanes = new Map<string, Lane>();
   const views = new Map<string, readonly Entry[]>();
   let troubled: readonly Entry[] | undefined;
 
-  const touch = (topic: string): void => {
+  const lane = (topic: string): Lane => lanes.get(topic) ?? [];
+  const all = (): Slot[] => [...lanes.values()].flat();
+  const set = (topic: string, slots: Lane): void => {
+    if (slots.length > 0) lanes.set(topic, slots);
+    else lanes.delete(topic);
     views.delete(topic);
     troubled = undefined;
   };
-  const join = (request: Request, entry: Entry): void => {
-    const slot: Slot = { entry, request };
-    request.slots.push(slot);
-    const lane = lanes.get(entry.topic) ?? [];
-    lanes.set(entry.topic, lane);
-    const at = entry.seq ? lane.findIndex((s) => !s.entry.seq || s.entry.seq > entry.seq) : -1;
-    lane.splice(at < 0 ? lane.length : at, 0, slot);
-    touch(entry.topic);
+  const replace = (slot: Slot, entry: Entry): void => {
+    slot.entry = entry;
+    set(entry.topic, lane(entry.topic));
   };
-  const slots = (): Slot[] => [...lanes.values()].flat();
+  const seqOf = ({ entry }: Slot): number => entry.seq || Infinity;
   return {
-    join,
-    insert(entries, own, asks) {
+    insert(entries, asks, own) {
       const request: Request = {
         slots: [],
         asks,
         own,
-        fresh: true,
-        uncertain: false,
-        taking: false,
-        tries: 0,
+        plain: entries.length === 1,
+        tries: entries.every((e) => e.state === "queued") ? 0 : 1,
         failures: 0,
-        stored: Promise.resolve(true),
+        due: 0,
+        until: Infinity,
+        otherwise: ["done"],
+        stored: Promise.resolve(),
       };
-      for (const entry of entries) join(request, entry);
+      for (const entry of entries) {
+        const slot = { entry, request, told: !waits.includes(entry.state) }; // what has ended already an earlier page has told
+        request.slots.push(slot);
+        set(entry.topic, [...lane(entry.topic), slot].sort((a, b) => seqOf(a) - seqOf(b)));
+      }
       return request;
     },
-    remove(slot) {
-      const { topic } = slot.entry;
-      const lane = lanes.get(topic)?.filter((s) => s !== slot) ?? [];
-      if (lane.length > 0) lanes.set(topic, lane);
-      else lanes.delete(topic);
-      touch(topic);
-    },
-    has: (slot) => lanes.get(slot.entry.topic)?.includes(slot) ?? false,
-    find: (id, seq) => slots().find(({ entry }) => entry.id === id || (seq !== undefined && entry.seq === seq)),
-    lane: (topic) => lanes.get(topic) ?? [],
-    each: () => [...lanes.values()],
-    slots,
+    replace,
+    change: (slots, to) => slots.forEach((s) => replace(s, { ...s.entry, ...to })),
+    remove: (slot) => set(slot.entry.topic, lane(slot.entry.topic).filter((s) => s !== slot)),
+    find: (id, seq) => all().find(({ entry }) => entry.id === id || (seq && entry.seq === seq)),
+    lane,
+    all,
     pending(topic) {
       let view = views.get(topic);
       if (!view) {
-        view = (lanes.get(topic) ?? []).map((s) => s.entry).filter((e) => painted.includes(e.state));
+        view = lane(topic).map((s) => s.entry).filter((e) => painted.includes(e.state));
         if (view.length === 0) view = none;
         views.set(topic, view);
       }
       return view;
     },
     topics: () => [...lanes.keys()],
-    troubled() {
-      troubled ??= slots()
+    troubled: () =>
+      (troubled ??= all()
         .map((s) => s.entry)
         .filter((e) => troubles.includes(e.state))
-        .sort((a, b) => a.seq - b.seq);
-      return troubled;
-    },
-    touch,
+        .sort((a, b) => a.seq - b.seq)),
   };
 }
 
-/** What is sent for an entry. */
-export function wireOf({ seq, state, version, sentAt, problem, group, ttl, at, ...mutation }: Entry): Mutation {
-  return mutation.device === undefined ? mutation : { ...mutation, seq };
+/** How a mutation has ended. */
+export const settlementOf = ({ id, topic, state, version, problem }: Entry): Settlement =>
+  version !== undefined
+    ? { id, topic, status: "committed", version }
+    : problem
+      ? { id, topic, status: state === "parked" ? state : "refused", problem }
+      : { id, topic, status: "cancelled" };
+
+/** What was asked for, without its limit of time. */
+export function draftOf({ seq, state, version, sentAt, problem, group, ttl, at, id, device, ...draft }: Entry): Draft {
+  return draft;
 }
 
-/** What was asked for, to ask for it again. */
-export function draftOf({ seq, state, version, sentAt, problem, group, at, id, device, ...draft }: Entry): Draft {
-  return draft;
+/** What is sent for an entry. */
+export function wireOf(entry: Entry): Mutation {
+  const { id, device, seq } = entry;
+  return { ...draftOf(entry), id, ...(device !== undefined && { device, seq }) };
 }

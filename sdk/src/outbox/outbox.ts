@@ -1,21 +1,21 @@
 // The outbox: mutations that are on their way. It owns what was asked and what became of it; what the entities are is the
-// store's (src/store). Rules R1–R12 and laws I1–I11, which comments name, are those of test/store/laws.test.ts.
+// store's (src/store). Rules R1–R12 and laws I1–I12, which comments name, are those of test/store/laws.test.ts.
+import { createAlarm } from "../core/clock.ts";
 import { type Draft, type Options, type Outbox, OutboxFull, type Pending, type Settlement } from "./api.ts";
 import { coalesced, content, united } from "./coalesce.ts";
-import { type Conflict, type Decision, rebased } from "./conflict.ts";
-import { cancelled, failed, once } from "./ends.ts";
-import { type Ask, asked, draftOf, lanesOf, type Request, type Slot, waiting } from "./lane.ts";
-import { sending } from "./send.ts";
+import { rebased } from "./conflict.ts";
+import { type Ask, asked, cancelling, draftOf, type End, lanesOf, type Request, settlementOf, type Slot, waiting } from "./lane.ts";
+import { expired, sending } from "./send.ts";
 import type { Entry } from "./storage.ts";
-import { sharing } from "./tabs.ts";
-import type { Op, Problem, Result } from "./wire.ts";
+import { sharing, type Wish } from "./tabs.ts";
+import type { Problem, Result } from "./wire.ts";
 
 /** Mutations that may wait at a time; one more is an OutboxFull. */
 export const maxWaiting = 1000;
 /** Refusals that are kept for a screen that comes later; older ones were reported when they happened. */
 const maxRefusals = 100;
-/** Commits of one entity that are remembered. */
-const maxCommits = 20;
+/** What is done is kept for so long, for tabs that have not looked; and so often a leader looks for what a tab added that was closed before it could say so. */
+const lookEvery = 15_000;
 
 /** Opens the outbox over storage. It sends nothing before start. */
 export function createOutbox(options: Options): Outbox {
@@ -23,308 +23,303 @@ export function createOutbox(options: Options): Outbox {
   const lanes = lanesOf();
   const listeners = new Set<(topic: string) => void>();
   const heads = new Map<string, number>();
-  const commits = new Map<string, readonly { readonly version: number; readonly op: Op }[]>(); // the last of this page, for what other tabs ask for behind them
-  const report = once((settlement) => options.settled?.(settlement));
-  let running = false;
+  const alarm = createAlarm(clock);
+  let running: boolean | undefined = false; // undefined: a token was refused, and there is no other one yet
   let closed = false;
-  let device = options.device;
 
-  const tell = (topic: string): void => {
-    lanes.touch(topic);
+  const tellTopic = (topic: string): void => {
     for (const listener of [...listeners]) listener(topic);
   };
-  const changed = (r: Request): void => r.slots.forEach((s) => tell(s.entry.topic));
-  const change = (slot: Slot, to: Partial<Entry>): void => {
-    slot.entry = { ...slot.entry, ...to };
-    lanes.touch(slot.entry.topic);
-  };
-  // A failed write of what can be found out again (a commit, a removal) is none: the next load asks the hub.
-  const write = async ({ slots }: Request): Promise<void> => {
-    const entries = slots.filter((s) => s.entry.seq && lanes.has(s)).map((s) => s.entry);
-    if (tabs.leads() && entries.length > 0) await storage.put(entries).then(tabs.look, () => {});
-  };
-  const remove = async (slot: Slot): Promise<void> => {
-    lanes.remove(slot);
-    tabs.forget(slot);
-    if (!tabs.boss()) return;
-    if (slot.entry.seq) await storage.remove(slot.entry.seq).then(tabs.look, () => {});
-    else await slot.request.stored; // which removes it then
+  const tell = (r: Request): void => r.slots.forEach((s) => tellTopic(s.entry.topic));
+
+  /** Tells of a request that has changed: who listens, the storage, and then, if it has ended, who asked for it. */
+  const save = async (r: Request): Promise<void> => {
+    tell(r);
+    const entries = r.slots.map((s) => s.entry).filter((e) => e.seq);
+    // (A failed write of what can be found out again is none: the next load asks the hub.)
+    if (entries.length === 0) await r.stored.catch(() => {}); // who stores it writes this then
+    else if (tabs.leads()) await storage.put(entries).then(tabs.look, () => {});
+    r.slots.forEach(settle);
   };
 
-  const undecided = (r: Request): Slot[] => r.slots.filter((s) => waiting(s) && lanes.has(s));
-
-  /** Tells what became of it once that is written: a reload before would come to the same only where the hub decides alone. */
-  const settleAfter = (written: Promise<unknown>, slots: readonly Slot[], how: (slot: Slot) => Settlement): void => {
-    void written.then(() => closed || slots.forEach((s) => settle(s, how(s))));
-  };
-  const settle = (slot: Slot, settlement: Settlement): void => {
+  /** Tells who asked how a mutation has ended, once. */
+  const settle = (slot: Slot): void => {
     const r = slot.request;
-    if (slot.end) return;
-    slot.end = settlement;
-    if (r.own || tabs.boss()) report(settlement);
-    tabs.settled(slot, settlement);
-    if (!r.slots.every((s) => s.end)) return;
-    calm(r);
-    clock.clear(r.expiry);
-    const ends = r.slots.map((s) => s.end as Settlement);
-    const told = ends.find((e) => "problem" in e && e.problem.code !== "dependency") ?? (ends[0] as Settlement);
-    for (const ask of r.asks) ask.settle(told);
+    // After close the entry is another outbox's, which asks the hub itself.
+    if (closed || waiting(slot)) return;
+    if (!slot.told && (r.own || tabs.leads())) {
+      slot.told = true;
+      options.settled?.(settlementOf(slot.entry));
+    }
+    if (r.slots.some(waiting)) return;
+    r.until = Math.min(r.until, clock.now() + lookEvery);
+    const fault = r.slots.find(({ entry: { problem } }) => problem && problem.code !== "dependency");
+    for (const ask of r.asks) ask.settle(settlementOf((fault ?? (r.slots[0] as Slot)).entry));
   };
 
   /** What waits behind a commit was asked for by somebody who saw it painted: nobody came between it and their base. */
-  const raise = (next: Slot, version: number, op: Op): void => {
-    const { guard, base = 0, state } = next.entry;
-    if (guard === "none" || base >= version || (state !== "queued" && state !== "held")) return;
-    // (A put and a delete leave nothing of what others did, so that whoever asked for more knows all there is.)
-    if (base < version - 1 && op === "patch") return;
-    change(next, { base: version });
-    void write(next.request);
+  const raise = (topic: string): void => {
+    const commits: Entry[] = [];
+    for (const slot of lanes.lane(topic)) {
+      const { guard, base = 0, state, version } = slot.entry;
+      if (version !== undefined) commits.push(slot.entry);
+      if (guard === "none" || (state !== "queued" && state !== "held")) continue;
+      // (A put and a delete leave nothing of what others did, so that whoever asked for more knows all there is.)
+      const known = commits.reduce((k, { op, version: v = 0 }) => (v === k + 1 || (v > k && op !== "patch") ? v : k), base);
+      if (known === base) continue;
+      lanes.change([slot], { base: known });
+      void save(slot.request);
+    }
   };
 
   const committed = (slot: Slot, version: number): void => {
-    const { topic, op, id } = slot.entry;
-    const lane = lanes.lane(topic);
-    for (const next of lane.slice(lane.indexOf(slot) + 1)) raise(next, version, op);
-    commits.set(topic, [...(commits.get(topic) ?? []), { version, op }].slice(-maxCommits));
-    change(slot, { state: "committed", version });
-    if ((heads.get(topic) ?? -1) >= version) void remove(slot);
-    else void write(slot.request);
-    settle(slot, { id, topic, status: "committed", version });
-    tell(topic);
-  };
-
-  /** It is not to be: refused, or parked. Of an atomic request one was at fault. */
-  const end = (r: Request, status: "refused" | "parked", problem: Problem, fault?: Slot): void => {
-    const open = undecided(r);
-    for (const s of open) {
-      const own = !fault || s === fault;
-      change(s, { state: status, problem: own ? problem : { code: "dependency", detail: `${fault.entry.topic}: ${problem.code}` } });
-    }
-    settleAfter(write(r), open, failed(status));
-    const refusals = lanes.slots().filter((s) => s.entry.state === "refused");
-    for (const old of refusals.slice(0, -maxRefusals)) void remove(old);
-    changed(r);
-  };
-
-  const taken = (r: Request): void => {
-    const open = undecided(r);
-    settleAfter(Promise.all(open.map(remove)), open, cancelled);
-    changed(r);
-  };
-
-  const decide = (slot: Slot, problem: Problem): void => {
-    const conflict: Conflict = { mutation: slot.entry, problem };
-    follow(slot, options.conflict?.(conflict) ?? "theirs", problem);
-  };
-  const follow = (slot: Slot, decision: Decision, problem: Problem): void => {
-    const r = slot.request;
-    if (decision === "theirs") return end(r, "refused", problem, slot);
-    // The others of an atomic request are undecided, and their ids free.
-    for (const s of r.slots) if (s !== slot) change(s, { state: "queued" });
-    if (decision === "ask") change(slot, { state: "held", problem });
-    else slot.entry = rebased(slot.entry, options.newId(), decision, problem);
-    r.uncertain = r.taking = r.fresh = false;
-    r.failures = 0;
-    void write(r);
-    changed(r);
-  };
-
-  /** Takes the hub's word on a mutation, by whichever way it came: the first one counts (I9). */
-  const verdict = (result: Result): void => {
-    const slot = lanes.find(result.id);
-    // After close the entry is another outbox's, which asks the hub itself.
-    if (closed || !slot || (!asked(slot) && slot.entry.state !== "queued")) return;
-    const { request: r } = slot;
-    const { status, problem = { code: "internal", detail: "the hub gave no reason" } } = result;
-    if (status === "committed") return committed(slot, result.version as number);
-    if (status === "unknown" || !tabs.leads()) return; // who sends decides
-    if (status === "cancelled" || problem.code === "cancelled") {
-      return r.why ? end(r, r.why.park ? "parked" : "refused", r.why.problem) : taken(r);
-    }
-    return problem.code === "version-conflict" && !r.taking ? decide(slot, problem) : end(r, "refused", problem, slot);
-  };
-
-  const takeBack = (r: Request, why?: Request["why"]): void => {
-    for (const s of r.slots) if (s.entry.state === "sent") change(s, { state: "cancelling" });
-    r.why = why;
-    r.taking = true;
-    calm(r);
-    void write(r);
-    changed(r);
-    drain();
+    const { topic } = slot.entry;
+    lanes.change([slot], { state: "committed", version });
+    raise(topic);
+    settle(slot);
+    arrived(topic);
+    void save(slot.request);
   };
 
   /** Drops what the base of topic holds (R6). */
   const arrived = (topic: string): boolean => {
     const head = heads.get(topic) ?? -1;
-    const done = lanes.lane(topic).filter((s) => s.entry.state === "committed" && (s.entry.version as number) <= head);
-    for (const slot of done) void remove(slot);
-    return done.length > 0;
+    const there = lanes.lane(topic).filter(({ entry }) => entry.state === "committed" && (entry.version as number) <= head);
+    lanes.change(there, { state: "done" });
+    return there.length > 0;
   };
 
-  /** Knows what of a request that was stored may have reached the hub. */
-  const doubt = (r: Request): void => {
-    r.uncertain ||= r.slots.some((s) => s.entry.state !== "queued");
-    r.taking ||= r.slots.some((s) => s.entry.state === "cancelling");
-    age(r);
+  /** It is not to be. Of an atomic request one may have been at fault. */
+  const end = (r: Request, state: End, problem?: Problem, fault?: Slot): void => {
+    for (const slot of r.slots.filter(waiting)) {
+      const own = !fault || !problem || slot === fault;
+      lanes.change([slot], { state, problem: own ? problem : { code: "dependency", detail: `${fault.entry.topic}: ${problem.code}` } });
+    }
+    // What ends by this side's word is told once it is written: a reload before would not come to the same.
+    void save(r);
+    const refusals = lanes.all().filter((s) => s.entry.state === "refused");
+    for (const slot of refusals.slice(0, -maxRefusals)) dismiss(slot.request);
   };
 
-  /** Parks what is too old to be sent, when it is. */
-  const age = (r: Request): void => {
-    const due = Math.min(...r.slots.map(({ entry: { at = Infinity, ttl = Infinity } }) => at + ttl));
-    clock.clear(r.expiry);
-    if (due === Infinity || closed || undecided(r).length === 0) return;
-    if (due > now()) return void (r.expiry = clock.set(() => age(r), due - now()));
-    const problem = { code: "expired", detail: "not sent in time" };
-    if (!tabs.leads()) return; // who sends knows it too
-    if (r.slots.some(asked)) takeBack(r, { problem, park: true });
-    else end(r, "parked", problem);
+  /** Makes an end of it: at once when the hub has not seen it, else once the hub makes sure that it never commits. */
+  const abandon = (r: Request, state: End, problem?: Problem): void => {
+    const open = r.slots.filter(waiting);
+    if (open.length === 0 || open.some(cancelling)) return;
+    if (!open.some(asked)) return end(r, state, problem);
+    lanes.change(open, { state: "cancelling" });
+    r.otherwise = [state, problem];
+    r.due = 0;
+    void save(r);
   };
 
-  /** Takes what was asked for out of a mutation that became one of several. */
-  const takeOut = (r: Request, ask: Ask, settlement: (slot: Slot) => Settlement): void => {
+  /** Takes what was asked for out of a mutation that became one of several; of what was sent, or is of one, all. */
+  const takeOut = (r: Request, ask: Ask, problem?: Problem): void => {
     const [slot] = r.slots as [Slot];
-    r.asks = r.asks.filter((other) => other !== ask);
-    change(slot, content(r.asks.map((other) => other.draft).reduce((a, b) => united(a, b) ?? b)));
-    void write(r);
-    ask.settle(settlement(slot));
-    changed(r);
-  };
-  const withdraw = (r: Request, ask?: Ask): void => {
-    const open = undecided(r);
-    if (closed || open.length === 0 || open.some((s) => s.entry.state === "cancelling")) return;
-    if (open.some(asked)) return takeBack(r);
-    if (!ask || !r.fresh || r.asks.length < 2) taken(r);
-    else takeOut(r, ask, cancelled);
-    drain();
+    if (!r.asks.includes(ask)) return;
+    const asks = r.asks.filter((other) => other !== ask);
+    const [first, ...others] = asks.map((other) => other.draft);
+    const left = others.reduce((draft, next) => draft && united(draft, next), first);
+    if (!left || !r.plain || slot.entry.state !== "queued") return abandon(r, "done", problem);
+    r.asks = asks;
+    lanes.change([slot], content(left));
+    ask.settle(settlementOf({ ...slot.entry, problem }));
+    void save(r);
   };
 
   const dismiss = (r: Request): void => {
     if (!r.slots.every((s) => s.entry.state === "parked" || s.entry.state === "refused")) return;
-    for (const s of r.slots) void remove(s);
-    changed(r);
+    lanes.change(r.slots, { state: "done" });
+    void save(r);
+  };
+
+  const decide = (slot: Slot, problem: Problem, decision = options.conflict?.({ mutation: slot.entry, problem }) ?? "theirs"): void => {
+    const r = slot.request;
+    if (decision === "theirs") return end(r, "refused", problem, slot);
+    // The others of an atomic request are undecided, and their ids free.
+    lanes.change(r.slots.filter((other) => other !== slot), { state: "queued" });
+    if (decision === "ask") lanes.change([slot], { state: "held", problem });
+    else lanes.replace(slot, rebased(slot.entry, options.newId(), decision, problem));
+    r.plain = false;
+    r.tries = r.failures = 0;
+    void save(r);
+  };
+
+  /** Takes the hub's word on a mutation, by whichever way it came: the first one counts (I9). */
+  const verdict = ({ id, status, version, problem = { code: "internal" } }: Result): void => {
+    const slot = lanes.find(id);
+    if (!slot || !waiting(slot) || slot.entry.state === "held") return;
+    const r = slot.request;
+    if (status === "committed") return committed(slot, version as number);
+    if (!r.gone && (status === "unknown" || !tabs.leads())) return; // who sends decides
+    const { code } = problem;
+    if (status !== "refused" || code === "cancelled") return end(r, ...r.otherwise);
+    if (!cancelling(slot)) {
+      if (code === "version-conflict") return decide(slot, problem);
+      // A refusal of a repetition need not be the hub's word on the first, unless only who looked its id up can give it: grants and
+      // limits come before what it remembers.
+      if (r.tries > 1 && code !== "schema-violation" && code !== "not-found") return abandon(r, "refused", problem);
+    }
+    end(r, "refused", problem, slot);
+    r.slots.forEach(settle); // the hub would say so again
+  };
+
+  const act = (wish: Wish, slot: Slot, ask?: Ask): void => {
+    const r = slot.request;
+    const { state, problem } = slot.entry;
+    if (wish === "dismiss") dismiss(r);
+    else if (wish !== "cancel") state === "held" && decide(slot, problem as Problem, wish);
+    else if (ask) takeOut(r, ask);
+    else abandon(r, "done");
+    drain();
+  };
+  const wish = (word: Wish, id: string): void => {
+    const slot = lanes.find(id);
+    if (slot) tabs.rule(word, slot);
+  };
+
+  /** Does what is due, and sees to it that the rest is when it will be. */
+  const drain = (): void => {
+    if (!tabs.leads()) return;
+    const all = lanes.all();
+    let wait = lookEvery;
+    for (const slot of all) {
+      const { request: r, entry } = slot;
+      const { at = 0, ttl = Infinity } = entry;
+      const left = at + ttl - now();
+      if (waiting(slot) && left <= 0) abandon(r, "parked", expired);
+      if (clock.now() >= r.until && entry.state === "done") {
+        storage.remove(entry.seq).then(() => lanes.remove(slot), () => {});
+      }
+      wait = Math.min(wait, ...[left, r.due - clock.now()].filter((ms) => ms > 0));
+    }
+    if (running) lanes.topics().forEach(start);
+    alarm(all.length > 0 || options.leadership ? tick : undefined, wait);
+  };
+  const tick = (): void => {
+    drain();
+    void tabs.sync();
+  };
+
+  /** Takes over what the storage has: what earlier pages and other tabs have asked for, and of who leads all. */
+  const loaded = (all: readonly Entry[]): void => {
+    // A write that was made again after its connection was lost may be there twice; its page went on with the last.
+    const newest = new Map(all.map((e) => [e.id, e.seq]));
+    const fresh: Entry[] = [];
+    for (const e of all) {
+      const slot = lanes.find(e.id, e.seq);
+      if (newest.get(e.id) !== e.seq) tabs.leads() && storage.remove(e.seq).catch(() => {});
+      else if (!slot) fresh.push(e);
+      else if (!slot.entry.seq) lanes.change([slot], { seq: e.seq });
+      // (What was committed this tab may know before the leader.)
+      else if (!tabs.leads() && slot.entry.version === undefined && JSON.stringify(e) !== JSON.stringify(slot.entry)) {
+        lanes.replace(slot, e);
+        if (e.version === undefined) void save(slot.request);
+        else committed(slot, e.version);
+      }
+    }
+    for (const e of fresh) {
+      const entries = fresh.filter((other) => other === e || (e.group && e.group === other.group));
+      if (!lanes.find(e.id)) lanes.insert(entries, [{ draft: e, settle: () => {} }], false).slots.forEach(settle);
+    }
+    for (const topic of new Set(fresh.map((e) => e.topic))) {
+      raise(topic);
+      arrived(topic); // a snapshot may have been quicker
+      tellTopic(topic);
+    }
+    if (tabs.leads()) return;
+    const there = new Set(all.map((e) => e.seq));
+    const lost: string[] = [];
+    for (const slot of lanes.all()) {
+      const { seq, state, topic, id } = slot.entry;
+      if (!seq || there.has(seq)) continue;
+      if (waiting(slot)) {
+        // Who led was closed before it could say why. It must never be sent; the hub may know it.
+        slot.request.gone = true;
+        lanes.change([slot], { state: "cancelling" });
+        lost.push(id);
+      } else if (state !== "committed") {
+        lanes.remove(slot);
+        tellTopic(topic);
+      }
+    }
+    void inquire(lost);
   };
 
   const tabs = sharing(options, lanes, {
-    closed: () => closed,
-    restored(r) {
-      doubt(r);
-      for (const slot of r.slots) {
-        const { topic } = slot.entry;
-        for (const { version, op } of commits.get(topic) ?? []) raise(slot, version, op);
-        arrived(topic); // a snapshot may have been quicker
-        tell(topic);
+    loaded,
+    async lead() {
+      for (const slot of lanes.all()) {
+        if (slot.entry.state !== "queued") slot.request.tries ||= 1;
+        settle(slot); // who led before may not have come to it
       }
-    },
-    update(slot, entry) {
-      const { version, topic, state } = entry;
-      const { base = 0 } = slot.entry;
-      slot.entry = entry.id === slot.entry.id && state === "queued" && (entry.base ?? base) < base ? { ...entry, base } : entry;
-      if (state === "committed") committed(slot, version as number);
-      else if (state === "refused" || state === "parked") settle(slot, failed(state)(slot));
-      tell(topic);
-    },
-    ended(slot, { status, version, problem }) {
-      if (status === "committed") return committed(slot, version as number);
-      void remove(slot);
-      settle(slot, status === "refused" ? failed(status, problem)(slot) : cancelled(slot));
-      tell(slot.entry.topic);
-    },
-    async leads() {
-      for (const slot of lanes.slots()) {
-        doubt(slot.request);
-        if (slot.end) report(slot.end); // who led before may not have come to it
-      }
-      device ??= await storage.device().catch(() => undefined);
-    },
-    inquire: (ids) => inquire(ids),
-    drain: () => drain(),
-    wish(wish, slot, detail) {
-      if (wish === "cancel") withdraw(slot.request);
-      else if (wish === "dismiss") dismiss(slot.request);
-      else if (slot.entry.state === "held") follow(slot, detail as Decision, slot.entry.problem as Problem);
+      lanes.topics().forEach(raise);
+      // Without an answer it goes on: whatever the hub may have got is repeated under its id.
+      const answer = inquire(lanes.all().filter(asked).map((s) => s.entry.id));
       drain();
+      await answer;
     },
+    drain,
+    act,
   });
-  const { drain, calm, inquire, signIn } = sending(options, lanes, {
-    open: () => running && !closed && tabs.open(),
-    now,
-    device: () => device,
-    change,
-    changed,
+  const { start, inquire } = sending(options, lanes, {
+    open: () => running !== false && tabs.leads(),
+    tell,
     verdict,
-    takeBack,
-    park: (r, problem) => end(r, "parked", problem),
+    abandon,
+    pause: () => void (running &&= undefined),
+    drain,
   });
-
-  /** The mutation at the end of a lane, if the next one can become one with it. */
-  const joined = (draft: Draft): { slot: Slot; both: Draft } | undefined => {
-    const slot = lanes.lane(draft.topic).at(-1);
-    const r = slot?.request;
-    if (!slot || !r?.fresh || !tabs.leads() || r.slots.length > 1 || slot.entry.state !== "queued") return undefined;
-    const both = coalesced(slot.entry, draft);
-    return both && { slot, both };
-  };
 
   const add = (...drafts: Draft[]): Pending => {
     const [draft] = drafts as [Draft];
-    const join = drafts.length === 1 ? joined(draft) : undefined;
-    if (!join && lanes.slots().filter((s) => waiting(s) || s.entry.state === "parked").length + drafts.length > maxWaiting) {
-      throw new OutboxFull(`mutation of ${draft.topic}: ${maxWaiting} mutations wait already`);
+    const last = lanes.lane(draft.topic).at(-1);
+    const joins = drafts.length === 1 && last?.request.plain && last.entry.state === "queued" && tabs.leads() && coalesced(last.entry, draft);
+    if (!joins && lanes.all().filter((s) => waiting(s) || s.entry.state === "parked").length + drafts.length > maxWaiting) {
+      throw new OutboxFull(`mutation of ${draft.topic}: ${maxWaiting} wait already`);
     }
-    let settleIt: (s: Settlement) => void = () => {};
-    const settled = new Promise<Settlement>((resolve) => (settleIt = resolve));
-    const ask: Ask = { draft, settle: settleIt };
-    const group = drafts.length > 1 && { group: options.newId() };
-    const fresh = (d: Draft): Entry => ({ ...d, id: options.newId(), seq: 0, state: "queued", ...group, ...(d.ttl !== undefined && { at: now() }) });
-    const r = join?.slot.request ?? lanes.insert(drafts.map(fresh), true, []);
+    const ask: Ask = { draft, settle: () => {} };
+    const settled = new Promise<Settlement>((resolve) => (ask.settle = resolve));
+    const group = drafts.length > 1 ? options.newId() : undefined;
+    const fresh = (d: Draft): Entry => ({ ...d, id: options.newId(), seq: 0, state: "queued", at: now(), group });
+    const r = joins ? (last as Slot).request : lanes.insert(drafts.map(fresh), [], true);
     const [slot] = r.slots as [Slot];
     const { id } = slot.entry;
     r.asks.push(ask);
-    if (join) change(slot, content(join.both));
-    const unstored = (error: unknown): ((s: Slot) => Settlement) => failed("refused", { code: "not-stored", detail: String(error) });
-    const keep = async (): Promise<boolean> => {
-      try {
-        await tabs.stored; // a storage that cannot be read is none to write to
-        if (!lanes.has(slot)) return true; // taken back meanwhile
-        const asked = r.slots.map((s) => s.entry);
-        const seqs = await storage.add(asked);
-        await tabs.added(seqs);
-        const same = r.slots.every((s, i) => s.entry === asked[i]);
-        r.slots.forEach((s, i) => change(s, { seq: seqs[i] as number }));
-        // Before anything behind it is sent: or it would come back after a reload, out of order.
-        await Promise.all(r.slots.filter((s) => !lanes.has(s)).map(remove));
-        if (!same) void write(r);
-        tabs.look();
-        return true;
-      } catch (error) {
-        if (!lanes.has(slot)) return true;
-        r.slots.forEach(lanes.remove);
-        r.slots.forEach((s) => settle(s, unstored(error)(s)));
-        changed(r);
-        return false;
-      }
+    if (joins) lanes.change([slot], content(joins));
+    const store = async (): Promise<void> => {
+      const asked = r.slots.map((s) => s.entry);
+      const seqs = await storage.add(asked);
+      // Who leads must know those that others stored before: they are sent before.
+      const known = Math.max(0, ...lanes.all().map((s) => s.entry.seq));
+      if ((seqs[0] as number) > known + 1) await tabs.sync();
+      const same = r.slots.every((s, i) => s.entry === asked[i]);
+      r.slots.forEach((s, i) => lanes.change([s], { seq: seqs[i] as number }));
+      // Before anything behind it is sent: or it would come back after a reload, out of order.
+      if (!same) await save(r);
+      tabs.look();
     };
-    const keepToo = async (): Promise<boolean> => {
-      if (!(await r.stored)) return false;
-      try {
-        if (r.asks.includes(ask) && lanes.has(slot)) await storage.put([slot.entry]);
-      } catch (error) {
+    const stored = joins ? r.stored.then(() => storage.put([slot.entry])) : (r.stored = store());
+    const accepted = stored.then(
+      () => true,
+      (error: unknown) => {
         if (slot.entry.state !== "queued" || !r.asks.includes(ask)) return true;
-        takeOut(r, ask, unstored(error));
+        takeOut(r, ask, { code: "not-stored", detail: String(error) });
         return false;
-      }
-      return true;
-    };
-    const accepted = join ? keepToo() : (r.stored = keep());
-    age(r);
+      },
+    );
     void accepted.then(drain);
-    changed(r);
-    const cancel = (): Promise<Settlement> => {
-      tabs.rule("cancel", slot, undefined, () => withdraw(r, ask));
-      return settled;
+    tell(r);
+    drain(); // for its limit of time
+    return {
+      id,
+      ids: r.slots.map((s) => s.entry.id),
+      accepted,
+      settled,
+      cancel() {
+        tabs.rule("cancel", slot, ask);
+        return settled;
+      },
     };
-    return { id, ids: r.slots.map((s) => s.entry.id), accepted, settled, cancel };
   };
 
   return {
@@ -341,7 +336,7 @@ export function createOutbox(options: Options): Outbox {
     applied(topic, version, mutation) {
       heads.set(topic, version);
       if (mutation !== undefined) verdict({ id: mutation, status: "committed", version });
-      if (arrived(topic)) tell(topic);
+      if (arrived(topic)) tellTopic(topic);
       drain();
     },
     overtaken(id, problem) {
@@ -356,42 +351,34 @@ export function createOutbox(options: Options): Outbox {
     },
     lost() {
       heads.clear();
-      commits.clear();
-      for (const slot of lanes.slots().filter((s) => s.entry.state === "committed")) {
-        void remove(slot);
-        tell(slot.entry.topic);
+      for (const slot of lanes.all().filter((s) => s.entry.version !== undefined)) {
+        lanes.change([slot], { state: "done", version: undefined });
+        void save(slot.request);
       }
     },
-    resolve(id, decision) {
-      const slot = lanes.find(id);
-      if (slot) tabs.rule("resolve", slot, decision);
-    },
+    resolve: (id, decision) => wish(decision, id),
     retry(id) {
       const slot = lanes.find(id);
       if (slot?.entry.state !== "parked") return undefined;
-      const drafts = slot.request.slots.map((s) => draftOf(s.entry));
-      tabs.rule("dismiss", slot);
+      const drafts = slot.request.slots.map(({ entry }) => ({ ...draftOf(entry), ttl: entry.ttl }));
+      wish("dismiss", id);
       return add(...drafts);
     },
-    dismiss(id) {
-      const slot = lanes.find(id);
-      if (slot) tabs.rule("dismiss", slot);
+    dismiss: (id) => wish("dismiss", id),
+    start() {
+      running = true;
+      drain();
     },
-    start: () => ((running = true), signIn(), drain()),
     stop: () => void (running = false),
     wake() {
-      signIn();
-      lanes.slots().forEach((s) => calm(s.request));
+      running ??= true;
+      for (const { request } of lanes.all()) request.due = 0;
       void tabs.sync();
-      drain();
     },
     close() {
       closed = true;
+      alarm();
       tabs.close();
-      for (const { request } of lanes.slots()) {
-        calm(request);
-        clock.clear(request.expiry);
-      }
       listeners.clear();
     },
   };

@@ -5,9 +5,10 @@ import type { JsonObject } from "../store/json.ts";
  * Where a mutation of the outbox stands:
  * queued (never sent) → sent (the hub may have it) → committed (until the store has that version) or refused;
  * cancelling: the hub is asked to make sure that it never commits; held: a conflict waits for the app's word;
- * parked: certainly not committed, and not tried any more.
+ * parked: certainly not committed, and not tried any more;
+ * done: taken back, dismissed or in the store, and kept for a moment until all tabs have seen how it ended.
  */
-export type State = "queued" | "sent" | "cancelling" | "committed" | "refused" | "held" | "parked";
+export type State = "queued" | "sent" | "cancelling" | "committed" | "refused" | "held" | "parked" | "done";
 
 /** One mutation as it is stored. An entry is replaced, never changed. */
 export interface Entry {
@@ -16,26 +17,26 @@ export interface Entry {
   readonly id: string;
   readonly topic: string;
   readonly op: Op;
-  readonly data?: JsonObject;
-  readonly patch?: JsonObject;
+  readonly data?: JsonObject | undefined;
+  readonly patch?: JsonObject | undefined;
   readonly guard: Guard;
-  readonly base?: number;
+  readonly base?: number | undefined;
   readonly type?: string;
   readonly correlation?: string;
   /** What an atomic request's mutations have in common. */
-  readonly group?: string;
+  readonly group?: string | undefined;
   /** It is not worth sending when it is older than so many milliseconds, by the device's clock; at is when it was asked for. */
-  readonly ttl?: number;
+  readonly ttl?: number | undefined;
   readonly at?: number;
   readonly state: State;
   /** The device that it was first sent as. */
-  readonly device?: string;
+  readonly device?: string | undefined;
   /** The device's time when it was sent last, in milliseconds. */
   readonly sentAt?: number;
   /** That the hub gave it, when committed. */
-  readonly version?: number;
+  readonly version?: number | undefined;
   /** Why it was refused, is held or was parked. */
-  readonly problem?: Problem;
+  readonly problem?: Problem | undefined;
 }
 
 /**

@@ -12,11 +12,11 @@ export interface Mutation {
   readonly id: string;
   readonly op: Op;
   readonly topic: string;
-  readonly data?: JsonObject;
-  readonly patch?: JsonObject;
+  readonly data?: JsonObject | undefined;
+  readonly patch?: JsonObject | undefined;
   readonly guard: Guard;
-  readonly base?: number;
-  readonly device?: string;
+  readonly base?: number | undefined;
+  readonly device?: string | undefined;
   readonly seq?: number;
   readonly type?: string;
   readonly correlation?: string;
@@ -44,7 +44,7 @@ export interface Problem {
 export interface Result {
   readonly id: string;
   readonly status: "committed" | "refused" | "cancelled" | "unknown";
-  readonly version?: number;
+  readonly version?: number | undefined;
   readonly problem?: Problem | undefined;
 }
 

@@ -220,3 +220,29 @@ test("what an outbox hears after it was closed is left to the next one over its 
   await new Promise((resolve) => setImmediate(resolve));
   expect(await storage.load()).toMatchObject([{ id, state: "sent" }]);
 });
+
+test("what one takes back of several edits that became one leaves the others, however often they say so", async () => {
+  const { store, outbox } = open();
+  store.put("orders/1", { a: 0 });
+  while (outbox.pending("orders/1")[0]?.state !== "sent") await Promise.resolve();
+  const put = store.put("orders/1", { a: 1 });
+  const patch = store.patch("orders/1", { b: 2 });
+  expect(put.id).toBe(patch.id);
+  expect(await put.cancel()).toMatchObject({ status: "cancelled" });
+  await put.cancel();
+  expect(outbox.pending("orders/1")[1]).toMatchObject({ id: patch.id, op: "patch", data: undefined, patch: { b: 2 } });
+});
+
+test("of an atomic request a mutation that is made anew after a conflict stays in it over a reload", async () => {
+  const storage = memoryStorage();
+  let calls = 0;
+  const { outbox } = open({
+    send: ([m]) => (++calls === 1 ? Promise.resolve([{ id: m!.id, status: "refused" as const, problem: { code: "version-conflict" } }]) : new Promise<Result[]>(() => {})),
+  }, { storage, conflict: () => "mine" });
+  const ids = outbox.add({ op: "put", topic: "orders/1", data: {}, guard: "none" }, { op: "put", topic: "orders/2", data: {}, guard: "none" }).ids;
+  await expect.poll(() => calls).toBe(2);
+  const entries = await storage.load();
+  expect(entries.map(({ id }) => ids.includes(id))).toEqual([false, true]);
+  expect(entries[0]!.group).toBeTruthy();
+  expect(entries[1]!.group).toBe(entries[0]!.group);
+});

@@ -23,34 +23,30 @@ const gather = 1000;
 
 /** Keeps bases, and has known told of those that an earlier page kept. */
 export function createCache(keeping: Keeping, clock: Clock, base: (topic: string) => Base | undefined, known: (entities: readonly Entity[]) => void): Cache {
-  const kept = new Set<string>();
   const dirty = new Set<string>();
+  let kept = new Set<string>(); // the last one is the one that changed last
   let timer: Timer;
-  let closed = false;
 
   const write = (): void => {
     clock.clear(timer);
     timer = undefined;
-    if (dirty.size === 0) return;
-    const entities: Entity[] = [...dirty].map((topic) => ({ topic, version: base(topic)?.version ?? 0, data: base(topic)?.data ?? null }));
-    dirty.clear();
-    for (const { topic, data } of entities) {
-      kept.delete(topic); // the last one is the one that changed last
+    const entities: Entity[] = [];
+    for (const topic of dirty) {
+      const { version = 0, data = null } = base(topic) ?? {};
+      kept.delete(topic);
       if (data) kept.add(topic);
+      entities.push({ topic, version, data });
     }
-    for (const topic of [...kept].slice(0, Math.max(0, kept.size - maxKept))) {
+    dirty.clear();
+    for (const topic of [...kept].slice(0, -maxKept)) {
       kept.delete(topic);
       entities.push({ topic, version: 0, data: null });
     }
-    keeping.keep(entities).catch(() => {}); // then the next page shows a little less, or what is older
+    if (entities.length > 0) keeping.keep(entities).catch(() => {}); // then the next page shows a little less, or what is older
   };
   keeping.recall().then(
     (entities) => {
-      if (closed) return;
-      const before = [...kept];
-      kept.clear();
-      for (const { topic } of entities) kept.add(topic);
-      for (const topic of before) kept.add(topic);
+      kept = new Set([...entities.map(({ topic }) => topic), ...kept]);
       known(entities);
     },
     () => {},
@@ -61,9 +57,6 @@ export function createCache(keeping: Keeping, clock: Clock, base: (topic: string
       if (now) write();
       else timer ??= clock.set(write, gather);
     },
-    close() {
-      write();
-      closed = true;
-    },
+    close: write,
   };
 }

@@ -3,8 +3,8 @@ import type { Clock, Timer } from "../core/clock.ts";
 import type { Message } from "../core/messages.ts";
 import { matches } from "../core/topic.ts";
 import type { Draft, Outbox, Pending } from "../outbox/api.ts";
-import type { Entity, Guard, Problem } from "../outbox/wire.ts";
-import { basesOf, type Source } from "./bases.ts";
+import type { Entity, Guard, Problem, Result } from "../outbox/wire.ts";
+import { basesOf } from "./bases.ts";
 import { createCache, type Keeping } from "./cache.ts";
 import { fieldsOf, fold, overtaken } from "./fold.ts";
 import { type JsonObject, keep } from "./json.ts";
@@ -85,176 +85,139 @@ export interface Store extends Drafts<Pending> {
   close(): void;
 }
 
+/** A Readable, and whether it has to be made anew. */
+interface Shown extends Readable<unknown> {
+  readonly listeners: Set<() => void>;
+  stale: boolean;
+}
+
 /** Opens a store over an outbox, which stays its opener's to close. */
 export function createStore(options: Options, early: typeof overtaken = overtaken): Store {
-  const { outbox } = options;
-  const views = new Map<string, View>();
-  const stale = new Set<string>();
-  const entities = new Map<string, { readable: Readable<View>; listeners: Set<() => void> }>();
-  const collections = new Map<string, { readable: Readable<readonly View[]>; listeners: Set<() => void>; stale: boolean }>();
-  const awaited = new Map<string, Timer>();
-  const counters = new Set<() => void>();
+  const { outbox, clock } = options;
+  const entities = new Map<string, Shown>();
+  const collections = new Map<string, Shown>();
+  let late: Timer;
 
   const changed = (topic: string): void => {
-    stale.add(topic);
-    const listeners = [...(entities.get(topic)?.listeners ?? [])];
-    for (const [pattern, c] of collections) {
-      if (!matches(pattern, topic)) continue;
-      c.stale = true;
-      listeners.push(...c.listeners);
-    }
-    for (const listener of listeners) listener();
-    for (const listener of [...counters]) listener();
+    const shown = [entities.get(topic), ...[...collections].map(([pattern, own]) => (matches(pattern, topic) ? own : undefined))].filter((own) => !!own);
+    for (const own of shown) own.stale = true;
+    for (const { listeners } of shown) for (const listener of [...listeners]) listener();
   };
 
-  const source: Source = {
-    fetch: options.fetch,
-    list: options.list,
-    clock: options.clock,
-    follows: options.follows,
-    complete() {
-      for (const topic of entities.keys()) if (!bases.get(topic)) changed(topic);
-    },
-    advanced(topic, before, change) {
-      const base = bases.get(topic);
-      if (!base) return;
+  const bases = basesOf(
+    options,
+    (base, before, change) => {
+      const { topic, version } = base;
       const pending = outbox.pending(topic);
-      const ours = change?.mutation !== undefined && pending.some((e) => e.id === change.mutation);
       // What the outbox forgets, because it is in the base, must be in what the next page finds.
       if (!base.cached) cache?.changed(topic, pending.length > 0);
-      outbox.applied(topic, base.version, change?.mutation);
-      if (change && !ours) {
+      outbox.applied(topic, version, change?.mutation);
+      if (change && !pending.some(({ id }) => id === change.mutation)) {
         for (const { id, fields } of early(base, before, pending)) {
-          outbox.overtaken(id, {
-            code: "version-conflict",
-            detail: `others changed ${fields.join(", ")} meanwhile`,
-            current: { topic, version: base.version, data: base.data },
-            fields,
-          });
+          outbox.overtaken(id, { code: "version-conflict", detail: `others changed ${fields.join(", ")} meanwhile`, current: base, fields });
         }
       }
       changed(topic);
     },
-    lost: () => outbox.lost(),
-  };
-  const bases = basesOf(source);
-  const cache = options.cache && createCache(options.cache, options.clock, bases.get, bases.recall);
+    () => {
+      for (const topic of entities.keys()) if (!bases.get(topic)) changed(topic);
+    },
+  );
+  const cache = options.cache && createCache(options.cache, clock, bases.get, bases.recall);
 
-  /**
-   * Asks for what was committed and is not in the base: at once where no event will tell, else when none came in time. (After a reload
-   * none comes for an entity that somebody deleted before the snapshot.)
-   */
-  const missing = (topic: string, now: boolean): void => {
-    const version = Math.max(...outbox.pending(topic).map((e) => (e.state === "committed" ? (e.version as number) : 0)));
+  /** Asks for what was committed and is not in the base: at once where no event will tell, else when none came in time. */
+  const missing = (topic: string, now = false): void => {
+    const version = Math.max(...outbox.pending(topic).map((e) => e.version ?? 0));
     if (version <= (bases.get(topic)?.version ?? 0)) return;
-    if (now || !source.follows.some((pattern) => matches(pattern, topic))) bases.need(topic, version);
-    else if (!awaited.has(topic)) {
-      awaited.set(
+    if (now || !bases.followed(topic)) bases.ask(topic, version);
+    else late ??= clock.set(allMissing, eventWithin);
+  };
+  /** (After a reload no event comes for an entity that somebody deleted before the snapshot.) */
+  const allMissing = (): void => {
+    clock.clear(late);
+    late = undefined;
+    for (const topic of outbox.topics()) missing(topic, true);
+  };
+
+  /** What compute makes of what there was before, again after each change of what pattern matches. */
+  const readable = <T>(all: Map<string, Shown>, pattern: string, compute: (old: T | undefined) => T): Readable<T> => {
+    let own = all.get(pattern) as (Shown & Readable<T>) | undefined;
+    if (own) return own;
+    let value: T | undefined;
+    const listeners = new Set<() => void>();
+    const made = {
+      stale: true,
+      listeners,
+      getSnapshot(): T {
+        if (made.stale) value = compute(value);
+        made.stale = false;
+        return value as T;
+      },
+      subscribe(listener: () => void) {
+        const each = (): void => listener(); // two subscriptions of one function are two
+        listeners.add(each);
+        const stops = [bases.watch(pattern), options.retain?.(pattern)];
+        return () => {
+          listeners.delete(each);
+          for (const stop of stops) stop?.();
+        };
+      },
+    };
+    all.set(pattern, made);
+    return made;
+  };
+
+  const entity = (topic: string): Readable<View> =>
+    readable<View>(entities, topic, (old) => {
+      const base = bases.get(topic);
+      const pending = outbox.pending(topic);
+      const { data = null, version = 0, cached } = base ?? {};
+      const known = base || bases.whole(topic) || pending.some(({ op }) => op !== "patch");
+      const conflict = pending.find(({ state }) => state === "held")?.problem;
+      // References stay where nothing changed, so that a snapshot of the same renders nothing.
+      return keep(old, {
         topic,
-        options.clock.set(() => {
-          awaited.delete(topic);
-          missing(topic, true);
-        }, eventWithin),
-      );
-    }
-  };
+        data: known ? fold(data, pending) : undefined,
+        version,
+        pending: [...new Set(pending.flatMap((e) => fieldsOf(e, data)))].sort(),
+        ...(conflict && { conflict }),
+        ...(cached && { fromCache: true as const }),
+      });
+    });
 
-  const compute = (topic: string): View => {
-    const old = views.get(topic);
-    if (old && !stale.has(topic)) return old;
-    stale.delete(topic);
-    const base = bases.get(topic);
-    const pending = outbox.pending(topic);
-    let data: JsonObject | null | undefined = base ? base.data : bases.whole(topic) ? null : undefined;
-    if (base || pending.some((e) => e.op !== "patch")) data = fold(base?.data ?? null, pending);
-    if (data && old?.data) data = keep(old.data, data);
-    const fields = [...new Set(pending.flatMap((e) => fieldsOf(e, base?.data ?? null)))].sort();
-    const conflict = pending.find((e) => e.state === "held")?.problem;
-    const next: View = {
-      topic,
-      data,
-      version: base?.version ?? 0,
-      pending: old && String(old.pending) === String(fields) ? old.pending : fields,
-      ...(conflict && { conflict }),
-      ...(base?.cached && { fromCache: true }),
-    };
-    const names = ["data", "version", "pending", "conflict", "fromCache"] as const;
-    if (old && names.every((name) => old[name] === next[name])) return old;
-    views.set(topic, next);
-    return next;
-  };
-
-  const listen = (listeners: Set<() => void>, pattern?: string) => (listener: () => void): (() => void) => {
-    const own = (): void => listener(); // two subscriptions of one function are two
-    listeners.add(own);
-    const stops = pattern === undefined ? [] : [bases.watch(pattern), options.retain?.(pattern)];
-    return () => {
-      listeners.delete(own);
-      for (const stop of stops) stop?.();
-    };
-  };
-
-  const draftOf = (op: Draft["op"], topic: string, content: Partial<Draft>, how: How = {}): Draft => {
+  const draftOf = (op: Draft["op"], topic: string, content: Partial<Draft>, { guard, type, correlation, ttl }: How = {}): Draft => {
     const base = bases.get(topic);
     const pending = outbox.pending(topic);
     // Whoever has never heard of an entity cannot say what of it others may not have changed; but that it creates it, it can.
-    const guard = how.guard ?? (base || op === "put" || pending.some((e) => e.op === "put") ? "fields" : "none");
+    guard ??= base || op === "put" || pending.some((e) => e.op === "put") ? "fields" : "none";
     // Whoever sees a commit of their own painted knows it, and up to it all that it left, though its event is still to come.
-    const seen = pending.reduce((version, e) => {
-      const known = e.state === "committed" && (e.version === version + 1 || e.op !== "patch");
-      return known ? Math.max(version, e.version as number) : version;
-    }, base?.version ?? 0);
-    return {
-      op,
-      topic,
-      ...content,
-      guard,
-      ...(guard !== "none" && { base: seen }),
-      ...(how.type !== undefined && { type: how.type }),
-      ...(how.correlation !== undefined && { correlation: how.correlation }),
-      ...(how.ttl !== undefined && { ttl: how.ttl }),
-    };
+    const seen = pending.reduce(
+      (known, { version = 0, ...e }) => (version === known + 1 || e.op !== "patch" ? Math.max(known, version) : known),
+      base?.version ?? 0,
+    );
+    // A copy: what will be sent of it, whatever the app does to its object afterwards.
+    const draft = JSON.stringify({ op, topic, ...content, guard, base: guard === "none" ? undefined : seen, type, correlation });
+    return { ...JSON.parse(draft), ...(ttl !== undefined && { ttl }) } as Draft;
   };
   const drafts = <Result>(take: (draft: Draft) => Result): Drafts<Result> => ({
-    put: (topic, data, how) => take(draftOf("put", topic, { data: copied(data) }, how)),
-    patch: (topic, patch, how) => take(draftOf("patch", topic, { patch: copied(patch) }, how)),
+    put: (topic, data, how) => take(draftOf("put", topic, { data: data as JsonObject }, how)),
+    patch: (topic, patch, how) => take(draftOf("patch", topic, { patch: patch as JsonObject }, how)),
     delete: (topic, how) => take(draftOf("delete", topic, {}, how)),
   });
 
   const unsubscribe = outbox.subscribe((topic) => {
-    missing(topic, false);
+    missing(topic);
     changed(topic);
   });
 
   return {
-    entity<T extends object>(topic: string) {
-      let known = entities.get(topic);
-      if (!known) {
-        const listeners = new Set<() => void>();
-        known = { listeners, readable: { subscribe: listen(listeners, topic), getSnapshot: () => compute(topic) } };
-        entities.set(topic, known);
-      }
-      return known.readable as unknown as Readable<View<T>>;
-    },
-    collection<T extends object>(pattern: string) {
-      let known = collections.get(pattern);
-      if (!known) {
-        const listeners = new Set<() => void>();
-        let list: readonly View[] = [];
-        const getSnapshot = (): readonly View[] => {
-          if (!own.stale) return list;
-          own.stale = false;
-          const topics = new Set([...bases.topics(), ...outbox.topics()].filter((topic) => matches(pattern, topic)));
-          const next = [...topics].sort().map(compute).filter((v) => v.data);
-          if (next.length !== list.length || next.some((v, i) => v !== list[i])) list = next;
-          return list;
-        };
-        const own = { listeners, stale: true, readable: { subscribe: listen(listeners, pattern), getSnapshot } };
-        known = own;
-        collections.set(pattern, known);
-      }
-      return known.readable as unknown as Readable<readonly View<T>[]>;
-    },
+    entity: entity as Store["entity"],
+    collection: ((pattern) =>
+      readable<readonly View[]>(collections, pattern, (old = []) => {
+        const topics = [...new Set([...bases.topics(), ...outbox.topics()])].filter((topic) => matches(pattern, topic)).sort();
+        const next = topics.map((topic) => entity(topic).getSnapshot()).filter(({ data }) => data);
+        return next.length === old.length && next.every((view, i) => view === old[i]) ? old : next;
+      })) as Store["collection"],
     ...drafts((draft) => outbox.add(draft)),
     atomic(build) {
       const all = new Map<string, Draft>();
@@ -268,27 +231,23 @@ export function createStore(options: Options, early: typeof overtaken = overtake
       return outbox.add(...all.values());
     },
     receive(message) {
-      if (message.kind === "receipt") return outbox.receipt({ ...message, problem: message.problem as unknown as Problem });
+      if (message.kind === "receipt") return outbox.receipt(message as unknown as Result);
+      if (message.kind === "reset" && message.reason === "epoch") outbox.lost();
       bases.receive(message);
       if (message.kind !== "live") return;
-      for (const topic of outbox.topics()) missing(topic, true);
+      allMissing();
       outbox.wake();
     },
-    follow: (patterns) => void (source.follows = patterns),
+    follow: bases.follow,
     waiting: {
-      subscribe: listen(counters),
+      subscribe: outbox.subscribe,
       getSnapshot: () => outbox.topics().reduce((n, topic) => n + outbox.pending(topic).length, 0),
     },
     close() {
       unsubscribe();
-      for (const timer of awaited.values()) options.clock.clear(timer);
+      clock.clear(late);
       bases.close();
       cache?.close();
     },
   };
-}
-
-/** What will be sent of it, whatever the app does to its object afterwards. */
-function copied(object: object): JsonObject {
-  return JSON.parse(JSON.stringify(object)) as JsonObject;
 }

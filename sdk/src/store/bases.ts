@@ -1,44 +1,26 @@
 // What the hub has said of entities: the base of each, kept up by events, snapshots and, where something is missing, by asking.
-import { type Alarm, type Clock, createAlarm } from "../core/clock.ts";
-import type { Change as Commit, Message } from "../core/messages.ts";
+import { type Alarm, createAlarm, type Timer } from "../core/clock.ts";
+import type { Change as Commit } from "../core/messages.ts";
 import { matches } from "../core/topic.ts";
-import type { Entity } from "../outbox/wire.ts";
-import type { Base } from "./fold.ts";
+import type { Entity, Result } from "../outbox/wire.ts";
+import { createCache } from "./cache.ts";
+import type { Base, overtaken } from "./fold.ts";
 import { type JsonObject, merge } from "./json.ts";
+import type { Options, Store } from "./store.ts";
 
 /** What became of an entity by one commit. */
 export interface Change extends Commit {
   readonly topic: string;
 }
 
-/** What bases are kept with. */
-export interface Source {
-  readonly fetch: (topic: string) => Promise<Entity | undefined>;
-  readonly list: (pattern: string) => Promise<readonly Entity[]>;
-  readonly clock: Clock;
-  /** The patterns of the stream: what matches none of them is heard of by asking only. */
-  readonly follows: readonly string[];
-}
-
 /** The bases of all entities that are known. */
-export interface Bases {
+export interface Bases extends Pick<Store, "receive" | "follow" | "close"> {
   get(topic: string): Base | undefined;
   topics(): Iterable<string>;
-  /** The stream has other patterns from now on. */
-  follow(patterns: readonly string[]): void;
-  /** Whether the stream tells of all of pattern. */
-  followed(pattern: string): boolean;
   /** Whether all there is of pattern is known, so that what is not known is not there. */
   whole(pattern: string): boolean;
   /** Has pattern known whole, as soon as the stream follows it, until the function it returns is called. */
   watch(pattern: string): () => void;
-  /** Takes a message of the stream, in the stream's order. */
-  receive(message: Message): void;
-  /** Asks for what is there of a topic, at version at least, or of a pattern; unless that is being done. */
-  ask(pattern: string, version: number): void;
-  /** Takes what an earlier page knew: it counts until the hub says anything. */
-  recall(entities: readonly Entity[]): void;
-  close(): void;
 }
 
 /** A question to the hub that is not answered. */
@@ -57,16 +39,20 @@ const answerWithin = 10_000;
 /** How long to wait after a failure: twice as long each time, up to the second. */
 const [retryAfter, retryWithin] = [1000, 30_000];
 
+/** An event that takes longer to follow its commit's answer is asked for. */
+const eventWithin = 5000;
+
 /** Whether all topics of the pattern inner are of outer. */
 const covers = (outer: string, inner: string): boolean => matches(outer, inner) && (outer.endsWith("**") || !inner.endsWith("**"));
 
 /**
- * Returns bases that know nothing. They call advanced when one is another, with its data until then and the change that made it, if an
- * event did; and completed when more patterns are known whole.
+ * Returns bases that know nothing but what an earlier page kept. They tell the outbox what they hold, and so what is done, overtaken or
+ * missing. They call changed when a base, or what is pending over it, is another, and completed when more patterns are known whole.
  */
 export function basesOf(
-  { fetch, list, clock, follows }: Source,
-  advanced: (base: Base, before: JsonObject | null, change?: Change) => void,
+  { outbox, fetch, list, clock, follows, cache: keeping }: Options,
+  early: typeof overtaken,
+  changed: (topic: string) => void,
   completed: () => void,
 ): Bases {
   const bases = new Map<string, Base>();
@@ -74,11 +60,22 @@ export function basesOf(
   const watched = new Map<object, string>();
   let wholes: readonly string[] = []; // patterns of which all is known
   let snapshot: Set<string> | undefined; // the topics of the one that comes
+  let late: Timer;
 
   const set = (base: Base, change?: Change): void => {
-    const before = bases.get(base.topic);
-    bases.set(base.topic, base);
-    advanced(base, before?.data ?? null, change);
+    const { topic, version } = base;
+    const before = bases.get(topic)?.data ?? null;
+    const pending = outbox.pending(topic);
+    bases.set(topic, base);
+    // What the outbox forgets, because it is in the base, must be in what the next page finds.
+    if (!base.cached) cache?.changed(base, pending.length > 0);
+    outbox.applied(topic, version, change?.mutation);
+    if (change && !pending.some(({ id }) => id === change.mutation)) {
+      for (const { id, fields } of early(base, before, pending)) {
+        outbox.overtaken(id, { code: "version-conflict", detail: `others changed ${fields.join(", ")} meanwhile`, current: base, fields });
+      }
+    }
+    changed(topic);
   };
   /** What is known of a topic for certain. */
   const known = (topic: string): Base | undefined => {
@@ -100,7 +97,7 @@ export function basesOf(
   };
 
   /** Takes what is told of an entity whole, unless more is known. */
-  const take = (entity: Base): void => {
+  const take = (entity: Entity): void => {
     const { topic, version } = entity;
     const waiting = asking.get(topic);
     const answered = waiting && waiting.version <= version;
@@ -123,7 +120,7 @@ export function basesOf(
       const all = [found ?? { topic: pattern, version: Math.max(version, known(pattern)?.version ?? 0), data: null }].flat();
       if (all.some((entity) => entity.version < own.version)) return send(pattern, own); // heard of more meanwhile
       forget(pattern);
-      for (const entity of all) take({ ...entity, asked: true });
+      all.forEach(take);
       own.later.forEach(hear);
       const there = new Set(all.map(({ topic }) => topic));
       for (const { topic, version: last, data, cached } of bases.values()) {
@@ -133,9 +130,11 @@ export function basesOf(
     };
     asking.set(pattern, own);
     again(answerWithin);
-    (pattern.includes("*") ? list : fetch)(pattern)
-      .then((found) => () => answered(found), () => () => again(Math.min(retryAfter * 2 ** own.tries++, retryWithin)))
-      .then((then) => asking.get(pattern) === own && then());
+    const open = (): boolean => asking.get(pattern) === own;
+    (pattern.includes("*") ? list : fetch)(pattern).then(
+      (found) => open() && answered(found),
+      () => open() && again(Math.min(retryAfter * 2 ** own.tries++, retryWithin)),
+    );
   };
 
   /** Asks no more. */
@@ -153,16 +152,37 @@ export function basesOf(
     // Before the stream follows it, what came between would be missed.
     if (followed(pattern) && !whole(pattern) && !snapshot) ask(pattern, 0);
   };
-  const close = (): void => [...asking.keys()].forEach(forget);
+  const forgetAll = (): void => [...asking.keys()].forEach(forget);
+
+  /** Asks for what was committed and is not in the base: at once where no event will tell, else when none came in time. */
+  const missing = (topic: string, now = false): void => {
+    const version = Math.max(...outbox.pending(topic).map((e) => e.version ?? 0));
+    if (version <= (bases.get(topic)?.version ?? 0)) return;
+    if (now || !followed(topic)) ask(topic, version);
+    else late ??= clock.set(allMissing, eventWithin);
+  };
+  /** (After a reload no event comes for an entity that somebody deleted before the snapshot.) */
+  const allMissing = (): void => {
+    clock.clear(late);
+    late = undefined;
+    for (const topic of outbox.topics()) missing(topic, true);
+  };
+
+  const cache =
+    keeping &&
+    createCache(keeping, clock, (entities) => {
+      for (const { topic, version, data } of entities) if (!bases.has(topic) && !whole(topic)) set({ topic, version, data, cached: true });
+    });
+  const unsubscribe = outbox.subscribe((topic) => {
+    missing(topic);
+    changed(topic);
+  });
 
   return {
     get: (topic) => bases.get(topic),
     topics: () => bases.keys(),
     follow: (patterns) => void (follows = patterns),
-    followed,
     whole,
-    ask,
-    close,
     watch(pattern) {
       const own = {};
       watched.set(own, pattern);
@@ -187,28 +207,37 @@ export function basesOf(
         case "live": {
           const there = snapshot;
           snapshot = undefined;
-          for (const { topic, version, data, cached, asked } of there ? bases.values() : []) {
+          for (const { topic, version, data, cached } of there ? bases.values() : []) {
             if (!data || there?.has(topic) || !followed(topic)) continue;
-            if (asked) ask(topic, version);
-            else set({ topic, version: cached ? 0 : version, data: null });
+            // What this page has asked for may be ahead of the snapshot.
+            if (cached) set({ topic, version: 0, data: null });
+            else ask(topic, version);
           }
           complete(...(there ? follows : []));
           watched.forEach(load);
+          allMissing();
+          outbox.wake();
           break;
         }
+        case "receipt":
+          outbox.receipt(message as unknown as Result);
+          break;
         case "reset":
-          close(); // what was heard is from before the hole
+          if (message.reason === "epoch") outbox.lost();
+          forgetAll(); // what was heard is from before the hole
           wholes = [];
           for (const base of bases.values()) {
-            const kept = message.reason === "epoch" ? { ...base, version: 0, cached: true } : base; // versions begin anew
-            bases.set(base.topic, kept);
+            bases.set(base.topic, { ...base, cached: true });
             // A snapshot that follows brings what the stream follows.
-            if (message.cursor || !followed(base.topic)) ask(base.topic, kept.version);
+            if (message.cursor || !followed(base.topic)) ask(base.topic, 0);
           }
       }
     },
-    recall(entities) {
-      for (const { topic, version, data } of entities) if (!bases.has(topic) && !whole(topic)) set({ topic, version, data, cached: true });
+    close() {
+      unsubscribe();
+      clock.clear(late);
+      forgetAll();
+      cache?.close();
     },
   };
 }

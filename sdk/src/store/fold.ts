@@ -4,10 +4,8 @@ import type { Entity } from "../outbox/wire.ts";
 
 /** What is known of an entity. */
 export interface Base extends Entity {
-  /** It is of an earlier page, or of a log that is lost: it counts until the hub says anything. */
+  /** It is from before a reload, or a reset, and counts for nothing but the screen: the hub has not been heard of it since. */
   readonly cached?: boolean;
-  /** It came by asking: it may be ahead of the stream. */
-  readonly asked?: boolean;
 }
 
 /** What a mutation makes of an entity, as the hub would: a patch of nothing makes nothing. */

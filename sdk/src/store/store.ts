@@ -1,11 +1,11 @@
 // The store: what a screen may show of entities, which is what the hub has said with what is pending painted over it.
-import type { Clock, Timer } from "../core/clock.ts";
+import type { Clock } from "../core/clock.ts";
 import type { Message } from "../core/messages.ts";
 import { matches } from "../core/topic.ts";
 import type { Draft, Outbox, Pending } from "../outbox/api.ts";
-import type { Entity, Guard, Problem, Result } from "../outbox/wire.ts";
+import type { Entity, Guard, Problem } from "../outbox/wire.ts";
 import { basesOf } from "./bases.ts";
-import { createCache, type Keeping } from "./cache.ts";
+import type { Keeping } from "./cache.ts";
 import { fieldsOf, fold, overtaken } from "./fold.ts";
 import { type JsonObject, keep } from "./json.ts";
 
@@ -65,9 +65,6 @@ export interface Drafts<Result> {
   delete(topic: string, how?: How): Result;
 }
 
-/** An event that takes longer to follow its commit's answer is asked for. */
-const eventWithin = 5000;
-
 /** Entities, read and written. E maps patterns to types, as roxy generate typescript writes them. */
 export interface Store extends Drafts<Pending> {
   /** One entity. The same Readable for the same topic. */
@@ -93,51 +90,18 @@ interface Shown extends Readable<unknown> {
 
 /** Opens a store over an outbox, which stays its opener's to close. */
 export function createStore(options: Options, early: typeof overtaken = overtaken): Store {
-  const { outbox, clock } = options;
+  const { outbox } = options;
   const entities = new Map<string, Shown>();
   const collections = new Map<string, Shown>();
-  let late: Timer;
 
   const changed = (topic: string): void => {
-    const shown = [entities.get(topic), ...[...collections].map(([pattern, own]) => (matches(pattern, topic) ? own : undefined))].filter((own) => !!own);
+    const shown = [...collections, [topic, entities.get(topic)] as const].flatMap(([pattern, own]) => (own && matches(pattern, topic) ? own : []));
     for (const own of shown) own.stale = true;
-    for (const { listeners } of shown) for (const listener of [...listeners]) listener();
+    for (const listener of shown.flatMap(({ listeners }) => [...listeners])) listener();
   };
-
-  const bases = basesOf(
-    options,
-    (base, before, change) => {
-      const { topic, version } = base;
-      const pending = outbox.pending(topic);
-      // What the outbox forgets, because it is in the base, must be in what the next page finds.
-      if (!base.cached) cache?.changed(topic, pending.length > 0);
-      outbox.applied(topic, version, change?.mutation);
-      if (change && !pending.some(({ id }) => id === change.mutation)) {
-        for (const { id, fields } of early(base, before, pending)) {
-          outbox.overtaken(id, { code: "version-conflict", detail: `others changed ${fields.join(", ")} meanwhile`, current: base, fields });
-        }
-      }
-      changed(topic);
-    },
-    () => {
-      for (const topic of entities.keys()) if (!bases.get(topic)) changed(topic);
-    },
-  );
-  const cache = options.cache && createCache(options.cache, clock, bases.get, bases.recall);
-
-  /** Asks for what was committed and is not in the base: at once where no event will tell, else when none came in time. */
-  const missing = (topic: string, now = false): void => {
-    const version = Math.max(...outbox.pending(topic).map((e) => e.version ?? 0));
-    if (version <= (bases.get(topic)?.version ?? 0)) return;
-    if (now || !bases.followed(topic)) bases.ask(topic, version);
-    else late ??= clock.set(allMissing, eventWithin);
-  };
-  /** (After a reload no event comes for an entity that somebody deleted before the snapshot.) */
-  const allMissing = (): void => {
-    clock.clear(late);
-    late = undefined;
-    for (const topic of outbox.topics()) missing(topic, true);
-  };
+  const bases = basesOf(options, early, changed, () => {
+    for (const topic of entities.keys()) if (!bases.get(topic)) changed(topic);
+  });
 
   /** What compute makes of what there was before, again after each change of what pattern matches. */
   const readable = <T>(all: Map<string, Shown>, pattern: string, compute: (old: T | undefined) => T): Readable<T> => {
@@ -197,17 +161,12 @@ export function createStore(options: Options, early: typeof overtaken = overtake
     );
     // A copy: what will be sent of it, whatever the app does to its object afterwards.
     const draft = JSON.stringify({ op, topic, ...content, guard, base: guard === "none" ? undefined : seen, type, correlation });
-    return { ...JSON.parse(draft), ...(ttl !== undefined && { ttl }) } as Draft;
+return { ...JSON.parse(draft), ttl } as Draft;
   };
   const drafts = <Result>(take: (draft: Draft) => Result): Drafts<Result> => ({
     put: (topic, data, how) => take(draftOf("put", topic, { data: data as JsonObject }, how)),
     patch: (topic, patch, how) => take(draftOf("patch", topic, { patch: patch as JsonObject }, how)),
     delete: (topic, how) => take(draftOf("delete", topic, {}, how)),
-  });
-
-  const unsubscribe = outbox.subscribe((topic) => {
-    missing(topic);
-    changed(topic);
   });
 
   return {
@@ -218,36 +177,24 @@ export function createStore(options: Options, early: typeof overtaken = overtake
         const next = topics.map((topic) => entity(topic).getSnapshot()).filter(({ data }) => data);
         return next.length === old.length && next.every((view, i) => view === old[i]) ? old : next;
       })) as Store["collection"],
-    ...drafts((draft) => outbox.add(draft)),
+    ...drafts(outbox.add),
     atomic(build) {
-      const all = new Map<string, Draft>();
+      const all: Draft[] = [];
       build(
         drafts((draft) => {
-          if (all.has(draft.topic)) throw new Error(`atomic: ${draft.topic} is changed twice`);
-          all.set(draft.topic, draft);
+          if (all.some(({ topic }) => topic === draft.topic)) throw new Error(`atomic: ${draft.topic} is changed twice`);
+          all.push(draft);
         }),
       );
-      if (all.size === 0) throw new Error("atomic: nothing is changed");
-      return outbox.add(...all.values());
+      if (all.length === 0) throw new Error("atomic: nothing is changed");
+      return outbox.add(...all);
     },
-    receive(message) {
-      if (message.kind === "receipt") return outbox.receipt(message as unknown as Result);
-      if (message.kind === "reset" && message.reason === "epoch") outbox.lost();
-      bases.receive(message);
-      if (message.kind !== "live") return;
-      allMissing();
-      outbox.wake();
-    },
+    receive: bases.receive,
     follow: bases.follow,
+    close: bases.close,
     waiting: {
       subscribe: outbox.subscribe,
       getSnapshot: () => outbox.topics().reduce((n, topic) => n + outbox.pending(topic).length, 0),
-    },
-    close() {
-      unsubscribe();
-      clock.clear(late);
-      bases.close();
-      cache?.close();
     },
   };
 }

@@ -122,11 +122,7 @@ export function basesOf(
       forget(pattern);
       all.forEach(take);
       own.later.forEach(hear);
-      const there = new Set(all.map(({ topic }) => topic));
-      for (const { topic, version: last, data, cached } of bases.values()) {
-        if (data && !there.has(topic) && matches(pattern, topic)) ask(topic, cached ? 0 : last);
-      }
-      if ([...watched.values()].includes(pattern)) complete(pattern);
+      if ([...watched.values()].includes(pattern)) complete([pattern], new Set(all.map(({ topic }) => topic)));
     };
     asking.set(pattern, own);
     again(answerWithin);
@@ -143,8 +139,15 @@ export function basesOf(
     asking.delete(pattern);
   };
 
-  const complete = (...more: readonly string[]): void => {
-    wholes = [...wholes.filter(followed), ...more];
+  /** All that lives of patterns was told: there. */
+  const complete = (patterns: readonly string[], there?: ReadonlySet<string>): void => {
+    for (const { topic, version, data, cached } of bases.values()) {
+      if (!data || there?.has(topic) || !patterns.some((pattern) => matches(pattern, topic))) continue;
+      // What this page has heard may be ahead of what was told.
+      if (cached) set({ topic, version: 0, data: null });
+      else ask(topic, version);
+    }
+    wholes = [...wholes.filter(followed), ...patterns];
     completed();
   };
 
@@ -204,21 +207,13 @@ export function basesOf(
           // It is of one moment; what was asked for may be newer, and what comes behind the snapshot leads there.
           take({ topic: message.topic, version: message.version, data: message.data as JsonObject | null });
           break;
-        case "live": {
-          const there = snapshot;
+        case "live":
+          complete(snapshot ? follows : [], snapshot);
           snapshot = undefined;
-          for (const { topic, version, data, cached } of there ? bases.values() : []) {
-            if (!data || there?.has(topic) || !followed(topic)) continue;
-            // What this page has asked for may be ahead of the snapshot.
-            if (cached) set({ topic, version: 0, data: null });
-            else ask(topic, version);
-          }
-          complete(...(there ? follows : []));
           watched.forEach(load);
           allMissing();
           outbox.wake();
           break;
-        }
         case "receipt":
           outbox.receipt(message as unknown as Result);
           break;

@@ -54,12 +54,12 @@ export function same(a: Json | undefined, b: Json | undefined): boolean {
   return keep(a, b) === a;
 }
 
-/** Like after, but with before's references wherever nothing changed: before itself when they are the same. */
+/** Like after, but with before's references wherever nothing changed: before itself when they are the same. An array is one thing. */
 export function keep<T>(before: unknown, after: T): T {
   const list = Array.isArray(after);
-  if (before === after || (list ? !Array.isArray(before) : !isObject(before) || !isObject(after))) return after;
+  if (before === after || (list ? !Array.isArray(before) || before.length !== after.length : !isObject(before) || !isObject(after))) return after;
   const old = new Map(Object.entries(before as object));
   const members = Object.entries(after as object).map(([name, value]) => [name, keep(old.get(name), value)] as const);
   if (members.length === old.size && members.every(([name, value]) => old.get(name) === value)) return before as T;
-  return (list ? members.map(([, value]) => value) : Object.fromEntries(members)) as T;
+  return list ? after : (Object.fromEntries(members) as T);
 }

@@ -172,10 +172,9 @@ return { ...JSON.parse(draft), ttl } as Draft;
   return {
     entity: entity as Store["entity"],
     collection: ((pattern) =>
-      readable<readonly View[]>(collections, pattern, (old = []) => {
+      readable<readonly View[]>(collections, pattern, (old) => {
         const topics = [...new Set([...bases.topics(), ...outbox.topics()])].filter((topic) => matches(pattern, topic)).sort();
-        const next = topics.map((topic) => entity(topic).getSnapshot()).filter(({ data }) => data);
-        return next.length === old.length && next.every((view, i) => view === old[i]) ? old : next;
+        return keep(old, topics.map((topic) => entity(topic).getSnapshot()).filter(({ data }) => data));
       })) as Store["collection"],
     ...drafts(outbox.add),
     atomic(build) {

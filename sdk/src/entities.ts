@@ -105,7 +105,7 @@ export function createEntities<E extends object = AnyEntities>(client: EntitiesC
   const transport = transportOver(client);
   const own = hex(16);
   const { indexedDB } = globalThis as { indexedDB?: Databases };
-  const { database, leadership, ...heard } = options;
+  const { database, leadership, ...heard } = options; // (without a database there are no other tabs)
   const shared = database !== undefined && indexedDB;
   const storage = shared ? indexedDBStorage(indexedDB, database, own) : memoryStorage(own);
   const tabs = shared ? tabsOf(`roxy-outbox:${database}`, leadership, createRun(report)) : undefined;
@@ -155,7 +155,10 @@ export function createEntities<E extends object = AnyEntities>(client: EntitiesC
   };
 }
 
-/** What the tabs of one database have in common: how they talk, and who leads them: the one that holds a Web Lock; where there are none each does, and the hub is told the same by each. */
+/**
+ * What the tabs of one database have in common: how they talk, and who leads them. The one that holds a Web Lock does; where there are
+ * none each does, and the hub is told the same by each.
+ */
 function tabsOf(name: string, leadership: Leadership | undefined, run: Run): { leadership: Leadership; signal: Signal | undefined; close(): void } {
   const { navigator, BroadcastChannel } = globalThis as Partial<typeof globalThis>;
   const locks = navigator?.locks;

@@ -1,6 +1,6 @@
 // What the hub has said of entities: the base of each, kept up by events, snapshots and, where something is missing, by asking.
 import { type Alarm, createAlarm, type Timer } from "../core/clock.ts";
-import type { Change as Commit } from "../core/messages.ts";
+import type { Change as Commit, EntityMessage } from "../core/messages.ts";
 import { matches } from "../core/topic.ts";
 import type { Entity, Result } from "../outbox/wire.ts";
 import { createCache } from "./cache.ts";
@@ -15,8 +15,8 @@ export interface Change extends Commit {
 
 /** The bases of all entities that are known. */
 export interface Bases extends Pick<Store, "receive" | "follow" | "close"> {
-  get(topic: string): Base | undefined;
-  topics(): Iterable<string>;
+  /** All of them, by topic. */
+  readonly known: ReadonlyMap<string, Base>;
   /** Whether all there is of pattern is known, so that what is not known is not there. */
   whole(pattern: string): boolean;
   /** Has pattern known whole, as soon as the stream follows it, until the function it returns is called. */
@@ -42,8 +42,9 @@ const [retryAfter, retryWithin] = [1000, 30_000];
 /** An event that takes longer to follow its commit's answer is asked for. */
 const eventWithin = 5000;
 
-/** Whether all topics of the pattern inner are of outer. */
-const covers = (outer: string, inner: string): boolean => matches(outer, inner) && (outer.endsWith("**") || !inner.endsWith("**"));
+/** Whether all topics of a pattern are of one of patterns. */
+const covered = (patterns: readonly string[], inner: string): boolean =>
+  patterns.some((outer) => matches(outer, inner) && (outer.endsWith("**") || !inner.endsWith("**")));
 
 /**
  * Returns bases that know nothing but what an earlier page kept. They tell the outbox what they hold, and so what is done, overtaken or
@@ -82,8 +83,8 @@ export function basesOf(
     const base = bases.get(topic);
     return base?.cached ? undefined : base;
   };
-  const followed = (pattern: string): boolean => follows.some((outer) => covers(outer, pattern));
-  const whole = (pattern: string): boolean => wholes.some((outer) => covers(outer, pattern));
+  const followed = (pattern: string): boolean => covered(follows, pattern);
+  const whole = (pattern: string): boolean => covered(wholes, pattern);
 
   const hear = (change: Change): void => {
     const { topic, version } = change;
@@ -182,8 +183,7 @@ export function basesOf(
   });
 
   return {
-    get: (topic) => bases.get(topic),
-    topics: () => bases.keys(),
+    known: bases,
     follow: (patterns) => void (follows = patterns),
     whole,
     watch(pattern) {
@@ -205,7 +205,7 @@ export function basesOf(
         case "entity":
           snapshot?.add(message.topic);
           // It is of one moment; what was asked for may be newer, and what comes behind the snapshot leads there.
-          take({ topic: message.topic, version: message.version, data: message.data as JsonObject | null });
+          take(message as EntityMessage & Entity);
           break;
         case "live":
           complete(snapshot ? follows : [], snapshot);

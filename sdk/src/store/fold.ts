@@ -31,14 +31,14 @@ export function fieldsOf(entry: Entry, before: JsonObject | null): string[] {
  */
 export function overtaken({ data, version }: Base, before: JsonObject | null, pending: readonly Entry[]): { id: string; fields: string[] }[] {
   const found: { id: string; fields: string[] }[] = [];
-  const touched = new Set<string>();
+  const touched: string[] = [];
   for (const entry of data ? pending : []) { // of what was deleted, what the hub says depends on what comes
     const fields = fieldsOf(entry, data);
     const after = apply(data, entry);
-    const clash = fields.filter((f) => !touched.has(f) && !same(before?.[f], data?.[f]) && !same(after?.[f], data?.[f]));
+    const clash = fields.filter((f) => !touched.includes(f) && !same(before?.[f], data?.[f]) && !same(after?.[f], data?.[f]));
     if (clash.length > 0 && entry.state === "queued" && entry.guard === "fields" && (entry.base ?? 0) < version) found.push({ id: entry.id, fields: clash });
     if (entry.op !== "patch") break; // it says of every field what it is, so that all behind it may be legal
-    for (const field of fields) touched.add(field);
+    touched.push(...fields);
   }
   return found;
 }

@@ -20,7 +20,7 @@ export interface View<T extends object = JsonObject> {
   readonly pending: readonly string[];
   /** Why something pending waits for Outbox.resolve. */
   readonly conflict?: Problem;
-  /** What is under data is from an earlier page: the hub has not been heard yet. */
+  /** What is under data is from an earlier page, or from before a reset: the hub has not been heard of it since. */
   readonly fromCache?: true;
 }
 
@@ -100,7 +100,7 @@ export function createStore(options: Options, early: typeof overtaken = overtake
     for (const listener of shown.flatMap(({ listeners }) => [...listeners])) listener();
   };
   const bases = basesOf(options, early, changed, () => {
-    for (const topic of entities.keys()) if (!bases.get(topic)) changed(topic);
+    for (const topic of entities.keys()) if (!bases.known.get(topic)) changed(topic);
   });
 
   /** What compute makes of what there was before, again after each change of what pattern matches. */
@@ -133,7 +133,7 @@ export function createStore(options: Options, early: typeof overtaken = overtake
 
   const entity = (topic: string): Readable<View> =>
     readable<View>(entities, topic, (old) => {
-      const base = bases.get(topic);
+      const base = bases.known.get(topic);
       const pending = outbox.pending(topic);
       const { data = null, version = 0, cached } = base ?? {};
       const known = base || bases.whole(topic) || pending.some(({ op }) => op !== "patch");
@@ -150,15 +150,13 @@ export function createStore(options: Options, early: typeof overtaken = overtake
     });
 
   const draftOf = (op: Draft["op"], topic: string, content: Partial<Draft>, { guard, type, correlation, ttl }: How = {}): Draft => {
-    const base = bases.get(topic);
+    const base = bases.known.get(topic);
     const pending = outbox.pending(topic);
     // Whoever has never heard of an entity cannot say what of it others may not have changed; but that it creates it, it can.
     guard ??= base || op === "put" || pending.some((e) => e.op === "put") ? "fields" : "none";
     // Whoever sees a commit of their own painted knows it, and up to it all that it left, though its event is still to come.
-    const seen = pending.reduce(
-      (known, { version = 0, ...e }) => (version === known + 1 || e.op !== "patch" ? Math.max(known, version) : known),
-      base?.version ?? 0,
-    );
+    let seen = base?.version ?? 0;
+    for (const { version = 0, op: done } of pending) if (version === seen + 1 || done !== "patch") seen = Math.max(seen, version);
     // A copy: what will be sent of it, whatever the app does to its object afterwards.
     const draft = JSON.stringify({ op, topic, ...content, guard, base: guard === "none" ? undefined : seen, type, correlation });
 return { ...JSON.parse(draft), ttl } as Draft;
@@ -173,7 +171,7 @@ return { ...JSON.parse(draft), ttl } as Draft;
     entity: entity as Store["entity"],
     collection: ((pattern) =>
       readable<readonly View[]>(collections, pattern, (old) => {
-        const topics = [...new Set([...bases.topics(), ...outbox.topics()])].filter((topic) => matches(pattern, topic)).sort();
+        const topics = [...new Set([...bases.known.keys(), ...outbox.topics()])].filter((topic) => matches(pattern, topic)).sort();
         return keep(old, topics.map((topic) => entity(topic).getSnapshot()).filter(({ data }) => data));
       })) as Store["collection"],
     ...drafts(outbox.add),
@@ -193,7 +191,7 @@ return { ...JSON.parse(draft), ttl } as Draft;
     close: bases.close,
     waiting: {
       subscribe: outbox.subscribe,
-      getSnapshot: () => outbox.topics().reduce((n, topic) => n + outbox.pending(topic).length, 0),
+      getSnapshot: () => outbox.topics().flatMap(outbox.pending).length,
     },
   };
 }

@@ -1,6 +1,6 @@
 /** Entities of a client's hub, read and written: the store and the outbox, wired to the client. */
 import type { Client } from "./core/client.ts";
-import { createObservable, createRun } from "./core/observable.ts";
+import { createObservable, createRun, type Run } from "./core/observable.ts";
 import type { Leadership, Options as OutboxOptions, Outbox, Pending, Signal } from "./outbox/api.ts";
 import { transportOver } from "./outbox/client.ts";
 import { type Databases, indexedDBStorage } from "./outbox/indexeddb.ts";
@@ -100,69 +100,54 @@ export interface Entities<E extends object = AnyEntities> extends Changes<E, Pen
  * tells what became of mutations whose answer was lost.
  */
 export function createEntities<E extends object = AnyEntities>(client: EntitiesClient, options: EntitiesOptions = {}): Entities<E> {
-  const { platform } = client;
-  const { clock, random } = platform;
+  const { platform, device } = client;
+  const { clock, random, hex, report } = platform;
   const transport = transportOver(client);
-  const own = platform.hex(16);
+  const own = hex(16);
   const { indexedDB } = globalThis as { indexedDB?: Databases };
-  const { database } = options;
-  const lock = `roxy-outbox:${database}`;
+  const { database, leadership, ...heard } = options; // (without a database there are no other tabs)
   const shared = database !== undefined && indexedDB;
   const storage = shared ? indexedDBStorage(indexedDB, database, own) : memoryStorage(own);
-  const tabs = shared ? tabsOf(lock, options.leadership ?? elected(lock, platform.report)) : undefined;
+  const tabs = shared ? tabsOf(`roxy-outbox:${database}`, leadership, createRun(report)) : undefined;
   const outbox = createOutbox({
+    ...heard,
+    ...tabs,
     transport,
     storage,
-    leadership: tabs?.leadership,
-    signal: tabs?.signal,
     clock,
     random,
-    newId: () => `${Date.now().toString(36)}-${platform.hex(10)}`, // by time, so that those of one day lie together in the hub's tables
-    device: client.device,
-    ...(options.conflict && { conflict: options.conflict }),
-    ...(options.settled && { settled: options.settled }),
+    device,
+    newId: () => `${Date.now().toString(36)}-${hex(10)}`, // by time, so that those of one day lie together in the hub's tables
   });
   const store = createStore({
+    ...transport,
     outbox,
-    fetch: transport.fetch,
-    list: transport.list,
     clock,
     // What a stream that has not begun will follow is not followed yet.
     follows: client.state.get() === "live" ? client.followed() : [],
     retain: (pattern) => client.retain([pattern]),
-    ...(storage.durable && { cache: storage }),
+    cache: storage,
   });
-  const report = (): void => {
+  const { waiting } = store;
+  outbox.subscribe(() => {
     const states = outbox.troubled().map(({ state }) => state);
-    client.reportSync(states.includes("held") ? "conflict" : states.includes("parked") ? "parked" : store.waiting.getSnapshot() > 0 ? "pending" : "synced");
-  };
-  const stops = [
-    outbox.subscribe(report),
-    client.messages((batch) => {
-      store.follow(client.followed());
-      batch.forEach(store.receive);
-    }),
-  ];
+    client.reportSync(states.includes("held") ? "conflict" : states.includes("parked") ? "parked" : waiting.getSnapshot() > 0 ? "pending" : "synced");
+  });
+  const stop = client.messages((batch) => {
+    store.follow(client.followed());
+    batch.forEach(store.receive);
+  });
   outbox.start();
   return {
-    entity: store.entity,
-    collection: store.collection,
-    put: store.put,
-    patch: store.patch,
-    delete: store.delete,
-    atomic: store.atomic,
+    ...store,
     durable: storage.durable,
-    troubled: {
-      getSnapshot: outbox.troubled,
-      subscribe: (listener) => outbox.subscribe(() => listener()),
-    },
-    waiting: store.waiting,
+    troubled: { subscribe: outbox.subscribe, getSnapshot: outbox.troubled },
     resolve: outbox.resolve,
     retry: outbox.retry,
     dismiss: outbox.dismiss,
     ready: outbox.ready,
     close() {
-      stops.forEach((stop) => stop());
+      stop();
       store.close();
       outbox.close();
       tabs?.close();
@@ -170,38 +155,34 @@ export function createEntities<E extends object = AnyEntities>(client: EntitiesC
   };
 }
 
-/** What the tabs of one database have in common: who leads them, and how they talk. */
-function tabsOf(name: string, leadership: Leadership & { resign?(): void }): { leadership: Leadership; signal?: Signal; close(): void } {
-  const channel = typeof BroadcastChannel === "function" ? new BroadcastChannel(name) : undefined;
-  let closed = false;
+/**
+ * What the tabs of one database have in common: how they talk, and who leads them. The one that holds a Web Lock does; where there are
+ * none each does, and the hub is told the same by each.
+ */
+function tabsOf(name: string, leadership: Leadership | undefined, run: Run): { leadership: Leadership; signal: Signal | undefined; close(): void } {
+  const { navigator, BroadcastChannel } = globalThis as Partial<typeof globalThis>;
+  const locks = navigator?.locks;
+  const channel = BroadcastChannel && new BroadcastChannel(name);
+  const end = new AbortController();
+  const { signal } = end;
+  const leads = createObservable(!locks, run);
+  const hold = (): Promise<unknown> => {
+    leads.set(true);
+    return new Promise((release) => (signal.onabort = release));
+  };
+  if (!leadership) locks?.request(name, { signal }, hold).catch(() => {}); // closed before it led
   return {
-    leadership,
-    ...(channel && {
-      signal: {
-        post: (word) => closed || channel.postMessage(word),
-        listen(listener) {
-          channel.onmessage = ({ data }) => listener(data);
-          return () => (channel.onmessage = null);
-        },
+    leadership: leadership ?? { subscribe: leads.subscribe, getSnapshot: leads.get },
+    signal: channel && {
+      post: (word) => signal.aborted || channel.postMessage(word),
+      listen(listener) {
+        channel.onmessage = ({ data }) => listener(data);
+        return () => (channel.onmessage = null);
       },
-    }),
+    },
     close() {
-      closed = true;
+      end.abort();
       channel?.close();
-      leadership.resign?.();
     },
   };
-}
-
-/** The tab that holds a Web Lock leads. Where there are none each does, and the hub is told the same by each. */
-function elected(name: string, report: (error: unknown) => void): Leadership & { resign(): void } {
-  const locks = typeof navigator === "undefined" ? undefined : navigator.locks;
-  const leads = createObservable(!locks, createRun(report));
-  const end = new AbortController();
-  const held = (): Promise<void> => {
-    leads.set(true);
-    return new Promise((done) => (end.signal.onabort = () => done()));
-  };
-  locks?.request(name, { signal: end.signal }, held).catch(() => {});
-  return { subscribe: leads.subscribe, getSnapshot: leads.get, resign: () => end.abort() };
 }

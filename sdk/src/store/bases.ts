@@ -1,210 +1,190 @@
 // What the hub has said of entities: the base of each, kept up by events, snapshots and, where something is missing, by asking.
-import type { Clock, Timer } from "../core/clock.ts";
-import type { Change as Commit, Message, ResetMessage } from "../core/messages.ts";
+import { type Alarm, createAlarm, type Timer } from "../core/clock.ts";
+import type { Change as Commit, EntityMessage } from "../core/messages.ts";
 import { matches } from "../core/topic.ts";
-import type { Entity } from "../outbox/wire.ts";
-import type { Base } from "./fold.ts";
-import { type JsonObject, keep, merge } from "./json.ts";
+import type { Entity, Result } from "../outbox/wire.ts";
+import { createCache } from "./cache.ts";
+import type { Base, overtaken } from "./fold.ts";
+import { type JsonObject, merge } from "./json.ts";
+import type { Options, Store } from "./store.ts";
 
 /** What became of an entity by one commit. */
 export interface Change extends Commit {
   readonly topic: string;
 }
 
-/** What bases are kept with. */
-export interface Source {
-  readonly fetch: (topic: string) => Promise<Entity | undefined>;
-  readonly list: (pattern: string) => Promise<readonly Entity[]>;
-  readonly clock: Clock;
-  /** The patterns of the stream: what matches none of them is heard of by asking only. */
-  follows: readonly string[];
-  /** The base of topic is another one; before is its data until now, change what made it, if an event did. */
-  advanced(topic: string, before: JsonObject | null, change?: Change): void;
-  /** More patterns are known whole. */
-  complete(): void;
-  /** The log was lost: versions begin anew. */
-  lost(): void;
-}
-
 /** The bases of all entities that are known. */
-export interface Bases {
-  get(topic: string): Base | undefined;
-  topics(): string[];
+export interface Bases extends Pick<Store, "receive" | "follow" | "close"> {
+  /** All of them, by topic. */
+  readonly known: ReadonlyMap<string, Base>;
   /** Whether all there is of pattern is known, so that what is not known is not there. */
   whole(pattern: string): boolean;
   /** Has pattern known whole, as soon as the stream follows it, until the function it returns is called. */
   watch(pattern: string): () => void;
-  /** Takes a message of the stream, in the stream's order. */
-  receive(message: Message): void;
-  /** Makes sure that topic is known up to version, by asking for it unless it is already. */
-  need(topic: string, version: number): void;
-  /** Takes what an earlier page knew: it counts until the hub says anything. */
-  recall(entities: readonly Entity[]): void;
-  close(): void;
 }
 
+/** A question to the hub that is not answered. */
 interface Asking {
   /** The version that the answer must have, at least. */
   version: number;
   /** Events that came meanwhile. */
   readonly later: Change[];
-  timer?: Timer;
+  /** When it is asked again. */
+  readonly alarm: Alarm;
   tries: number;
 }
 
-/** A fetch without an answer for this long is made again. */
+/** What has no answer for this long is asked again. */
 const answerWithin = 10_000;
-/** How long to wait after a fetch that failed: twice as long each time, up to the second. */
+/** How long to wait after a failure: twice as long each time, up to the second. */
 const [retryAfter, retryWithin] = [1000, 30_000];
 
-/** Whether all topics of the pattern inner are of outer. */
-const covers = (outer: string, inner: string): boolean => matches(outer, inner) && (outer.endsWith("**") || !inner.endsWith("**"));
+/** An event that takes longer to follow its commit's answer is asked for. */
+const eventWithin = 5000;
 
-/** Returns bases that know nothing. */
-export function basesOf(source: Source): Bases {
+/** Whether all topics of a pattern are of one of patterns. */
+const covered = (patterns: readonly string[], inner: string): boolean =>
+  patterns.some((outer) => matches(outer, inner) && (outer.endsWith("**") || !inner.endsWith("**")));
+
+/**
+ * Returns bases that know nothing but what an earlier page kept. They tell the outbox what they hold, and so what is done, overtaken or
+ * missing. They call changed when a base, or what is pending over it, is another, and completed when more patterns are known whole.
+ */
+export function basesOf(
+  { outbox, fetch, list, clock, follows, cache: keeping }: Options,
+  early: typeof overtaken,
+  changed: (topic: string) => void,
+  completed: () => void,
+): Bases {
   const bases = new Map<string, Base>();
   const asking = new Map<string, Asking>(); // by topic, and by pattern for all of its entities
-  const asked = new Set<string>(); // topics whose base came by asking: it may be ahead of the stream
   const watched = new Map<object, string>();
   let wholes: readonly string[] = []; // patterns of which all is known
   let snapshot: Set<string> | undefined; // the topics of the one that comes
-  let reset: ResetMessage["reason"] | undefined;
-  let closed = false;
+  let late: Timer;
 
-  const set = (topic: string, version: number, data: JsonObject | null, change?: Change): void => {
+  const set = (base: Base, change?: Change): void => {
+    const { topic, version } = base;
     const before = bases.get(topic)?.data ?? null;
-    // References stay where nothing changed, so that a snapshot of the same renders nothing.
-    bases.set(topic, { version, data: before && data ? keep(before, data) : data });
-    source.advanced(topic, before, change);
+    const pending = outbox.pending(topic);
+    bases.set(topic, base);
+    // What the outbox forgets, because it is in the base, must be in what the next page finds.
+    if (!base.cached) cache?.changed(base, pending.length > 0);
+    outbox.applied(topic, version, change?.mutation);
+    if (change && !pending.some(({ id }) => id === change.mutation)) {
+      for (const { id, fields } of early(base, before, pending)) {
+        outbox.overtaken(id, { code: "version-conflict", detail: `others changed ${fields.join(", ")} meanwhile`, current: base, fields });
+      }
+    }
+    changed(topic);
   };
   /** What is known of a topic for certain. */
   const known = (topic: string): Base | undefined => {
     const base = bases.get(topic);
     return base?.cached ? undefined : base;
   };
-  const followed = (pattern: string): boolean => source.follows.some((p) => covers(p, pattern));
-  const whole = (pattern: string): boolean => wholes.some((p) => covers(p, pattern));
+  const followed = (pattern: string): boolean => covered(follows, pattern);
+  const whole = (pattern: string): boolean => covered(wholes, pattern);
 
-  const change = (c: Change): void => {
-    const waiting = asking.get(c.topic);
-    if (waiting) return void waiting.later.push(c);
-    const base = known(c.topic);
-    if (base && c.version <= base.version) return; // R5: heard before
-    // Nothing is missing before the first version; and nothing of what was before survives in an entity that a put creates.
-    if (c.base !== (base?.version ?? 0)) return ask(c.topic, c.version);
-    const data = c.op === "delete" ? null : merge(base?.data ?? {}, (c.patch ?? {}) as JsonObject);
-    asked.delete(c.topic);
-    set(c.topic, c.version, data, c);
-  };
-
-  const ask = (topic: string, version: number): void => {
+  const hear = (change: Change): void => {
+    const { topic, version } = change;
     const waiting = asking.get(topic);
-    if (waiting) {
-      waiting.version = Math.max(waiting.version, version);
-      return;
-    }
-    const next: Asking = { version, later: [], tries: 0 };
-    asking.set(topic, next);
-    void fetch(topic, next);
-  };
-
-  const fetch = async (topic: string, own: Asking): Promise<void> => {
-    const { version } = own;
-    const again = (ms: number): void => {
-      source.clock.clear(own.timer);
-      own.timer = source.clock.set(() => void fetch(topic, own), ms);
-    };
-    const over = (): boolean => closed || asking.get(topic) !== own;
-    again(answerWithin);
-    const answer = topic.includes("*")
-      ? source.list(topic).then((all) => () => listed(topic, all))
-      : source.fetch(topic).then((entity) => () => fetched(topic, own, version, entity));
-    let take: () => void;
-    try {
-      take = await answer;
-    } catch {
-      if (!over()) again(Math.min(retryAfter * 2 ** own.tries++, retryWithin));
-      return;
-    }
-    if (!over()) take();
-  };
-
-  const fetched = (topic: string, own: Asking, version: number, entity: Entity | undefined): void => {
+    if (waiting) return void waiting.later.push(change);
     const base = known(topic);
-    // Nothing there has no version: it is at least the one that was heard of.
-    const found = entity ?? { version: Math.max(version, base?.version ?? 0), data: null };
-    if (found.version < own.version) return void fetch(topic, own); // heard of more meanwhile
-    done(topic);
-    asked.add(topic);
-    if (!base || found.version >= base.version) set(topic, found.version, found.data);
-    own.later.forEach(change);
-    if ([...watched.values()].includes(topic)) complete([topic]);
+    if (base && version <= base.version) return; // R5: heard before
+    // Nothing is missing before the first version; and nothing of what was before survives in an entity that a put creates.
+    if (change.base !== (base?.version ?? 0)) return ask(topic, version);
+    set({ topic, version, data: change.op === "delete" ? null : merge(base?.data ?? {}, (change.patch ?? {}) as JsonObject) }, change);
   };
 
-  const done = (topic: string): void => {
-    source.clock.clear(asking.get(topic)?.timer);
-    asking.delete(topic);
+  /** Takes what is told of an entity whole, unless more is known. */
+  const take = (entity: Entity): void => {
+    const { topic, version } = entity;
+    const waiting = asking.get(topic);
+    const answered = waiting && waiting.version <= version;
+    if (answered) forget(topic);
+    if (version >= (known(topic)?.version ?? 0)) set(entity);
+    if (answered) waiting.later.forEach(hear);
   };
-  const forget = (): void => [...asking.keys()].forEach(done);
 
-  const complete = (more: readonly string[]): void => {
-    wholes = [...wholes.filter(followed), ...more];
-    source.complete();
+  const ask = (pattern: string, version: number): void => {
+    const waiting = asking.get(pattern);
+    if (waiting) waiting.version = Math.max(waiting.version, version);
+    else send(pattern, { version, later: [], alarm: createAlarm(clock), tries: 0 });
   };
 
-  const listed = (pattern: string, all: readonly Entity[]): void => {
-    done(pattern);
-    const there = new Set(all.map(({ topic }) => topic));
-    for (const e of all) {
-      const base = known(e.topic);
-      if ((base && base.version >= e.version) || asking.has(e.topic)) continue; // (its own answer is a later one)
-      asked.add(e.topic);
-      set(e.topic, e.version, e.data);
+  const send = (pattern: string, own: Asking): void => {
+    const { version } = own;
+    const again = (ms: number): void => own.alarm(() => send(pattern, own), ms);
+    const answered = (found: Entity | readonly Entity[] | undefined): void => {
+      // Nothing there has no version: it is at least the one that was heard of.
+      const all = [found ?? { topic: pattern, version: Math.max(version, known(pattern)?.version ?? 0), data: null }].flat();
+      if (all.some((entity) => entity.version < own.version)) return send(pattern, own); // heard of more meanwhile
+      forget(pattern);
+      all.forEach(take);
+      own.later.forEach(hear);
+      if ([...watched.values()].includes(pattern)) complete([pattern], new Set(all.map(({ topic }) => topic)));
+    };
+    asking.set(pattern, own);
+    again(answerWithin);
+    const open = (): boolean => asking.get(pattern) === own;
+    (pattern.includes("*") ? list : fetch)(pattern).then(
+      (found) => open() && answered(found),
+      () => open() && again(Math.min(retryAfter * 2 ** own.tries++, retryWithin)),
+    );
+  };
+
+  /** Asks no more. */
+  const forget = (pattern: string): void => {
+    asking.get(pattern)?.alarm();
+    asking.delete(pattern);
+  };
+
+  /** All that lives of patterns was told: there. */
+  const complete = (patterns: readonly string[], there?: ReadonlySet<string>): void => {
+    for (const { topic, version, data, cached } of bases.values()) {
+      if (!data || there?.has(topic) || !patterns.some((pattern) => matches(pattern, topic))) continue;
+      // What this page has heard may be ahead of what was told.
+      if (cached) set({ topic, version: 0, data: null });
+      else ask(topic, version);
     }
-    for (const [topic, { version, data, cached }] of bases) {
-      if (data && !there.has(topic) && matches(pattern, topic)) ask(topic, cached ? 0 : version);
-    }
-    complete([pattern]);
-  };
-
-  const entity = (e: Entity): void => {
-    snapshot?.add(e.topic);
-    const base = known(e.topic);
-    // A snapshot is of one moment; what was asked for may be newer, and what comes behind the snapshot leads there.
-    if (base && base.version > e.version && reset !== "epoch") return;
-    if ((asking.get(e.topic)?.version ?? Infinity) <= e.version) done(e.topic);
-    asked.delete(e.topic);
-    set(e.topic, e.version, e.data);
-  };
-
-  const live = (): void => {
-    for (const [topic, { version, data, cached }] of [...bases]) {
-      if (!snapshot || !followed(topic)) {
-        if (reset) refetch(topic, version);
-      } else if (!snapshot.has(topic) && data) {
-        if (asked.has(topic)) refetch(topic, version);
-        else set(topic, cached ? 0 : version, null);
-      }
-    }
-    if (reset) wholes = [];
-    complete(snapshot ? source.follows : []);
-    snapshot = reset = undefined;
-    for (const pattern of watched.values()) load(pattern);
-  };
-
-  const refetch = (topic: string, version: number): void => {
-    if (reset === "epoch") bases.set(topic, { ...(bases.get(topic) as Base), version: 0 });
-    ask(topic, reset === "epoch" ? 0 : version);
+    wholes = [...wholes.filter(followed), ...patterns];
+    completed();
   };
 
   const load = (pattern: string): void => {
     // Before the stream follows it, what came between would be missed.
-    if (followed(pattern) && !whole(pattern) && !snapshot && !reset) ask(pattern, 0);
+    if (followed(pattern) && !whole(pattern) && !snapshot) ask(pattern, 0);
+  };
+  const forgetAll = (): void => [...asking.keys()].forEach(forget);
+
+  /** Asks for what was committed and is not in the base: at once where no event will tell, else when none came in time. */
+  const missing = (topic: string, now = false): void => {
+    const version = Math.max(...outbox.pending(topic).map((e) => e.version ?? 0));
+    if (version <= (bases.get(topic)?.version ?? 0)) return;
+    if (now || !followed(topic)) ask(topic, version);
+    else late ??= clock.set(allMissing, eventWithin);
+  };
+  /** (After a reload no event comes for an entity that somebody deleted before the snapshot.) */
+  const allMissing = (): void => {
+    clock.clear(late);
+    late = undefined;
+    for (const topic of outbox.topics()) missing(topic, true);
   };
 
+  const cache =
+    keeping &&
+    createCache(keeping, clock, (entities) => {
+      for (const { topic, version, data } of entities) if (!bases.has(topic) && !whole(topic)) set({ topic, version, data, cached: true });
+    });
+  const unsubscribe = outbox.subscribe((topic) => {
+    missing(topic);
+    changed(topic);
+  });
+
   return {
-    get: (topic) => bases.get(topic),
-    topics: () => [...bases.keys()],
+    known: bases,
+    follow: (patterns) => void (follows = patterns),
     whole,
     watch(pattern) {
       const own = {};
@@ -217,36 +197,42 @@ export function basesOf(source: Source): Bases {
         case "event":
           if (!message.change) break;
           snapshot?.add(message.topic); // what is replayed behind it was created since
-          change({ ...message.change, topic: message.topic });
+          hear({ ...message.change, topic: message.topic });
           break;
         case "snapshot":
           snapshot = new Set();
           break;
         case "entity":
-          entity({ topic: message.topic, version: message.version, data: message.data as JsonObject | null });
+          snapshot?.add(message.topic);
+          // It is of one moment; what was asked for may be newer, and what comes behind the snapshot leads there.
+          take(message as EntityMessage & Entity);
           break;
         case "live":
-          live();
+          complete(snapshot ? follows : [], snapshot);
+          snapshot = undefined;
+          watched.forEach(load);
+          allMissing();
+          outbox.wake();
+          break;
+        case "receipt":
+          outbox.receipt(message as unknown as Result);
           break;
         case "reset":
-          reset = reset === "epoch" ? reset : message.reason;
-          forget(); // what was heard is from before the hole
-          if (reset === "epoch") source.lost();
-      }
-    },
-    need(topic, version) {
-      if ((bases.get(topic)?.version ?? -1) < version) ask(topic, version);
-    },
-    recall(entities) {
-      for (const { topic, version, data } of entities) {
-        if (bases.has(topic)) continue;
-        bases.set(topic, { version, data, cached: true });
-        source.advanced(topic, null);
+          if (message.reason === "epoch") outbox.lost();
+          forgetAll(); // what was heard is from before the hole
+          wholes = [];
+          for (const base of bases.values()) {
+            bases.set(base.topic, { ...base, cached: true });
+            // A snapshot that follows brings what the stream follows.
+            if (message.cursor || !followed(base.topic)) ask(base.topic, 0);
+          }
       }
     },
     close() {
-      closed = true;
-      forget();
+      unsubscribe();
+      clock.clear(late);
+      forgetAll();
+      cache?.close();
     },
   };
 }

@@ -1,7 +1,6 @@
 // What the next page can show before the hub answers.
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Entity } from "../outbox/wire.ts";
-import type { Base } from "./fold.ts";
 
 /** Where entities are kept over a reload. */
 export interface Keeping {
@@ -11,8 +10,8 @@ export interface Keeping {
 }
 
 export interface Cache {
-  /** A base has changed; with `now` what is told afterwards must not outlive it. */
-  changed(topic: string, now: boolean): void;
+  /** An entity is another; with `now` what is told afterwards must not outlive it. */
+  changed(entity: Entity, now: boolean): void;
   close(): void;
 }
 
@@ -21,49 +20,40 @@ const maxKept = 1000;
 /** Changes are gathered for so long. */
 const gather = 1000;
 
-/** Keeps bases, and has known told of those that an earlier page kept. */
-export function createCache(keeping: Keeping, clock: Clock, base: (topic: string) => Base | undefined, known: (entities: readonly Entity[]) => void): Cache {
-  const kept = new Set<string>();
-  const dirty = new Set<string>();
+/** Keeps entities, and has known told of those that an earlier page kept. */
+export function createCache(keeping: Keeping, clock: Clock, known: (entities: readonly Entity[]) => void): Cache {
+  const dirty = new Map<string, Entity>();
+  let kept = new Set<string>(); // the last one is the one that changed last
   let timer: Timer;
-  let closed = false;
 
   const write = (): void => {
     clock.clear(timer);
     timer = undefined;
-    if (dirty.size === 0) return;
-    const entities: Entity[] = [...dirty].map((topic) => ({ topic, version: base(topic)?.version ?? 0, data: base(topic)?.data ?? null }));
-    dirty.clear();
+    const entities = [...dirty.values()];
     for (const { topic, data } of entities) {
-      kept.delete(topic); // the last one is the one that changed last
+      kept.delete(topic);
       if (data) kept.add(topic);
     }
-    for (const topic of [...kept].slice(0, Math.max(0, kept.size - maxKept))) {
+    dirty.clear();
+    for (const topic of [...kept].slice(0, -maxKept)) {
       kept.delete(topic);
       entities.push({ topic, version: 0, data: null });
     }
-    keeping.keep(entities).catch(() => {}); // then the next page shows a little less, or what is older
+    if (entities.length > 0) keeping.keep(entities).catch(() => {}); // then the next page shows a little less, or what is older
   };
   keeping.recall().then(
     (entities) => {
-      if (closed) return;
-      const before = [...kept];
-      kept.clear();
-      for (const { topic } of entities) kept.add(topic);
-      for (const topic of before) kept.add(topic);
+      kept = new Set([...entities.map(({ topic }) => topic), ...kept]);
       known(entities);
     },
     () => {},
   );
   return {
-    changed(topic, now) {
-      dirty.add(topic);
+    changed(entity, now) {
+      dirty.set(entity.topic, entity);
       if (now) write();
       else timer ??= clock.set(write, gather);
     },
-    close() {
-      write();
-      closed = true;
-    },
+    close: write,
   };
 }

@@ -7,7 +7,7 @@ export interface JsonObject {
 }
 
 /** Whether value is an object, and neither an array nor null. */
-export function isObject(value: Json | undefined): value is JsonObject {
+export function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
@@ -26,24 +26,14 @@ export function withoutNulls(object: JsonObject): JsonObject {
  * render again; target itself comes back when nothing changed.
  */
 export function merge(target: JsonObject, patch: JsonObject): JsonObject {
-  const result: Record<string, Json> = Object.assign(Object.create(null), target);
-  let changed = false;
-  for (const name of Object.keys(patch)) {
-    const before = member(target, name);
-    const value = patch[name] as Json;
-    if (value === null) {
-      changed ||= name in result;
-      delete result[name];
-      continue;
-    }
-    const after = isObject(value) ? merge(isObject(before) ? before : {}, value) : value;
-    if (!same(before, after)) {
-      result[name] = after;
-      changed = true;
-    }
+  // A Map, because a member may be called __proto__.
+  const all = new Map(Object.entries(target));
+  for (const [name, value] of Object.entries(patch)) {
+    const before = all.get(name);
+    if (value === null) all.delete(name);
+    else all.set(name, isObject(value) ? merge(isObject(before) ? before : {}, value) : value);
   }
-  // Built without a prototype, because a member may be called __proto__; handed out as the plain object that apps expect.
-  return changed ? Object.fromEntries(Object.entries(result)) : target;
+  return keep(target, Object.fromEntries(all));
 }
 
 /** The patch that does what first and then second do; undefined when no one patch does. */
@@ -51,13 +41,9 @@ export function composed(first: JsonObject, second: JsonObject): JsonObject | un
   const all = new Map(Object.entries(first));
   for (const [name, value] of Object.entries(second)) {
     const before = all.get(name);
-    if (before === undefined || !isObject(value)) {
-      all.set(name, value);
-      continue;
-    }
     // An object makes a new one of what was none, and a patch cannot say that of what it does not know.
-    const both = isObject(before) ? composed(before, value) : undefined;
-    if (!both) return undefined;
+    const both = before === undefined || !isObject(value) ? value : isObject(before) ? composed(before, value) : undefined;
+    if (both === undefined) return undefined;
     all.set(name, both);
   }
   return Object.fromEntries(all);
@@ -65,24 +51,15 @@ export function composed(first: JsonObject, second: JsonObject): JsonObject | un
 
 /** Whether two values are the same; the order of members means nothing. */
 export function same(a: Json | undefined, b: Json | undefined): boolean {
-  if (a === b) return true;
-  if (Array.isArray(a)) {
-    const other = b as readonly Json[];
-    return Array.isArray(b) && a.length === b.length && a.every((value, i) => same(value as Json, other[i]));
-  }
-  if (!isObject(a) || !isObject(b)) return false;
-  const names = Object.keys(a);
-  return names.length === Object.keys(b).length && names.every((name) => Object.hasOwn(b, name) && same(a[name], b[name]));
+  return keep(a, b) === a;
 }
 
-/** Like after, but with before's references wherever nothing changed. */
-export function keep(before: JsonObject, after: JsonObject): JsonObject {
-  if (same(before, after)) return before;
-  return Object.fromEntries(
-    Object.entries(after).map(([name, value]) => {
-      const old = member(before, name);
-      if (isObject(old) && isObject(value)) return [name, keep(old, value)];
-      return [name, same(old, value) ? (old as Json) : value];
-    }),
-  );
+/** Like after, but with before's references wherever nothing changed: before itself when they are the same. An array is one thing. */
+export function keep<T>(before: unknown, after: T): T {
+  const list = Array.isArray(after);
+  if (before === after || (list ? !Array.isArray(before) || before.length !== after.length : !isObject(before) || !isObject(after))) return after;
+  const old = new Map(Object.entries(before as object));
+  const members = Object.entries(after as object).map(([name, value]) => [name, keep(old.get(name), value)] as const);
+  if (members.length === old.size && members.every(([name, value]) => old.get(name) === value)) return before as T;
+  return list ? after : (Object.fromEntries(members) as T);
 }

@@ -3,7 +3,8 @@ import fc from "fast-check";
 import type { Message } from "../../src/core/messages.ts";
 import { createOutbox, memoryStorage, OutboxFull, type Outbox, type OutboxOptions, type Result, type Transport, uuidsV7 } from "../../src/outbox.ts";
 import { composed, same, keep, merge, type Json, type JsonObject } from "../../src/store/json.ts";
-import { createStore, type Store } from "../../src/store.ts";
+import type { Entity } from "../../src/outbox/wire.ts";
+import { createStore, type Store, type StoreOptions } from "../../src/store.ts";
 import { createFakeClock } from "../clock.ts";
 import { mergePatch } from "./simhub.ts";
 
@@ -16,13 +17,13 @@ const nowhere: Transport = {
   list: () => new Promise(() => {}),
 };
 
-function open(transport: Partial<Transport> = {}, options: Partial<OutboxOptions> = {}): { store: Store; outbox: Outbox } {
+function open(transport: Partial<Transport> = {}, options: Partial<OutboxOptions> = {}, cache?: StoreOptions["cache"]): { store: Store; outbox: Outbox } {
   let ids = 0;
   const clock = createFakeClock();
   const all = { ...nowhere, ...transport };
   const outbox = createOutbox({ transport: all, storage: memoryStorage(), clock, newId: () => `m${++ids}`, random: () => 0, ...options });
   outbox.start();
-  return { outbox, store: createStore({ outbox, fetch: all.fetch, list: all.list, clock, follows: ["orders/*"] }) };
+  return { outbox, store: createStore({ outbox, fetch: all.fetch, list: all.list, clock, follows: ["orders/*"], ...(cache && { cache }) }) };
 }
 
 const entity = (topic: string, version: number, data: JsonObject): Message => ({ kind: "entity", topic, version, time: "", data });
@@ -99,6 +100,28 @@ test("after the log was lost, lower versions count", () => {
   store.receive({ kind: "live", replayed: 0, entities: 1 });
   expect(store.entity("orders/1").getSnapshot()).toMatchObject({ version: 1, data: { status: "restored" } });
   expect(store.entity("orders/2").getSnapshot().data).toBe(null);
+});
+
+test("what is created in a new log, where the lost one had more of it, is what it says and nothing else", () => {
+  const { store } = open();
+  snapshot(store);
+  store.receive({ kind: "reset", reason: "epoch" });
+  store.receive({ kind: "snapshot" });
+  store.receive({ kind: "live", replayed: 0, entities: 0 });
+  store.receive(event("orders/1", 1, { note: "new" }));
+  expect(store.entity("orders/1").getSnapshot()).toMatchObject({ version: 1, data: { note: "new" } });
+  expect(store.entity("orders/1").getSnapshot().data).not.toHaveProperty("status");
+});
+
+test("what a page before has kept, and the hub does not know any more, is not shown, however late it is read", async () => {
+  let read: (kept: Entity[]) => void = () => {};
+  const cache = { recall: () => new Promise<Entity[]>((resolve) => (read = resolve)), keep: async () => {} };
+  const { store } = open({}, {}, cache);
+  snapshot(store);
+  read([{ topic: "orders/9", version: 4, data: { status: "gone" } }, { topic: "tables/1", version: 1, data: { number: 1 } }]);
+  await new Promise((soon) => setImmediate(soon));
+  expect(store.entity("orders/9").getSnapshot().data).toBe(null);
+  expect(store.entity("tables/1").getSnapshot()).toMatchObject({ data: { number: 1 }, fromCache: true });
 });
 
 test("an object that its app changes later does not change what was asked for", () => {

@@ -25,7 +25,8 @@ test("no two attempts begin less than the floor apart, nor too many in a minute,
         else if (what === "later") {
           earliest = Math.max(earliest, clock.now() + ms);
           attempts.later(ms);
-        } else if (what === "rebase") attempts.rebase(ms);
+        } else if (what === "rebase") attempts.base = ms;
+        else if (what === "healthy") attempts.failures = 0;
         else attempts[what]();
       }
       await clock.go(LONGEST);

@@ -1,6 +1,6 @@
 import { delay } from "./attempts.ts";
 import type { Credentials, Platform } from "./platform.ts";
-import { problemOf, unreachable, type RoxyProblem } from "./problem.ts";
+import { ask, unreachable, type RoxyProblem } from "./problem.ts";
 
 /** Which client this is, in the header Roxy-Client: the hub then refuses with a status and not with a stream of one goodbye. */
 const CLIENT = "js/0.0.0";
@@ -89,10 +89,15 @@ export function createCalls(platform: Platform, url: string, credentials: Creden
     const abort = platform.abort();
     const timer = clock.set(() => abort.abort(), patience);
     try {
-      const { signal } = abort;
-      const answer = await platform.fetch!(url + path, { method, headers: all, body: JSON.stringify(body), signal, credentials: bare ? "omit" : credentials, cache: "no-store", keepalive });
+      const answer = await ask(platform, url + path, {
+        method,
+        headers: all,
+        body: JSON.stringify(body),
+        signal: abort.signal,
+        credentials: bare ? "omit" : credentials,
+        keepalive,
+      });
       const text = await answer.text();
-      if (answer.status > 299) throw problemOf(answer.status, text, answer.headers.get("Retry-After"));
       if (!bare) good();
       return text ? JSON.parse(text) : undefined;
     } catch (error) {

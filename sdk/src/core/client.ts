@@ -1,11 +1,10 @@
 import { createAcks } from "./acks.ts";
 import type { Backoff } from "./attempts.ts";
 import { createCalls, type Call, type TokenSource } from "./calls.ts";
-import { createAlarm, type Timer } from "./clock.ts";
+import type { Timer } from "./clock.ts";
 import { createConnection, type State } from "./connection.ts";
 import { beyond, parseCursor } from "./cursor.ts";
 import { createDispatch } from "./dispatch.ts";
-import { createLadder } from "./ladder.ts";
 import type { Message, ResetMessage, RoxyEvent } from "./messages.ts";
 import { createObservable, createRun, type Observable } from "./observable.ts";
 import { createPings } from "./pings.ts";
@@ -51,8 +50,6 @@ export interface ClientOptions {
   readonly transports?: readonly Transport[];
   /** Holds one stream together with other clients: `share: tabs({ name })` of `@roxy/sdk/tabs`. */
   readonly share?: Share;
-  /** Ends the stream when the page was hidden for so many milliseconds. Without it a hidden page goes on hearing. */
-  readonly hiddenAfter?: number;
   /** Hears what handlers throw, and what the hub refuses in the background. */
   readonly onError?: (error: unknown) => void;
 }
@@ -165,7 +162,7 @@ const SHORT = 5_000;
 /** Returns a client that lives on platform. */
 export function createCore<Events extends object = Record<string, unknown>>(platform: Platform, options: ClientOptions): Client<Events> {
   const { clock } = platform;
-  const { token, device, types = [], heartbeat, snapshot = false, share, confirm = true, hiddenAfter, onError: report = platform.report } = options;
+  const { token, device, types = [], heartbeat, snapshot = false, share, confirm = true, onError: report = platform.report } = options;
   const transports = [sse, ...(options.transports ?? [])];
   const source: TokenSource | undefined = typeof token === "string" ? () => token : token;
   const calls = createCalls(platform, options.url.replace(/\/+$/, ""), options.credentials ?? (source ? "omit" : "include"), source);
@@ -197,7 +194,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
   };
   const dispatch = createDispatch(run, acks, (reset, settled) => {
     note("reset", reset.reason);
-    if (reset.reason !== "view") gauge.reset();
+    if (reset.reason !== "view") gauge.see("resets");
     holed = reset;
     judge();
     void settled.then((good) => {
@@ -213,7 +210,8 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
   const connection = createConnection({
     platform,
     calls,
-    ladder: createLadder(clock, platform, share?.over(transports) ?? transports),
+    gauge,
+    transports: share?.over(transports) ?? transports,
     backoff: options.backoff ?? {},
     request() {
       followed = topics.list();
@@ -236,7 +234,16 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
       judge();
     },
     note,
-    state(next) {
+    become(next, hello) {
+      connectionId = hello?.connection;
+      caughtUp = false; // a tab that follows another hears no end of a stream, only that the next one begins
+      judge();
+      if (hello) {
+        after = null;
+        acks?.begins(hello.position);
+      }
+      ping(!!hello);
+      renewal(hello);
       state.set(next);
       share?.state(next);
       measure();
@@ -246,25 +253,6 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
         lost.set(false);
       } else gone ??= clock.set(() => lost.set(true), SHORT);
     },
-    up({ connection: id, position, time }) {
-      connectionId = id;
-      after = null;
-      caughtUp = false; // a tab that follows another hears no end of a stream, only that the next one begins
-      judge();
-      gauge.up();
-      acks?.begins(position);
-      pings.start();
-      renewal.begin(id, time);
-    },
-    down(how) {
-      connectionId = undefined;
-      caughtUp = false;
-      gauge.down(how);
-      pings.stop();
-      renewal.end();
-      judge();
-    },
-    missed: gauge.missed,
     tick: measure,
   });
 
@@ -272,27 +260,25 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
     if (unwatch && topics.list().join() !== followed.join()) connection.renew("topics");
   });
   const renewal = createRenewal(platform, calls, () => connection.renew("token"));
-  const ping = (): void => {
-    const sent = clock.now();
-    calls.ping().then(
-      (time) => gauge.pinged(sent, time),
-      () => {
-        gauge.pingFailed();
-        measure();
-      },
-    );
-  };
-  const pings = createPings(platform, ping, () => gauge.level() <= 1);
+  const ping = createPings(
+    platform,
+    () => {
+      const sent = clock.now();
+      calls.ping().then(
+        (time) => gauge.pinged(sent, time),
+        () => {
+          gauge.pinged(sent, undefined);
+          measure();
+        },
+      );
+    },
+    () => gauge.level() <= 1,
+  );
 
   let unwatch: (() => void) | undefined; // while the client is started
-  const hiding = createAlarm(clock);
   const start = (): void => {
     calls.reopen();
-    acks?.reopen();
-    unwatch ??= platform.watch((signal) => {
-      hiding(signal === "hidden" && hiddenAfter !== undefined ? connection.pause : undefined, hiddenAfter);
-      connection.signal(signal);
-    });
+    unwatch ??= platform.watch(connection.signal);
     connection.connect();
   };
 
@@ -354,7 +340,6 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
     close() {
       unwatch?.();
       unwatch = undefined;
-      hiding();
       connection.close();
       acks?.close();
       calls.close();

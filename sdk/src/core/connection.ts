@@ -1,10 +1,10 @@
 import { createAttempts, type Backoff } from "./attempts.ts";
 import type { Calls } from "./calls.ts";
 import { createAlarm } from "./clock.ts";
-import type { Ladder } from "./ladder.ts";
+import { createLadder } from "./ladder.ts";
 import type { Platform, Signal } from "./platform.ts";
 import { RoxyProblem, unreachable } from "./problem.ts";
-import type { Down } from "./quality.ts";
+import type { Down, Gauge } from "./quality.ts";
 import type { Hello, Taken } from "./take.ts";
 import type { Block, End, Link, Sink, StreamRequest, Transport } from "./transport.ts";
 
@@ -33,18 +33,16 @@ const GOODBYES: Readonly<Record<string, number>> = { replaced: 204, "token-expir
 export interface ConnectionOptions {
   readonly platform: Platform;
   readonly calls: Calls;
-  readonly ladder: Ladder;
+  readonly gauge: Gauge;
+  readonly transports: readonly Transport[];
   readonly backoff: Backoff;
   /** What to ask for; undefined when there is nothing. */
-  request(): Omit<StreamRequest, "platform" | "url" | "headers" | "credentials" | "tokened" | "ticket"> | undefined;
+  request(): Omit<StreamRequest, "platform" | "headers" | keyof Calls> | undefined;
   take(blocks: readonly Block[]): Taken;
   /** Gives the app what came at once. */
   give(taken: Taken): void;
-  state(state: State): void;
-  up(hello: Hello): void;
-  down(how: Down): void;
-  /** Nothing came for longer than a heartbeat and its tolerance. */
-  missed(): void;
+  /** Where it stands: told of each stream that is live, with its hello, and of what is not. */
+  become(state: State, hello: Hello | undefined): void;
   tick(): void;
   note(kind: string, detail?: string): void;
 }
@@ -57,10 +55,9 @@ export interface Connection {
   renew(why: string): void;
   /** Ends the stream; connect may begin it again. */
   close(): void;
-  /** Ends it for as long as the page is hidden. */
-  pause(): void;
   signal(signal: Signal): void;
   problem(): RoxyProblem | undefined;
+  /** That of the stream, or the attempt, that there is. */
   transport(): Transport | undefined;
   hear(type: string): void;
   /** Failures in a row. */
@@ -68,28 +65,26 @@ export interface Connection {
 }
 
 export function createConnection(options: ConnectionOptions): Connection {
-  const { platform, calls, ladder, note } = options;
+  const { platform, calls, gauge, note } = options;
   const { clock } = platform;
+  const ladder = createLadder(clock, platform, options.transports);
   let state: State = "idle";
   let problem: RoxyProblem | undefined;
-  let transport: Transport | undefined;
+  let transport: Transport | undefined; // of an attempt that was begun and has not ended
   let link: Link | undefined;
-  let life = 0; // counts attempts and their ends: what an earlier one says is not heard
-  let running = false; // an attempt was begun and has not ended
+  let life = 0; // counts attempts and their ends
   let wasLive = false;
-  let helloAt: number | undefined;
+  let liveAt = Infinity;
   let heartbeat = 15_000;
   let lastByte = 0;
-  let bye: Taken["bye"];
   const watchdog = createAlarm(clock);
   const ticker = createAlarm(clock);
   let tickDue = Infinity;
 
-  const become = (next: State): void => {
-    if (next === state) return;
+  const become = (next: State, hello?: Hello): void => {
+    if (next !== state) note("state", next);
     state = next;
-    note("state", next);
-    options.state(next);
+    options.become(next, hello);
   };
 
   /** The state of a client that is not live and wants to be. */
@@ -97,16 +92,23 @@ export function createConnection(options: ConnectionOptions): Connection {
   /** Whether it takes the app to go on. */
   const over = (): boolean => state === "closed" || state === "needs-auth";
 
+  /** Returns tell, which is not heard once the attempt or the stream of now has ended. */
+  const heard = <Args extends unknown[]>(tell: (...args: Args) => void): ((...args: Args) => void) => {
+    const mine = life;
+    return (...args) => mine === life && tell(...args);
+  };
+  /** Does something if the hub answers otherwise. */
+  const probe = (then: () => void): void => void calls.ping().then(heard(then), () => {});
+
   /** Ends the attempt, or the stream, that there is. */
   const stop = (how: Down): void => {
     life++;
     watchdog();
     link?.close();
-    link = undefined;
-    running = false;
-    if (helloAt !== undefined && lastByte - helloAt >= HEALTHY) attempts.healthy();
-    helloAt = undefined;
-    options.down(how);
+    link = transport = undefined;
+    if (lastByte - liveAt >= HEALTHY) attempts.failures = 0;
+    liveAt = Infinity;
+    gauge.turn(how);
   };
 
   /** And comes back: as soon as may be, or after a failure's wait and no sooner than the hub asks for. */
@@ -128,66 +130,56 @@ export function createConnection(options: ConnectionOptions): Connection {
   };
 
   const renew = (why: string): void => {
+    if (over()) return;
     note("renew", why);
     again("planned");
   };
 
-  const watch = (): void => {
-    const limit = helloAt === undefined ? OPENING : 2 * heartbeat + 2_000;
-    const byte = lastByte;
+  /** Waits for a silence; with grace, for what came meanwhile to be read. */
+  const watch = (grace = 0): void => {
+    const limit = state === "live" ? 2 * heartbeat + 2_000 : OPENING;
     watchdog(() => {
       const late = clock.now() - lastByte - limit;
-      if (late < 0) watch();
+      if (late < 0) return watch();
       // A page that was busy or asleep has not read yet what came.
-      else if (late > GRACE) watchdog(() => (byte === lastByte ? silent("planned") : watch()), GRACE);
-      else silent("dead");
-    }, byte + limit - clock.now());
-  };
-
-  const silent = (how: Down): void => {
-    note("silent");
-    if (how === "planned") return again(how);
-    options.missed();
-    again(how, 0);
+      if (late > GRACE && !grace) return watch(GRACE);
+      note("silent");
+      if (grace) return again("planned");
+      gauge.see("missed");
+      again("dead", 0);
+    }, grace || lastByte + limit - clock.now());
   };
 
   const start = (): void => {
     const asked = options.request();
     if (!asked) return rest("idle", "planned");
-    transport = ladder.choose();
-    if (!transport) return rest("failed", "dead", new RoxyProblem("no-transport", 0));
-    const chosen = transport;
-    const mine = ++life;
-    const heard =
-      <Args extends unknown[]>(tell: (...args: Args) => void) =>
-      (...args: Args): void => {
-        if (mine === life) tell(...args);
-      };
-    running = true;
-    bye = undefined;
+    const chosen = ladder.choose();
+    if (!chosen) return rest("failed", "dead", new RoxyProblem("no-transport", 0));
+    transport = chosen;
+    life++;
     if (tickDue === Infinity) tick();
     become(away());
     note("attempt", chosen.name);
-    const { url, credentials, tokened, ticket } = calls;
-    let answered = false;
-    const held = heard(() => {
-      if (helloAt !== undefined) return;
+    const held = (): void => {
+      if (state === "live") return;
       note("buffered", chosen.name); // something holds back what comes
       again("dropped", ladder.fails(chosen) ? undefined : 0);
-    });
+    };
     const opened = (): void => {
-      answered = true;
       alive();
-      clock.set(held, HELLO);
+      watchdog(held, HELLO);
     };
     // Some proxies hold back the header, too: then the hub answers otherwise.
-    const late = (): void => void (answered || calls.ping().then(held, () => {}));
-    const sink: Sink = { opened: heard(opened), alive: heard(alive), retry: heard(attempts.rebase), blocks: heard(take), ended: heard(ended) };
+    const late = (): void => {
+      watch();
+      probe(held);
+    };
+    const retry = (ms: number): void => void (attempts.base = ms);
+    const sink: Sink = { opened: heard(opened), alive: heard(alive), retry: heard(retry), blocks: heard(take), ended: heard(ended) };
     const open = (headers: Record<string, string>): void => {
       lastByte = clock.now();
-      watch();
-      clock.set(heard(late), HELLO);
-      link = chosen.open({ ...asked, platform, url, headers, credentials, tokened, ticket }, sink);
+      watchdog(late, HELLO);
+      link = chosen.open({ ...calls, ...asked, platform, headers }, sink);
     };
     calls.headers().then(heard(open)).catch(heard((error: unknown) => ended({ problem: unreachable(error) })));
   };
@@ -199,33 +191,30 @@ export function createConnection(options: ConnectionOptions): Connection {
     const gap = now - lastByte;
     lastByte = now;
     const slept = now - tickDue > JUMP;
-    if (helloAt !== undefined && !slept && gap > heartbeat + Math.max(2_000, heartbeat / 2)) options.missed();
+    if (state === "live" && !slept && gap > heartbeat + Math.max(2_000, heartbeat / 2)) gauge.see("missed");
   };
 
   const take = (blocks: readonly Block[]): void => {
-    const mine = life;
+    const end = heard(ended); // unless the app closes it
     const taken = options.take(blocks);
-    if (taken.hello) hello(taken.hello);
-    bye = taken.bye;
+    if (taken.hello) greet(taken.hello);
     options.give(taken);
-    if (mine !== life) return; // the app closed it
-    if (taken.again) renew("view");
-    else if (taken.problem || bye) ended(taken); // the close behind a goodbye says nothing more
+    if (taken.problem || taken.renew || taken.bye) end(taken); // the close behind a goodbye says nothing more
   };
 
-  const hello = (told: Hello): void => {
-    helloAt = clock.now();
-    heartbeat = told.heartbeat;
-    watch();
+  const greet = (hello: Hello): void => {
+    liveAt = clock.now();
+    heartbeat = hello.heartbeat;
     wasLive = true;
     problem = undefined;
     ladder.works(transport!);
     calls.good();
-    options.up(told);
-    become("live");
+    gauge.turn();
+    become("live", hello);
+    watch();
   };
 
-  const ended = ({ problem: why, renew: other }: End): void => {
+  const ended = ({ problem: why, renew: other, bye }: End): void => {
     const { reason = "cut", retry = 0 } = bye ?? {};
     const status = GOODBYES[reason];
     note("ended", why?.code ?? other ?? reason);
@@ -241,21 +230,13 @@ export function createConnection(options: ConnectionOptions): Connection {
     problem = why;
     if (status === 401) {
       // A cookie may be a newer one by now: a stream that was live is worth one more attempt with it.
-      if (calls.stale() || helloAt !== undefined) again("planned");
+      if (calls.stale() || state === "live") again("planned");
       else rest("needs-auth", "dead", why);
     } else if (passing || ([404, 406].includes(status) && ladder.leave(transport!))) {
       again("dropped", retryAfter);
-      if (failed && status === 0 && !platform.offline()) suspect(failed);
+      // A transport that does not open although the hub answers otherwise is one that does not work here. Else it is the network, or the hub.
+      if (failed && status === 0) probe(() => ladder.fails(failed));
     } else rest(status === 204 ? "closed" : "failed", "dead", why);
-  };
-
-  /** A transport that does not open although the hub answers otherwise is one that does not work here. */
-  const suspect = (failed: Transport): void => {
-    const mine = life;
-    calls.ping().then(
-      () => mine === life && ladder.fails(failed),
-      () => {}, // it is the network, or the hub
-    );
   };
 
   const wake = (): void => {
@@ -273,31 +254,25 @@ export function createConnection(options: ConnectionOptions): Connection {
   };
 
   return {
-    renew(why) {
-      if (!over()) renew(why);
-    },
+    renew,
     connect() {
-      if (running) return;
-      if (state === "needs-auth") calls.stale();
+      if (transport) return;
       problem = undefined;
       become(away());
       attempts.soon();
     },
     close: () => rest("closed", "planned"),
-    pause() {
-      if (!over()) rest("idle", "planned");
-    },
     signal(signal) {
       note("signal", signal);
       if (state === "offline" || state === "recovering") become(away());
       // A stream that is offline may still work: the watchdog decides.
       if (signal === "offline" || signal === "hidden") return;
       wake();
-      if (!running && !over() && (state !== "idle" || signal === "visible")) attempts.soon();
+      if (!transport && !over()) attempts.soon();
     },
     problem: () => problem,
     transport: () => transport,
     hear: (type) => link?.hear?.(type),
-    failures: attempts.failures,
+    failures: () => attempts.failures,
   };
 }

@@ -1,5 +1,4 @@
 import type { Acks } from "./acks.ts";
-import { parseCursor } from "./cursor.ts";
 import type { Message, ResetMessage, RoxyEvent } from "./messages.ts";
 import { createListeners, type Run } from "./observable.ts";
 import { matches } from "./topic.ts";
@@ -12,9 +11,6 @@ interface Subscription {
   readonly topic: string | undefined;
   readonly handler: Handler;
 }
-
-/** So many critical events are remembered: as many as a hub keeps open. */
-const REMEMBERED = 10_000;
 
 /** Gives messages to handlers, in order, and tells the acknowledgements when these are done. */
 export interface Dispatch {
@@ -32,41 +28,6 @@ export function createDispatch(run: Run, acks: Acks | undefined, resetting: (res
   const subscriptions = new Set<Subscription>();
   const batches = createListeners<[readonly Message[]]>(run);
   const resets = createListeners<[ResetMessage]>(run);
-  /** By ack.id, who has handled a critical event or is about to, so that repeats are for the others alone; null when all have. */
-  const bearers = new Map<string, Map<Subscription, Promise<boolean>> | null>();
-
-  const event = (message: RoxyEvent): void => {
-    const position = parseCursor(message.cursor);
-    const critical = message.ack?.id ?? "";
-    const known = bearers.get(critical);
-    if (known === null) return acks?.passed(position);
-    const mine = known ?? new Map<Subscription, Promise<boolean>>();
-    const work = acks?.given(position);
-    const results = [...subscriptions]
-      .filter(({ type, topic }) => ["*", message.type].includes(type) && matches(topic ?? message.topic, message.topic))
-      .map((subscription) => {
-        const result = mine.get(subscription) ?? run(() => subscription.handler(message));
-        mine.set(subscription, result);
-        void result.then((good) => good || mine.delete(subscription));
-        return result;
-      });
-    if (!work) return;
-    if (critical) bearers.set(critical, mine);
-    if (bearers.size > REMEMBERED) bearers.delete(bearers.keys().next().value!);
-    void Promise.all(results).then((good) => {
-      const handled = critical && good.length > 0 && good.every(Boolean);
-      if (handled) bearers.set(critical, null);
-      acks!.done(work, handled ? critical : undefined);
-    });
-  };
-
-  const reset = (message: ResetMessage): void => {
-    if (message.reason === "epoch") acks?.anew();
-    const work = acks?.given(parseCursor(message.cursor));
-    const settled = Promise.all(resets.call(message));
-    void settled.then(() => work && acks!.done(work));
-    resetting(message, settled);
-  };
 
   return {
     subscribe(type, topic, handler) {
@@ -80,8 +41,17 @@ export function createDispatch(run: Run, acks: Acks | undefined, resetting: (res
     give(batch) {
       if (batch.length > 0) batches.call(batch);
       for (const message of batch) {
-        if (message.kind === "event") event(message);
-        else if (message.kind === "reset") reset(message);
+        if (message.kind === "event") {
+          if (acks?.knows(message)) continue;
+          const hearing = [...subscriptions].filter(({ type, topic }) => ["*", message.type].includes(type) && matches(topic ?? message.topic, message.topic));
+          const settled = Promise.all(hearing.map(({ handler }) => run(() => handler(message))));
+          acks?.given(message, settled);
+        } else if (message.kind === "reset") {
+          if (message.reason === "epoch") acks?.anew();
+          const settled = Promise.all(resets.call(message));
+          acks?.given(message, settled);
+          resetting(message, settled);
+        }
       }
     },
   };

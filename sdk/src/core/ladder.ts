@@ -17,27 +17,23 @@ export interface Ladder {
 
 export function createLadder(clock: Clock, platform: Platform, transports: readonly Transport[]): Ladder {
   const usable = transports.filter((transport) => transport.usable(platform));
-  const until = new Map<Transport, number>(); // when those that are left out are tried again
-  const failed = new Set<Transport>(); // the last time
+  /** Until when those that failed are left out; the first time until a moment that has passed. When one is tried again, once is enough. */
+  const until = new Map<Transport, number>();
   const wait = (transport: Transport): number => Math.max(0, (until.get(transport) ?? 0) - clock.now());
+  const leave = (transport: Transport): boolean => {
+    until.set(transport, clock.now() + LEFT_OUT);
+    return usable.length > 1;
+  };
 
-  const ladder: Ladder = {
+  return {
     // When all are left out, the one whose time is up first.
     choose: () => [...usable].sort((a, b) => wait(a) - wait(b))[0],
-    leave(transport) {
-      until.set(transport, clock.now() + LEFT_OUT);
-      failed.add(transport); // when it is tried again, once is enough
-      return usable.length > 1;
-    },
+    leave,
     fails(transport) {
-      if (failed.has(transport)) return ladder.leave(transport);
-      failed.add(transport);
+      if (until.has(transport)) return leave(transport);
+      until.set(transport, 0);
       return false;
     },
-    works(transport) {
-      failed.delete(transport);
-      until.delete(transport);
-    },
+    works: (transport) => void until.delete(transport),
   };
-  return ladder;
 }

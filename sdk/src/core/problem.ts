@@ -1,3 +1,5 @@
+import type { Answer, FetchInit, Platform } from "./platform.ts";
+
 /** A refusal in the hub's words (docs/protocol.md §8), or what is known of one that a proxy gave. */
 export class RoxyProblem extends Error {
   /** The code, such as `rate-limited`; `http-STATUS` when the answer had none; `network` when there was no answer. */
@@ -23,18 +25,22 @@ export class RoxyProblem extends Error {
   }
 }
 
-/** Returns the problem that an answer's status, body and Retry-After tell. */
-export function problemOf(status: number, text: string, retryAfter: string | null): RoxyProblem {
-  return problemFrom(parsed(text), status, Number(retryAfter) * 1_000 || 0); // the hub sends seconds, never a date
+/** Asks the hub. Throws the problem of an answer that is a refusal. */
+export async function ask({ fetch }: Platform, url: string, init: Omit<FetchInit, "cache">): Promise<Answer> {
+  const answer = await fetch!(url, { ...init, cache: "no-store" });
+  const { status, headers } = answer;
+  // The hub sends seconds, never a date.
+  if (status > 299) throw problemFrom(parsed(await answer.text()), status, Number(headers.get("Retry-After")) * 1_000 || 0);
+  return answer;
 }
 
 /** Returns the problem that is told by value, a problem object. What has no code is not shown: a proxy's page may hold anything. */
 export function problemFrom(value: unknown, status: number, retryAfter = 0): RoxyProblem {
-  const members: Record<string, unknown> = { ...(value as object | undefined) };
-  const { code, detail, title } = members;
-  if (typeof code !== "string") return new RoxyProblem(`http-${status}`, status, "", retryAfter);
+  const told = Object(value) as Record<string, unknown>;
+  const members = typeof told["code"] === "string" ? told : {};
+  const { code = `http-${status}`, detail, title = "" } = members;
   const wait = Math.max(retryAfter, duration(members["retryAfter"]));
-  return new RoxyProblem(code, Number(members["status"]) || status, String(detail ?? title), wait, members);
+  return new RoxyProblem(code as string, Number(members["status"]) || status, String(detail ?? title), wait, members);
 }
 
 /** Returns the problem of a stream that is not as docs/protocol.md says: to connect anew would bring the same again. */

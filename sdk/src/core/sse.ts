@@ -1,5 +1,5 @@
-import { garbled, parsed, problemOf, unreachable } from "./problem.ts";
-import { streamQuery, type Block, type Sink, type StreamRequest, type Transport } from "./transport.ts";
+import { ask, garbled, parsed, problemFrom, unreachable } from "./problem.ts";
+import { streamQuery, type Block, type End, type Sink, type StreamRequest, type Transport } from "./transport.ts";
 
 /** Bounds one event as it comes, in characters; a hub accepts 64 KiB unless its configuration says otherwise. */
 const LARGEST = 4 << 20;
@@ -10,9 +10,10 @@ export const sse: Transport = {
   usable: (platform) => !!platform.fetch,
   open(request, sink) {
     const abort = request.platform.abort();
-    let over = false;
-    const ended: Sink["ended"] = (end) => over || sink.ended(end); // an abort is all that is told late
-    follow(request, { ...sink, ended }, abort.signal).catch((error: unknown) => ended({ problem: unreachable(error) }));
+    let over = false; // an abort is all that is told late
+    void follow(request, sink, abort.signal)
+      .catch((error: unknown) => ({ problem: unreachable(error) }))
+      .then((end) => over || sink.ended(end));
     return {
       close() {
         over = true;
@@ -22,14 +23,13 @@ export const sse: Transport = {
   },
 };
 
-async function follow(request: StreamRequest, sink: Sink, signal: unknown): Promise<void> {
+async function follow(request: StreamRequest, sink: Sink, signal: unknown): Promise<End> {
   const { platform, credentials } = request;
   const headers = { ...request.headers, Accept: "text/event-stream" };
-  const answer = await platform.fetch!(`${request.url}/v1/stream?${streamQuery(request)}`, { method: "GET", headers, signal, credentials, cache: "no-store" });
+  const answer = await ask(platform, `${request.url}/v1/stream?${streamQuery(request)}`, { method: "GET", headers, signal, credentials });
   // A login page of a hotel's network, or an app's index.html at the wrong URL: 406 takes another transport.
   const streams = answer.body && /^text\/event-stream\b/i.test(answer.headers.get("Content-Type") ?? "");
-  const status = answer.status === 200 && !streams ? 406 : answer.status;
-  if (status !== 200) return sink.ended({ problem: problemOf(status, await answer.text(), answer.headers.get("Retry-After")) });
+  if (!streams) throw problemFrom({}, answer.status === 200 ? 406 : answer.status);
   sink.opened();
   const reader = answer.body!.getReader();
   const decoder = platform.decoder();
@@ -37,7 +37,7 @@ async function follow(request: StreamRequest, sink: Sink, signal: unknown): Prom
   for (;;) {
     // A cut of an open stream is no refusal: it has no problem.
     const { value } = await reader.read().catch(() => ({ value: undefined }));
-    if (!value) return sink.ended({});
+    if (!value) return {};
     sink.alive();
     parse(decoder.decode(value, { stream: true }));
   }

@@ -1,8 +1,7 @@
 import { beyond, parseCursor, type Cursor } from "./cursor.ts";
-import type { Change, LiveMessage, Message, ResetMessage, RoxyEvent } from "./messages.ts";
+import type { Message, ResetMessage, RoxyEvent } from "./messages.ts";
 import { duration, garbled, type RoxyProblem } from "./problem.ts";
-import { defined } from "./quality.ts";
-import type { Block } from "./transport.ts";
+import type { Block, End } from "./transport.ts";
 
 export interface Hello {
   readonly connection: string;
@@ -14,18 +13,18 @@ export interface Hello {
   readonly time: number;
 }
 
-/** What blocks mean that came at once. */
-export interface Taken {
+type Mutable<Shape> = { -readonly [Name in keyof Shape]: Shape[Name] };
+
+/**
+ * What blocks mean that came at once. Its problem is a block that is not as docs/protocol.md says: to leave it out would be a hole. It is to be
+ * renewed when a new snapshot is needed, from a new connection.
+ */
+export interface Taken extends Mutable<End> {
   hello?: Hello;
   /** To be given to the app, in order. */
   readonly messages: Message[];
   /** A heartbeat, and the hub's time in it. */
   heartbeat?: number;
-  bye?: { readonly reason?: string; readonly retry?: number };
-  /** A new snapshot is needed, from a new connection. */
-  again?: boolean;
-  /** A block is not as docs/protocol.md says. To leave it out would be a hole. */
-  problem?: RoxyProblem;
 }
 
 /** Follows a stream over its connections: keeps the position and lets nothing through twice. */
@@ -60,9 +59,11 @@ export function createTaker(snapshot: boolean): Taker {
     const before = view;
     view = (data["view"] as string) || view;
     if (known && before && view !== before) {
-      taken.again = snapshot;
-      if (snapshot) position = undefined; // what was given before is not what a patch of this stream is for
-      taken.messages.push(defined<ResetMessage>({ kind: "reset", reason: "view", cursor: position?.text }));
+      if (snapshot) {
+        taken.renew = "view";
+        position = undefined; // what was given before is not what a patch of this stream is for
+      }
+      taken.messages.push({ kind: "reset", reason: "view", cursor: position?.text });
     } else if (snapshot && !data["cursor"]) taken.messages.push({ kind: "snapshot" });
   };
 
@@ -77,7 +78,7 @@ export function createTaker(snapshot: boolean): Taker {
       const reason = data["reason"] as ResetMessage["reason"];
       if (reason === "epoch") high = undefined;
       position = snapshot ? undefined : at; // to be cut off in the snapshot that follows means to begin anew
-      messages.push(defined<ResetMessage>({ kind: "reset", reason, cursor: position?.text }));
+      messages.push({ kind: "reset", reason, cursor: position?.text });
       if (snapshot) messages.push({ kind: "snapshot" });
       return;
     }
@@ -90,8 +91,8 @@ export function createTaker(snapshot: boolean): Taker {
       high = at ?? high;
       const { op, version, base, patch, mutation, ...members } = data;
       if (typeof members["topic"] !== "string") throw garbled(`${type} without a topic`);
-      const change = op && defined<Change>({ op, version, base, patch, mutation } as Change);
-      messages.push(defined<RoxyEvent>({ ...members, kind: "event", type, cursor: at?.text, change, live } as RoxyEvent));
+      const change = op && { op, version, base, patch, mutation };
+      messages.push({ ...members, kind: "event", type, cursor: at?.text, change, live } as RoxyEvent);
       return;
     }
     const kind = type.slice(5);
@@ -100,7 +101,7 @@ export function createTaker(snapshot: boolean): Taker {
     else if (kind === "live") {
       live = true;
       const { replayed = 0, entities } = data as { replayed?: number; entities?: number };
-      messages.push(defined<LiveMessage>({ kind, cursor: position?.text, replayed, entities }));
+      messages.push({ kind, cursor: position?.text, replayed, entities });
     } else if (["entity", "receipt", "ack", "presence"].includes(kind)) messages.push({ ...data, kind } as Message);
     // An id alone, and what a newer hub knows, has moved the position.
   };
@@ -110,7 +111,7 @@ export function createTaker(snapshot: boolean): Taker {
     take(blocks) {
       const taken: Taken = { messages: [] };
       try {
-        for (const block of blocks) if (!taken.again) take(block, taken); // what follows belongs behind what is missing
+        for (const block of blocks) if (!taken.renew) take(block, taken); // what follows belongs behind what is missing
       } catch (error) {
         taken.problem = error as RoxyProblem;
       }

@@ -18,6 +18,8 @@ export interface End {
   readonly problem?: RoxyProblem | undefined;
   /** Nothing is wrong: another stream is to take its place, for this reason. */
   readonly renew?: string;
+  /** The hub's goodbye. */
+  readonly bye?: { readonly reason?: string; readonly retry?: number };
 }
 
 /** What a stream tells its client. After `ended`, or after the link was closed, nothing more is told. */

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { createGauge, grade, type Figures, type Gauge } from "../src/core/quality.ts";
+import { createRun } from "../src/core/observable.ts";
 import { createFakeClock, type FakeClock } from "./clock.ts";
 
 interface Bench {
@@ -17,10 +18,11 @@ interface Bench {
 /** A live connection; the hub's clock is ahead of ours by skew. */
 function bench(skew = 1_700_000_000_000): Bench {
   const clock = createFakeClock();
-  const gauge = createGauge(clock);
+  const gauge = createGauge(clock, createRun(String));
   gauge.turn();
   const shown = (): string => {
-    const { quality, reasons } = gauge.evaluate();
+    gauge.evaluate();
+    const { quality, reasons } = gauge.quality.get();
     return reasons.length > 0 ? `${quality}[${reasons.join()}]` : quality;
   };
   const ping = async (ms: number): Promise<void> => {
@@ -78,13 +80,16 @@ test.each<[string, string, (b: Bench) => Promise<string>]>([
 
 test("before anything is measured the quality is good, without confidence", () => {
   const { gauge } = bench();
-  expect(gauge.evaluate()).toMatchObject({ quality: "good", confident: false, reasons: [] });
+  gauge.evaluate();
+  expect(gauge.quality.get()).toMatchObject({ quality: "good", confident: false, reasons: [] });
 });
 
 test("the value is the same object until something changed", async () => {
   const b = bench();
   await b.run(24);
-  expect(b.gauge.evaluate()).toBe(b.gauge.evaluate());
+  const before = b.gauge.quality.get();
+  b.gauge.evaluate();
+  expect(b.gauge.quality.get()).toBe(before);
 });
 
 test("what the device's clock says changes nothing", async () => {

@@ -1,6 +1,6 @@
 import { createAlarm, type Clock } from "./clock.ts";
 import { beyond, parseCursor, type Cursor } from "./cursor.ts";
-import type { ResetMessage, RoxyEvent } from "./messages.ts";
+import type { RoxyEvent } from "./messages.ts";
 import type { RoxyProblem } from "./problem.ts";
 
 /** What was handled waits this long for more, so that a burst of events is one call. */
@@ -34,7 +34,7 @@ export interface Acks {
    * Something is given to handlers, and handled when settled says what became of each. Nothing behind it counts as delivered
    * before. A critical event counts as handled when there were handlers, and all bore it.
    */
-  given(message: RoxyEvent | ResetMessage, settled: Promise<readonly boolean[]>): void;
+  given(message: Pick<RoxyEvent, "cursor" | "ack">, settled: Promise<readonly boolean[]>): void;
   /** Everything up to position is handled although nothing was given. */
   passed(position: Cursor | undefined): void;
   /** Confirms a critical event. */
@@ -111,10 +111,10 @@ export function createAcks(
       within(WAIT);
     },
     knows: ({ ack }) => !!ack && known.has(ack.id),
-    given(message, settled) {
-      const work = { position: parseCursor(message.cursor), done: false };
+    given({ cursor, ack }, settled) {
+      const work = { position: parseCursor(cursor), done: false };
       open.push(work);
-      const critical = message.kind === "event" && message.ack?.id;
+      const critical = ack?.id;
       if (critical) known.add(critical);
       if (known.size > REMEMBERED) known.delete([...known][0]!);
       void settled.then((good) => {

@@ -2,7 +2,7 @@ import { createAlarm, type Clock } from "./clock.ts";
 
 /** How attempts are spaced, in milliseconds. */
 export interface Backoff {
-  /** Bound of the first wait; 500. What a stream's `retry:` says takes its place. */
+  /** Bound of the first wait; 500. What the hub's hello says takes its place. */
   base?: number;
   /** Bound of every wait that the hub did not ask for; 30,000. */
   cap?: number;
@@ -29,7 +29,7 @@ export function delay(random: number, failures: number, asked: number): number {
 export interface Attempts {
   /** In a row. A stream that was good for long enough sets it to 0: the next wait is a first one. */
   failures: number;
-  /** Bound of a first wait; what a stream's `retry:` says takes its place. */
+  /** Bound of a first wait; what the hub's hello says takes its place. */
   base: number;
   /** Begins an attempt after a failure's wait, and no sooner than the hub asked for. Returns the wait. */
   later(asked: number): number;

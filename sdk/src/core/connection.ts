@@ -1,7 +1,7 @@
 import { createAttempts, type Backoff } from "./attempts.ts";
 import type { Calls } from "./calls.ts";
 import { createAlarm } from "./clock.ts";
-import { createLadder } from "./ladder.ts";
+import type { Inspection } from "./api.ts";
 import type { Platform, Signal } from "./platform.ts";
 import { RoxyProblem, unreachable } from "./problem.ts";
 import type { Down, Gauge } from "./quality.ts";
@@ -14,7 +14,7 @@ import type { Block, End, Link, Sink, StreamRequest, Transport } from "./transpo
  */
 export type State = "idle" | "connecting" | "live" | "recovering" | "offline" | "needs-auth" | "failed" | "closed";
 
-/** A stream that opened without a hello for so long is held back by something on the way. */
+/** A stream that brings nothing for so long, where a hello is to come, is held back by something on the way. */
 const HELLO = 5_000;
 /** Bounds how long a stream may take to open, until the hub told its heartbeat. */
 const OPENING = 30_000;
@@ -27,8 +27,11 @@ const JUMP = 4_000;
 /** What came meanwhile is given so long to be read before a stream counts as silent. */
 const GRACE = 500;
 
+/** How long a transport that does not work here is left out. It is never given up: networks change, and so do proxies. */
+const LEFT_OUT = 1_800_000;
+
 /** What goodbyes mean that are refusals. A device whose place was taken would take it back in turn, and so on: nobody comes back. */
-const GOODBYES: Readonly<Record<string, number>> = { replaced: 204, "token-expired": 401, revoked: 401 };
+const GOODBYES: Readonly<Record<string, number | undefined>> = { replaced: 204, "token-expired": 401, revoked: 401 };
 
 export interface ConnectionOptions {
   readonly platform: Platform;
@@ -43,7 +46,6 @@ export interface ConnectionOptions {
   give(taken: Taken): void;
   /** Where it stands: told of each stream that is live, with its hello, and of what is not. */
   become(state: State, hello: Hello | undefined): void;
-  tick(): void;
   note(kind: string, detail?: string): void;
 }
 
@@ -56,24 +58,23 @@ export interface Connection {
   /** Ends the stream; connect may begin it again. */
   close(): void;
   signal(signal: Signal): void;
-  problem(): RoxyProblem | undefined;
-  /** That of the stream, or the attempt, that there is. */
-  transport(): Transport | undefined;
   hear(type: string): void;
-  /** Failures in a row. */
-  failures(): number;
+  inspect(): Pick<Inspection, "state" | "problem" | "transport" | "connection" | "failures">;
 }
 
 export function createConnection(options: ConnectionOptions): Connection {
   const { platform, calls, gauge, note } = options;
   const { clock } = platform;
-  const ladder = createLadder(clock, platform, options.transports);
+  const transports = options.transports.filter((each) => each.usable(platform));
+  /** Until when transports that failed are left out; the first time until a moment that has passed. When one is tried again, once is enough. */
+  const leftOut = new Map<Transport, number>();
   let state: State = "idle";
   let problem: RoxyProblem | undefined;
   let transport: Transport | undefined; // of an attempt that was begun and has not ended
   let link: Link | undefined;
   let life = 0; // counts attempts and their ends
   let wasLive = false;
+  let connection: string | undefined;
   let liveAt = Infinity;
   let heartbeat = 15_000;
   let lastByte = 0;
@@ -100,6 +101,23 @@ export function createConnection(options: ConnectionOptions): Connection {
   /** Does something if the hub answers otherwise. */
   const probe = (then: () => void): void => void calls.ping().then(heard(then), () => {});
 
+  /** Returns the first transport that works; when all are left out, the one whose time is up first. */
+  const choose = (): Transport | undefined => {
+    const wait = (each: Transport): number => Math.max(0, (leftOut.get(each) ?? 0) - clock.now());
+    return [...transports].sort((a, b) => wait(a) - wait(b))[0];
+  };
+  /** A transport cannot work here: another one is next. Reports whether there is one. */
+  const leave = (failed: Transport): boolean => {
+    leftOut.set(failed, clock.now() + LEFT_OUT);
+    return transports.length > 1;
+  };
+  /** It opened without a hello, or did not open although the hub answers otherwise: the second time in a row it is left. */
+  const fails = (failed: Transport): boolean => {
+    if (leftOut.has(failed)) return leave(failed);
+    leftOut.set(failed, 0);
+    return false;
+  };
+
   /** Ends the attempt, or the stream, that there is. */
   const stop = (how: Down): void => {
     life++;
@@ -108,11 +126,12 @@ export function createConnection(options: ConnectionOptions): Connection {
     link = transport = undefined;
     if (lastByte - liveAt >= HEALTHY) attempts.failures = 0;
     liveAt = Infinity;
+    connection = undefined;
     gauge.turn(how);
   };
 
   /** And comes back: as soon as may be, or after a failure's wait and no sooner than the hub asks for. */
-  const again = (how: Down, asked?: number): void => {
+  const again = (how: Down = "planned", asked?: number): void => {
     stop(how);
     become(away());
     if (asked === undefined) attempts.soon();
@@ -120,11 +139,10 @@ export function createConnection(options: ConnectionOptions): Connection {
   };
 
   /** And stays away. */
-  const rest = (next: State, how: Down, why?: RoxyProblem): void => {
-    stop(how);
+  const rest = (next: State, why?: RoxyProblem): void => {
+    stop(why ? "dead" : "planned");
     attempts.cancel();
     ticker();
-    tickDue = Infinity;
     problem = why;
     become(next);
   };
@@ -132,50 +150,38 @@ export function createConnection(options: ConnectionOptions): Connection {
   const renew = (why: string): void => {
     if (over()) return;
     note("renew", why);
-    again("planned");
+    again();
   };
 
-  /** Waits for a silence; with grace, for what came meanwhile to be read. */
-  const watch = (grace = 0): void => {
+  const watch = (): void => {
     const limit = state === "live" ? 2 * heartbeat + 2_000 : OPENING;
     watchdog(() => {
       const late = clock.now() - lastByte - limit;
-      if (late < 0) return watch();
       // A page that was busy or asleep has not read yet what came.
-      if (late > GRACE && !grace) return watch(GRACE);
+      if (late > GRACE) lastByte += late + GRACE;
+      if (late < 0 || late > GRACE) return watch();
       note("silent");
-      if (grace) return again("planned");
       gauge.see("missed");
       again("dead", 0);
-    }, grace || lastByte + limit - clock.now());
+    }, lastByte + limit - clock.now());
   };
 
   const start = (): void => {
     const asked = options.request();
-    if (!asked) return rest("idle", "planned");
-    const chosen = ladder.choose();
-    if (!chosen) return rest("failed", "dead", new RoxyProblem("no-transport", 0));
+    if (!asked) return rest("idle");
+    const chosen = choose();
+    if (!chosen) return rest("failed", new RoxyProblem("no-transport", 0));
     transport = chosen;
     life++;
-    if (tickDue === Infinity) tick();
+    tick();
     become(away());
     note("attempt", chosen.name);
-    const held = (): void => {
-      if (state === "live") return;
-      note("buffered", chosen.name); // something holds back what comes
-      again("dropped", ladder.fails(chosen) ? undefined : 0);
-    };
-    const opened = (): void => {
-      alive();
-      watchdog(held, HELLO);
-    };
     // Some proxies hold back the header, too: then the hub answers otherwise.
     const late = (): void => {
       watch();
       probe(held);
     };
-    const retry = (ms: number): void => void (attempts.base = ms);
-    const sink: Sink = { opened: heard(opened), alive: heard(alive), retry: heard(retry), blocks: heard(take), ended: heard(ended) };
+    const sink: Sink = { alive: heard(alive), blocks: heard(take), ended: heard(ended) };
     const open = (headers: Record<string, string>): void => {
       lastByte = clock.now();
       watchdog(late, HELLO);
@@ -191,7 +197,15 @@ export function createConnection(options: ConnectionOptions): Connection {
     const gap = now - lastByte;
     lastByte = now;
     const slept = now - tickDue > JUMP;
-    if (state === "live" && !slept && gap > heartbeat + Math.max(2_000, heartbeat / 2)) gauge.see("missed");
+    if (state !== "live") watchdog(held, HELLO);
+    else if (!slept && gap > heartbeat + Math.max(2_000, heartbeat / 2)) gauge.see("missed");
+  };
+
+  /** Something holds back what is to come. */
+  const held = (): void => {
+    if (state === "live") return;
+    note("buffered", transport!.name);
+    again("dropped", fails(transport!) ? undefined : 0);
   };
 
   const take = (blocks: readonly Block[]): void => {
@@ -204,23 +218,23 @@ export function createConnection(options: ConnectionOptions): Connection {
 
   const greet = (hello: Hello): void => {
     liveAt = clock.now();
-    heartbeat = hello.heartbeat;
+    ({ heartbeat, connection } = hello);
+    attempts.base = hello.retry || attempts.base;
     wasLive = true;
     problem = undefined;
-    ladder.works(transport!);
+    leftOut.delete(transport!);
     calls.good();
     gauge.turn();
     become("live", hello);
     watch();
   };
 
-  const ended = ({ problem: why, renew: other, bye }: End): void => {
-    const { reason = "cut", retry = 0 } = bye ?? {};
+  const ended = ({ problem: why, renew: other, bye: { reason = "cut", retry = 0 } = {} }: End): void => {
     const status = GOODBYES[reason];
-    note("ended", why?.code ?? other ?? reason);
-    if (other) again("planned");
-    else if (why) refused(why);
-    else if (status) refused(new RoxyProblem(reason, status));
+    const refusal = why ?? (status ? new RoxyProblem(reason, status) : undefined);
+    note("ended", other ?? refusal?.code ?? reason);
+    if (other) again();
+    else if (refusal) refused(refusal);
     else again(reason === "drain" ? "planned" : "dropped", retry);
   };
 
@@ -230,13 +244,13 @@ export function createConnection(options: ConnectionOptions): Connection {
     problem = why;
     if (status === 401) {
       // A cookie may be a newer one by now: a stream that was live is worth one more attempt with it.
-      if (calls.stale() || state === "live") again("planned");
-      else rest("needs-auth", "dead", why);
-    } else if (passing || ([404, 406].includes(status) && ladder.leave(transport!))) {
+      if (calls.stale() || state === "live") again();
+      else rest("needs-auth", why);
+    } else if (passing || ([404, 406].includes(status) && leave(transport!))) {
       again("dropped", retryAfter);
       // A transport that does not open although the hub answers otherwise is one that does not work here. Else it is the network, or the hub.
-      if (failed && status === 0) probe(() => ladder.fails(failed));
-    } else rest(status === 204 ? "closed" : "failed", "dead", why);
+      if (failed && status === 0) probe(() => fails(failed));
+    } else rest(status === 204 ? "closed" : "failed", why);
   };
 
   const wake = (): void => {
@@ -249,8 +263,8 @@ export function createConnection(options: ConnectionOptions): Connection {
     if (now - tickDue > JUMP) clock.set(wake, GRACE);
     tickDue = now + TICK;
     ticker(tick, TICK);
-    if (state === "live" && ladder.choose() !== transport) renew("transport"); // an earlier choice may work by now
-    options.tick();
+    if (state === "live" && choose() !== transport) renew("transport"); // an earlier choice may work by now
+    gauge.evaluate();
   };
 
   return {
@@ -261,7 +275,7 @@ export function createConnection(options: ConnectionOptions): Connection {
       become(away());
       attempts.soon();
     },
-    close: () => rest("closed", "planned"),
+    close: () => rest("closed"),
     signal(signal) {
       note("signal", signal);
       if (state === "offline" || state === "recovering") become(away());
@@ -270,9 +284,7 @@ export function createConnection(options: ConnectionOptions): Connection {
       wake();
       if (!transport && !over()) attempts.soon();
     },
-    problem: () => problem,
-    transport: () => transport,
     hear: (type) => link?.hear?.(type),
-    failures: () => attempts.failures,
+    inspect: () => ({ state, problem, transport: transport?.name, connection, failures: attempts.failures }),
   };
 }

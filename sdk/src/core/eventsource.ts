@@ -47,7 +47,7 @@ export const eventSource: Transport = {
       for (const type of [...CONTROL, ...ENTITY, "message", ...request.heard()]) hear(type);
       source.onopen = () => {
         opened = true;
-        told.opened();
+        told.alive();
       };
       source.onerror = () => end(opened ? {} : { problem: new RoxyProblem("network", 0, "the EventSource did not open") });
     })().catch((error: unknown) => end({ problem: unreachable(error) }));

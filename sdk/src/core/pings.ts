@@ -1,5 +1,6 @@
 import { createAlarm } from "./clock.ts";
 import type { Platform } from "./platform.ts";
+import type { Gauge } from "./quality.ts";
 
 const FIRST = 1_000; // after a stream is live, and in a burst
 const SOONEST = 24_000; // no more than 3 a minute
@@ -7,11 +8,8 @@ const SPREAD = 12_000;
 const BURST = 1_500; // three of them
 const BETWEEN_BURSTS = 120_000;
 
-/**
- * Measures round trips while the stream is live, as it is told, and somebody sees the page. Calls ping when it is time; doubtful
- * tells whether the level is so low that three in a row shall tell more.
- */
-export function createPings({ clock, random, hidden }: Platform, ping: () => void, doubtful: () => boolean): (live: boolean) => void {
+/** Measures round trips while the stream is live, as it is told, and somebody sees the page. */
+export function createPings({ clock, random, hidden }: Platform, gauge: Gauge, ping: () => Promise<number>): (live: boolean) => void {
   const alarm = createAlarm(clock);
   let last = -Infinity;
   let burst = -Infinity; // when the last one began
@@ -21,8 +19,11 @@ export function createPings({ clock, random, hidden }: Platform, ping: () => voi
     let wait = SOONEST + SPREAD * random();
     if (!hidden()) {
       last = now;
-      ping();
-      if (doubtful() && now - burst >= BETWEEN_BURSTS) burst = now;
+      void ping()
+        .catch(() => undefined)
+        .then((hubTime) => gauge.pinged(now, hubTime));
+      // At a low level three in a row tell more.
+      if (gauge.level() <= 1 && now - burst >= BETWEEN_BURSTS) burst = now;
       if (now - burst < BURST) wait = FIRST;
     }
     alarm(due, wait);

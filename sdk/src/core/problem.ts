@@ -2,6 +2,7 @@ import type { Answer, FetchInit, Platform } from "./platform.ts";
 
 /** A refusal in the hub's words (docs/protocol.md §8), or what is known of one that a proxy gave. */
 export class RoxyProblem extends Error {
+  override readonly name = "RoxyProblem";
   /** The code, such as `rate-limited`; `http-STATUS` when the answer had none; `network` when there was no answer. */
   declare readonly code: string;
   declare readonly status: number;
@@ -12,7 +13,6 @@ export class RoxyProblem extends Error {
 
   constructor(code: string, status: number, detail = "", retryAfter = 0, members: Readonly<Record<string, unknown>> = {}) {
     super(`${code}: ${detail}`);
-    this.name = "RoxyProblem";
     this.code = code;
     this.status = status;
     this.retryAfter = retryAfter;
@@ -62,9 +62,8 @@ export function parsed(text: string): unknown {
   }
 }
 
-const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
-
-/** Returns the milliseconds of a duration such as "1m30s"; 0 for what is none. */
+/** Returns the milliseconds of a duration such as "1m30s"; 0 for what is none, or has parts of a second by themselves. */
 export function duration(text: unknown): number {
-  return [...String(text).matchAll(/([\d.]+)(ms|[smh])/g)].reduce((sum, [, n, unit]) => sum + Number(n) * UNITS[unit!]!, 0);
+  const [, hours = 0, minutes = 0, seconds = 0] = /^(?:(\d+)h)?(?:(\d+)m)?(?:([\d.]+)s)?$/.exec(String(text)) ?? [];
+  return ((+hours * 60 + +minutes) * 60 + +seconds) * 1_000;
 }

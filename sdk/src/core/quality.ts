@@ -1,4 +1,5 @@
 import type { Clock } from "./clock.ts";
+import { createObservable, type Observable, type Run } from "./observable.ts";
 
 /** From best to worst. */
 export type Level = "excellent" | "good" | "fair" | "poor";
@@ -68,8 +69,10 @@ export interface Gauge {
   see(what: "missed" | "resets"): void;
   /** A stream is live, or how it no longer is. */
   turn(down?: Down): void;
-  /** Judges anew, and returns the same object until something changed. */
-  evaluate(): Quality;
+  /** Judges anew, as every turn and failed ping does, too. */
+  evaluate(): void;
+  /** The same object until something changed. */
+  readonly quality: Observable<Quality>;
   /** The level now, 3 for excellent. */
   level(): number;
 }
@@ -83,7 +86,7 @@ const KEPT = 100;
 /** What a client shows that has not connected yet. */
 export const UNMEASURED: Quality = { quality: "good", confident: false, reasons: [], missedHeartbeats: 0, drops: 0 };
 
-export function createGauge(clock: Clock): Gauge {
+export function createGauge(clock: Clock, run: Run): Gauge {
   type What = "rtt" | "lag" | "missed" | "drops" | "resets" | "ping";
   const seen: { [Kind in What]?: { readonly at: number; readonly ms: number; readonly offset: number }[] } = {};
   let offset: number | undefined; // of the hub's clock, by the fastest of the last round trips
@@ -96,7 +99,7 @@ export function createGauge(clock: Clock): Gauge {
   let risen = -Infinity;
   let ended: Down | undefined = "planned"; // how the last stream did; a first one begins as if there had been one
   let lost: number | undefined; // when it was last live, or was first asked about
-  let shown = UNMEASURED;
+  const quality = createObservable(UNMEASURED, run);
 
   const see = (what: What, ms = 1, off = 0): void => {
     const samples = (seen[what] ??= []);
@@ -111,11 +114,56 @@ export function createGauge(clock: Clock): Gauge {
   const part = (values: number[], share: number): number | undefined => values.sort((a, b) => a - b)[Math.ceil(values.length * share) - 1];
   const round = (ms: number | undefined): number | undefined => ms && Math.round(ms);
 
+  const evaluate = (): void => {
+    const now = clock.now();
+    const pings = recent("ping", 3, 5);
+    const figures: Figures = {
+      rtt: part(recent("rtt", 3, 5), 0.5),
+      jitter,
+      lag: part(recent("lag", 1, 20), 0.95),
+      missed: recent("missed", 5).length,
+      drops: recent("drops", 5).length,
+      resets: recent("resets", 10).length,
+      ping: pings.filter(Boolean).length,
+    };
+    const confident = (seen.rtt ?? []).length > 1 && jitter !== undefined;
+    const { grade: all, reasons: why } = grade(figures);
+    const measured = confident ? all : Math.min(2, all);
+    const cut = ended && (ended === "dead" || now - (lost ??= now) >= 5_000);
+    if (ended) {
+      streak = 0;
+      if (cut && ended !== "planned") level = 0; // and then climbs; what ended by plan goes on where it was
+    } else {
+      const way = Math.sign(measured - level);
+      streak = streak * way > 0 ? streak + way : way;
+      // Two worse in a row, or two pings in a row that failed.
+      if (streak < -1 || (way < 0 && pings.slice(-2).join() === "1,1")) level = measured;
+      else if (streak > 2 && now - risen >= 15_000) {
+        level++;
+        streak = 0;
+        risen = now;
+      }
+      if (level === measured) reasons = why;
+    }
+    const next: Quality = {
+      quality: LEVELS[cut ? 0 : level]!,
+      confident,
+      reasons: cut ? ["disconnected"] : reasons,
+      rttMs: round(figures.rtt),
+      jitterMs: round(jitter),
+      lagMs: round(figures.lag),
+      missedHeartbeats: figures.missed,
+      drops: figures.drops,
+      clockOffsetMs: round(offset),
+    };
+    if (JSON.stringify(next) !== JSON.stringify(quality.get())) quality.set(next);
+  };
+
   return {
     see,
     pinged(sent, hubTime) {
       see("ping", hubTime ? 0 : 1);
-      if (!hubTime) return;
+      if (!hubTime) return evaluate();
       const ms = clock.now() - sent;
       see("rtt", ms, hubTime - sent - ms / 2);
       offset = seen.rtt!.slice(-10).reduce((best, sample) => (sample.ms < best.ms ? sample : best)).offset;
@@ -136,52 +184,10 @@ export function createGauge(clock: Clock): Gauge {
         lost = clock.now();
       }
       ended = down;
+      evaluate();
     },
-    evaluate() {
-      const now = clock.now();
-      const pings = recent("ping", 3, 5);
-      const figures: Figures = {
-        rtt: part(recent("rtt", 3, 5), 0.5),
-        jitter,
-        lag: part(recent("lag", 1, 20), 0.95),
-        missed: recent("missed", 5).length,
-        drops: recent("drops", 5).length,
-        resets: recent("resets", 10).length,
-        ping: pings.filter(Boolean).length,
-      };
-      const confident = (seen.rtt ?? []).length > 1 && jitter !== undefined;
-      const { grade: all, reasons: why } = grade(figures);
-      const measured = confident ? all : Math.min(2, all);
-      const cut = ended && (ended === "dead" || now - (lost ??= now) >= 5_000);
-      if (ended) {
-        streak = 0;
-        if (cut && ended !== "planned") level = 0; // and then climbs; what ended by plan goes on where it was
-      } else {
-        const way = Math.sign(measured - level);
-        streak = streak * way > 0 ? streak + way : way;
-        // Two worse in a row, or two pings in a row that failed.
-        if (streak < -1 || (way < 0 && pings.slice(-2).join() === "1,1")) level = measured;
-        else if (streak > 2 && now - risen >= 15_000) {
-          level++;
-          streak = 0;
-          risen = now;
-        }
-        if (level === measured) reasons = why;
-      }
-      const next: Quality = {
-        quality: LEVELS[cut ? 0 : level]!,
-        confident,
-        reasons: cut ? ["disconnected"] : reasons,
-        rttMs: round(figures.rtt),
-        jitterMs: round(jitter),
-        lagMs: round(figures.lag),
-        missedHeartbeats: figures.missed,
-        drops: figures.drops,
-        clockOffsetMs: round(offset),
-      };
-      if (JSON.stringify(next) !== JSON.stringify(shown)) shown = next;
-      return shown;
-    },
+    evaluate,
+    quality,
     level: () => level,
   };
 }

@@ -30,7 +30,7 @@ async function follow(request: StreamRequest, sink: Sink, signal: unknown): Prom
   // A login page of a hotel's network, or an app's index.html at the wrong URL: 406 takes another transport.
   const streams = answer.body && /^text\/event-stream\b/i.test(answer.headers.get("Content-Type") ?? "");
   if (!streams) throw problemFrom({}, answer.status === 200 ? 406 : answer.status);
-  sink.opened();
+  sink.alive();
   const reader = answer.body!.getReader();
   const decoder = platform.decoder();
   const parse = createReader(sink);
@@ -60,7 +60,6 @@ export function createReader(sink: Sink): (text: string) => void {
     if (field === "data") block.data = data === undefined ? value : `${data}\n${value}`;
     else if (field === "event") block.event = value || "message";
     else if (field === "id" && !value.includes("\0")) block.id = value;
-    else if (field === "retry" && /^\d+$/.test(value)) sink.retry(Number(value));
     if (line) return undefined;
     block = {};
     if (data === undefined) return id === undefined ? undefined : { event: "roxy:id", id, data: null };

@@ -9,6 +9,8 @@ export interface Hello {
   readonly position: Cursor | undefined;
   /** In milliseconds. */
   readonly heartbeat: number;
+  /** Bound of the first wait before another attempt, in milliseconds. */
+  readonly retry: number;
   /** The hub's, in milliseconds since 1970. */
   readonly time: number;
 }
@@ -47,18 +49,18 @@ export function createTaker(snapshot: boolean): Taker {
    * and whoever had moved on already would never hear of it if the link is cut in between.
    */
   const hello = (data: Members, at: Cursor | undefined, taken: Taken): void => {
-    const known = position;
+    const before = position && view; // undefined before anything is known
     position ??= at;
     taken.hello = {
       connection: data["connection"] as string,
       position: data["cursor"] ? position : undefined,
       heartbeat: duration(data["heartbeat"]) || 15_000,
+      retry: Number(data["retry"]),
       time: Date.parse(data["time"] as string),
     };
     live = false;
-    const before = view;
     view = (data["view"] as string) || view;
-    if (known && before && view !== before) {
+    if (before && view !== before) {
       if (snapshot) {
         taken.renew = "view";
         position = undefined; // what was given before is not what a patch of this stream is for

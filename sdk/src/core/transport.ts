@@ -24,14 +24,10 @@ export interface End {
 
 /** What a stream tells its client. After `ended`, or after the link was closed, nothing more is told. */
 export interface Sink {
-  /** The hub answered; its hello is to follow. */
-  opened(): void;
-  /** Something came, if only a byte. */
+  /** Something came: the answer, of which the hello is to follow, or if only a byte. */
   alive(): void;
   /** What came at once. */
   blocks(blocks: readonly Block[]): void;
-  /** A `retry:` of the stream. */
-  retry(ms: number): void;
   ended(end: End): void;
 }
 
@@ -91,10 +87,8 @@ export function once(sink: Sink, over: () => boolean): Sink {
   let ended = false;
   const open = (): boolean => !ended && !over();
   return {
-    opened: () => open() && sink.opened(),
     alive: () => open() && sink.alive(),
     blocks: (blocks) => open() && sink.blocks(blocks),
-    retry: (ms) => open() && sink.retry(ms),
     ended(end) {
       if (!open()) return;
       ended = true;

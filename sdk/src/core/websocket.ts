@@ -5,7 +5,7 @@ import type { WebSocketLike } from "./platform.ts";
 interface Down {
   event: string;
   id?: string;
-  data: { retry?: unknown } | null;
+  data?: unknown;
 }
 
 /** The stream over a WebSocket (docs/protocol.md §5): the same events and order, through proxies that hold answers back. */
@@ -26,11 +26,7 @@ export const webSocket: Transport = {
       told.alive();
       const value = parsed(text);
       if (Array.isArray(value)) {
-        const blocks = value as Down[];
-        for (const { event, data } of blocks) {
-          if (event === "roxy:hello" && typeof data?.retry === "number") told.retry(data.retry);
-        }
-        return told.blocks(blocks.map(({ event, id, data }): Block => ({ event, id, data: data ?? null })));
+        return told.blocks((value as Down[]).map(({ event, id, data }): Block => ({ event, id, data: data ?? null })));
       }
       const answer = value as { ref?: string; ok?: boolean; problem?: unknown } | undefined;
       if (answer?.ok === false) end({ problem: problemFrom(answer.problem, 400) });
@@ -45,7 +41,7 @@ export const webSocket: Transport = {
       socket.onopen = () => {
         if (over) return socket?.close();
         opened = true;
-        told.opened();
+        told.alive();
         const { topics: topic, types, after, device, heartbeat } = request;
         const type = types.length > 0 ? types : undefined;
         const snapshot = request.snapshot || undefined;

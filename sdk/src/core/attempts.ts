@@ -17,7 +17,7 @@ export const LONGEST = 600_000;
 
 /** Full jitter: anything up to base·2ⁿ, at most cap, so that clients which lost one hub together do not come back together. */
 export function jitter(random: number, failures: number, base: number, cap: number): number {
-  return random * Math.min(cap, base * 2 ** Math.min(failures, 32));
+  return random * Math.min(cap, base * 2 ** failures);
 }
 
 /** Returns how long a call waits before it is made again: its jitter, and no less than the hub asked for. */
@@ -40,7 +40,7 @@ export interface Attempts {
 }
 
 /** Calls start for each attempt. There is one to begin at a time, and the earlier one counts. */
-export function createAttempts(clock: Clock, random: () => number, { base = 500, cap = 30_000 }: Backoff, start: () => void): Attempts {
+export function createAttempts(clock: Clock, random: () => number, { base = 500, cap = 30_000 }: Backoff | undefined = {}, start: () => void): Attempts {
   let earliest = -Infinity; // as the hub asked for
   let begun = Array<number>(PER_MINUTE).fill(-Infinity); // when the last ones began
   let wanted = Infinity; // when the next one would begin if it might

@@ -34,7 +34,6 @@ export interface Calls {
   stale(): boolean;
   /** The token was taken. */
   good(): void;
-  ticket(): Promise<string>;
   /** Ends the waits of calls: what is not answered by now fails. */
   close(): void;
   /** Calls are repeated again. */
@@ -107,12 +106,13 @@ export function createCalls(platform: Platform, url: string, credentials: Creden
     }
   };
 
-  const wait = (ms: number): Promise<void> =>
+  /** Waits, and reports whether the client was closed meanwhile. */
+  const wait = (ms: number): Promise<boolean> =>
     new Promise((done) => {
       const wake = (): void => {
         waiting.delete(wake);
         clock.clear(timer);
-        done();
+        done(closed);
       };
       const timer = clock.set(wake, ms);
       waiting.add(wake);
@@ -125,9 +125,8 @@ export function createCalls(platform: Platform, url: string, credentials: Creden
         return await attempt(request);
       } catch (error) {
         const { status, passing, retryAfter } = error as RoxyProblem;
-        const again = status === 401 ? failures === 0 && stale() : passing && !once && failures < TRIES - 1;
-        if (again && status !== 401 && !closed) await wait(delay(platform.random(), failures, retryAfter));
-        if (!again || closed) throw error;
+        if (status === 401 && failures === 0 && stale()) continue;
+        if (!passing || once || failures > TRIES - 2 || closed || (await wait(delay(platform.random(), failures, retryAfter)))) throw error;
       }
     }
   };
@@ -145,7 +144,6 @@ export function createCalls(platform: Platform, url: string, credentials: Creden
     token: () => token,
     stale,
     good,
-    ticket: async () => ((await call({ method: "POST", path: "/v1/tickets" }, true)) as { ticket: string }).ticket,
     close() {
       closed = true;
       for (const wake of waiting) wake();

@@ -48,9 +48,8 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
     ? createAcks(clock, report, device, confirm, (body, keepalive) => calls.call({ method: "POST", path: "/v1/acks", body, keepalive }))
     : undefined;
 
-  let caughtUp = false; // since the stream began
   let holed: unknown; // the reset of which the losses are not fetched; a later one waits for itself
-  const judge = (): void => continuity.set(holed ? "reset" : caughtUp ? "ok" : "catching-up");
+  const judge = (): void => continuity.set(holed ? "reset" : state.get() === "live" && taker.live() ? "ok" : "catching-up");
   const recovered = (): void => {
     holed = undefined;
     judge();
@@ -59,13 +58,19 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
   const batches = createListeners<[readonly Message[]]>(run);
   const resets = createListeners<[ResetMessage]>(run);
 
+  /** Tells what became of the handlers of a message, when all have run. */
+  const settle = (message: RoxyEvent | ResetMessage, running: Promise<boolean>[]): Promise<boolean[]> => {
+    const settled = Promise.all(running);
+    acks?.given(message, settled);
+    return settled;
+  };
+
   const giveEvent = (event: RoxyEvent): void => {
     if (event.live && event.cursor) gauge.event(Date.parse(event.time));
     note(event.type, event.cursor ?? event.topic);
     if (acks?.knows(event)) return;
     const hearing = [...subscriptions].filter(({ type, topic }) => ["*", event.type].includes(type) && matches(topic ?? event.topic, event.topic));
-    const settled = Promise.all(hearing.map(({ handler }) => run(() => handler(event))));
-    acks?.given(event, settled);
+    void settle(event, hearing.map(({ handler }) => run(() => handler(event))));
   };
 
   const giveReset = (reset: ResetMessage): void => {
@@ -74,9 +79,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
     if (reset.reason === "epoch") acks?.anew();
     holed = reset;
     judge();
-    const settled = Promise.all(resets.call(reset));
-    acks?.given(reset, settled);
-    void settled.then((good) => {
+    void settle(reset, resets.call(reset)).then((good) => {
       // A snapshot brings all entities anew, whoever listens.
       if (holed === reset && good.every(Boolean) && (snapshot || good.length > 0)) recovered();
     });
@@ -85,12 +88,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
   let after: string | null | undefined = options.after; // null once a stream has begun
   let followed: readonly string[] = []; // the topics of the last attempt
   let gone: Timer; // runs since the stream went
-  const connection = createConnection({
-    platform,
-    calls,
-    gauge,
-    transports: share?.over(transports) ?? transports,
-    backoff: options.backoff ?? {},
+  const connection = createConnection(platform, calls, gauge, share?.over(transports) ?? transports, options.backoff, note, {
     request() {
       followed = topics();
       if (followed.length === 0) return undefined;
@@ -107,13 +105,9 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
         else if (message.kind === "reset") giveReset(message);
       }
       acks?.passed(taker.position());
-      caughtUp ||= messages.some(({ kind }) => kind === "live");
       judge();
     },
-    note,
     become(next, hello) {
-      caughtUp = false; // a tab that follows another hears no end of a stream, only that the next one begins
-      judge();
       if (hello) {
         after = null;
         acks?.begins(hello.position);
@@ -121,6 +115,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
       ping(!!hello);
       renewal(hello);
       state.set(next);
+      judge();
       share?.state(next);
       if (["live", "closed", "idle"].includes(next)) {
         clock.clear(gone);

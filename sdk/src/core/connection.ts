@@ -33,12 +33,8 @@ const LEFT_OUT = 1_800_000;
 /** What goodbyes mean that are refusals. A device whose place was taken would take it back in turn, and so on: nobody comes back. */
 const GOODBYES: Readonly<Record<string, number | undefined>> = { replaced: 204, "token-expired": 401, revoked: 401 };
 
-export interface ConnectionOptions {
-  readonly platform: Platform;
-  readonly calls: Calls;
-  readonly gauge: Gauge;
-  readonly transports: readonly Transport[];
-  readonly backoff: Backoff;
+/** What a connection asks of its client, and tells it. */
+export interface Side {
   /** What to ask for; undefined when there is nothing. */
   request(): Omit<StreamRequest, "platform" | "headers" | keyof Calls> | undefined;
   take(blocks: readonly Block[]): Taken;
@@ -46,7 +42,6 @@ export interface ConnectionOptions {
   give(taken: Taken): void;
   /** Where it stands: told of each stream that is live, with its hello, and of what is not. */
   become(state: State, hello: Hello | undefined): void;
-  note(kind: string, detail?: string): void;
 }
 
 /** One client's stream over all its connections. */
@@ -62,10 +57,18 @@ export interface Connection {
   inspect(): Pick<Inspection, "state" | "problem" | "transport" | "connection" | "failures">;
 }
 
-export function createConnection(options: ConnectionOptions): Connection {
-  const { platform, calls, gauge, note } = options;
+/** Tries transports in their order. */
+export function createConnection(
+  platform: Platform,
+  calls: Calls,
+  gauge: Gauge,
+  ways: readonly Transport[],
+  backoff: Backoff | undefined,
+  note: (kind: string, detail?: string) => void,
+  client: Side,
+): Connection {
   const { clock } = platform;
-  const transports = options.transports.filter((each) => each.usable(platform));
+  const transports = ways.filter((each) => each.usable(platform));
   /** Until when transports that failed are left out; the first time until a moment that has passed. When one is tried again, once is enough. */
   const leftOut = new Map<Transport, number>();
   let state: State = "idle";
@@ -73,9 +76,8 @@ export function createConnection(options: ConnectionOptions): Connection {
   let transport: Transport | undefined; // of an attempt that was begun and has not ended
   let link: Link | undefined;
   let life = 0; // counts attempts and their ends
-  let wasLive = false;
   let connection: string | undefined;
-  let liveAt = Infinity;
+  let liveAt: number | undefined; // when the last stream was
   let heartbeat = 15_000;
   let lastByte = 0;
   const watchdog = createAlarm(clock);
@@ -85,11 +87,11 @@ export function createConnection(options: ConnectionOptions): Connection {
   const become = (next: State, hello?: Hello): void => {
     if (next !== state) note("state", next);
     state = next;
-    options.become(next, hello);
+    client.become(next, hello);
   };
 
   /** The state of a client that is not live and wants to be. */
-  const away = (): State => (!wasLive ? "connecting" : platform.offline() ? "offline" : "recovering");
+  const away = (): State => (!liveAt ? "connecting" : platform.offline() ? "offline" : "recovering");
   /** Whether it takes the app to go on. */
   const over = (): boolean => state === "closed" || state === "needs-auth";
 
@@ -124,8 +126,6 @@ export function createConnection(options: ConnectionOptions): Connection {
     watchdog();
     link?.close();
     link = transport = undefined;
-    if (lastByte - liveAt >= HEALTHY) attempts.failures = 0;
-    liveAt = Infinity;
     connection = undefined;
     gauge.turn(how);
   };
@@ -153,21 +153,23 @@ export function createConnection(options: ConnectionOptions): Connection {
     again();
   };
 
-  const watch = (): void => {
+  /** Waits for a silence; with grace, for what came meanwhile to be read. */
+  const watch = (grace = 0): void => {
     const limit = state === "live" ? 2 * heartbeat + 2_000 : OPENING;
     watchdog(() => {
       const late = clock.now() - lastByte - limit;
+      if (late < 0) return watch();
       // A page that was busy or asleep has not read yet what came.
-      if (late > GRACE) lastByte += late + GRACE;
-      if (late < 0 || late > GRACE) return watch();
+      if (late > GRACE && !grace) return watch(GRACE);
       note("silent");
+      if (grace) return again();
       gauge.see("missed");
       again("dead", 0);
-    }, lastByte + limit - clock.now());
+    }, grace || lastByte + limit - clock.now());
   };
 
   const start = (): void => {
-    const asked = options.request();
+    const asked = client.request();
     if (!asked) return rest("idle");
     const chosen = choose();
     if (!chosen) return rest("failed", new RoxyProblem("no-transport", 0));
@@ -190,15 +192,16 @@ export function createConnection(options: ConnectionOptions): Connection {
     calls.headers().then(heard(open)).catch(heard((error: unknown) => ended({ problem: unreachable(error) })));
   };
 
-  const attempts = createAttempts(clock, platform.random, options.backoff, start);
+  const attempts = createAttempts(clock, platform.random, backoff, start);
 
   const alive = (): void => {
     const now = clock.now();
     const gap = now - lastByte;
     lastByte = now;
     const slept = now - tickDue > JUMP;
-    if (state !== "live") watchdog(held, HELLO);
-    else if (!slept && gap > heartbeat + Math.max(2_000, heartbeat / 2)) gauge.see("missed");
+    if (state !== "live") return watchdog(held, HELLO);
+    if (now - liveAt! >= HEALTHY) attempts.failures = 0;
+    if (!slept && gap > heartbeat + Math.max(2_000, heartbeat / 2)) gauge.see("missed");
   };
 
   /** Something holds back what is to come. */
@@ -210,9 +213,9 @@ export function createConnection(options: ConnectionOptions): Connection {
 
   const take = (blocks: readonly Block[]): void => {
     const end = heard(ended); // unless the app closes it
-    const taken = options.take(blocks);
+    const taken = client.take(blocks);
     if (taken.hello) greet(taken.hello);
-    options.give(taken);
+    client.give(taken);
     if (taken.problem || taken.renew || taken.bye) end(taken); // the close behind a goodbye says nothing more
   };
 
@@ -220,7 +223,6 @@ export function createConnection(options: ConnectionOptions): Connection {
     liveAt = clock.now();
     ({ heartbeat, connection } = hello);
     attempts.base = hello.retry || attempts.base;
-    wasLive = true;
     problem = undefined;
     leftOut.delete(transport!);
     calls.good();

@@ -1,6 +1,6 @@
 import type { EventSourceLike } from "./platform.ts";
 import { garbled, parsed, RoxyProblem, unreachable } from "./problem.ts";
-import { once, streamQuery, type Transport } from "./transport.ts";
+import { streamQuery, ticketQuery, type Transport } from "./transport.ts";
 
 const CONTROL = ["hello", "entity", "receipt", "ack", "presence", "reset", "live", "heartbeat", "bye"].map((name) => `roxy:${name}`);
 const ENTITY = ["entity:created", "entity:updated", "entity:deleted"];
@@ -17,7 +17,6 @@ export const eventSource: Transport = {
     let over = false;
     let source: EventSourceLike | undefined;
     const heard = new Set<string>();
-    const told = once(sink, () => over);
     let opened = false;
     let last: string | undefined; // an event without an id has that of the one before it
 
@@ -25,32 +24,28 @@ export const eventSource: Transport = {
       if (heard.has(type)) return;
       heard.add(type);
       source?.addEventListener(type, (event) => {
-        told.alive();
+        sink.alive();
         const data = parsed(event.data);
         const id = event.lastEventId !== "" && event.lastEventId !== last ? event.lastEventId : undefined;
         last = event.lastEventId;
-        if (data === undefined) return end({ problem: garbled(`${type} is not JSON`) });
-        told.blocks([{ event: type, id, data }]);
+        if (data === undefined) return sink.ended({ problem: garbled(`${type} is not JSON`) });
+        sink.blocks([{ event: type, id, data }]);
       });
-    };
-    const end: typeof sink.ended = (how) => {
-      source?.close();
-      told.ended(how);
     };
 
     void (async () => {
-      const ticket = request.tokened ? `&ticket=${encodeURIComponent(await request.ticket())}` : "";
+      const ticket = await ticketQuery(request);
       if (over) return;
-      source = request.platform.eventSource!(`${request.url}/v1/stream?${streamQuery(request)}${ticket}`, {
+      source = request.platform.eventSource!(`${request.url}/v1/stream?${streamQuery(request)}${ticket && `&${ticket}`}`, {
         withCredentials: request.credentials === "include",
       });
       for (const type of [...CONTROL, ...ENTITY, "message", ...request.heard()]) hear(type);
       source.onopen = () => {
         opened = true;
-        told.alive();
+        sink.alive();
       };
-      source.onerror = () => end(opened ? {} : { problem: new RoxyProblem("network", 0, "the EventSource did not open") });
-    })().catch((error: unknown) => end({ problem: unreachable(error) }));
+      source.onerror = () => sink.ended(opened ? {} : { problem: new RoxyProblem("network", 0, "the EventSource did not open") });
+    })().catch((error: unknown) => sink.ended({ problem: unreachable(error) }));
 
     return {
       close() {

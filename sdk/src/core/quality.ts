@@ -95,8 +95,8 @@ export function createGauge(clock: Clock, run: Run): Gauge {
 
   let level = 2;
   let reasons: readonly Reason[] = [];
-  let streak = 0; // evaluations in a row that were better, or below 0 worse
-  let risen = -Infinity;
+  let worse = 0; // evaluations in a row that were worse
+  let notBetter = 0; // when the last one was that was not better, or the level rose
   let ended: Down | undefined = "planned"; // how the last stream did; a first one begins as if there had been one
   let lost: number | undefined; // when it was last live, or was first asked about
   const quality = createObservable(UNMEASURED, run);
@@ -130,21 +130,18 @@ export function createGauge(clock: Clock, run: Run): Gauge {
     const { grade: all, reasons: why } = grade(figures);
     const measured = confident ? all : Math.min(2, all);
     const cut = ended && (ended === "dead" || now - (lost ??= now) >= 5_000);
-    if (ended) {
-      streak = 0;
-      if (cut && ended !== "planned") level = 0; // and then climbs; what ended by plan goes on where it was
-    } else {
-      const way = Math.sign(measured - level);
-      streak = streak * way > 0 ? streak + way : way;
-      // Two worse in a row, or two pings in a row that failed.
-      if (streak < -1 || (way < 0 && pings.slice(-2).join() === "1,1")) level = measured;
-      else if (streak > 2 && now - risen >= 15_000) {
-        level++;
-        streak = 0;
-        risen = now;
-      }
-      if (level === measured) reasons = why;
+    const way = ended ? 0 : Math.sign(measured - level);
+    worse = way < 0 ? worse + 1 : 0;
+    if (way <= 0) notBetter = now;
+    // What ended by plan goes on where it was; else it climbs.
+    if (cut && ended !== "planned") level = 0;
+    // Two worse in a row, or two pings in a row that failed.
+    else if (worse > 1 || (worse > 0 && pings.slice(-2).join() === "1,1")) level = measured;
+    else if (now - notBetter >= 15_000) {
+      level++;
+      notBetter = now;
     }
+    if (!ended && level === measured) reasons = why;
     const next: Quality = {
       quality: LEVELS[cut ? 0 : level]!,
       confident,

@@ -10,16 +10,10 @@ export const sse: Transport = {
   usable: (platform) => !!platform.fetch,
   open(request, sink) {
     const abort = request.platform.abort();
-    let over = false; // an abort is all that is told late
     void follow(request, sink, abort.signal)
       .catch((error: unknown) => ({ problem: unreachable(error) }))
-      .then((end) => over || sink.ended(end));
-    return {
-      close() {
-        over = true;
-        abort.abort();
-      },
-    };
+      .then(sink.ended);
+    return { close: () => abort.abort() };
   },
 };
 
@@ -28,7 +22,7 @@ async function follow(request: StreamRequest, sink: Sink, signal: unknown): Prom
   const headers = { ...request.headers, Accept: "text/event-stream" };
   const answer = await ask(platform, `${request.url}/v1/stream?${streamQuery(request)}`, { method: "GET", headers, signal, credentials });
   // A login page of a hotel's network, or an app's index.html at the wrong URL: 406 takes another transport.
-  const streams = answer.body && /^text\/event-stream\b/i.test(answer.headers.get("Content-Type") ?? "");
+  const streams = answer.body && /^text\/event-stream\b/i.test(String(answer.headers.get("Content-Type")));
   if (!streams) throw problemFrom({}, answer.status === 200 ? 406 : answer.status);
   sink.alive();
   const reader = answer.body!.getReader();
@@ -36,7 +30,7 @@ async function follow(request: StreamRequest, sink: Sink, signal: unknown): Prom
   const parse = createReader(sink);
   for (;;) {
     // A cut of an open stream is no refusal: it has no problem.
-    const { value } = await reader.read().catch(() => ({ value: undefined }));
+    const { value } = await reader.read().catch((): { value?: undefined } => ({}));
     if (!value) return {};
     sink.alive();
     parse(decoder.decode(value, { stream: true }));

@@ -34,6 +34,8 @@ export interface Taker {
   take(blocks: readonly Block[]): Taken;
   /** Everything up to here was taken or is not for us; undefined while nothing is known. */
   position(): Cursor | undefined;
+  /** Whether the last stream has caught up. */
+  live(): boolean;
 }
 
 type Members = Readonly<Record<string, unknown>>;
@@ -44,61 +46,56 @@ export function createTaker(snapshot: boolean): Taker {
   let view = "";
   let live = false;
 
-  /**
-   * hello is first on every stream. Its id counts only when nothing is known yet: on a resumed stream a reset may follow,
-   * and whoever had moved on already would never hear of it if the link is cut in between.
-   */
-  const hello = (data: Members, at: Cursor | undefined, taken: Taken): void => {
-    const before = position && view; // undefined before anything is known
-    position ??= at;
-    taken.hello = {
-      connection: data["connection"] as string,
-      position: data["cursor"] ? position : undefined,
-      heartbeat: duration(data["heartbeat"]) || 15_000,
-      retry: Number(data["retry"]),
-      time: Date.parse(data["time"] as string),
-    };
-    live = false;
-    view = (data["view"] as string) || view;
-    if (before && view !== before) {
-      if (snapshot) {
-        taken.renew = "view";
-        position = undefined; // what was given before is not what a patch of this stream is for
-      }
-      taken.messages.push({ kind: "reset", reason: "view", cursor: position?.text });
-    } else if (snapshot && !data["cursor"]) taken.messages.push({ kind: "snapshot" });
-  };
-
   /** Takes one block, or throws what is wrong with it. */
   const take = ({ event: type, id, data: value }: Block, taken: Taken): void => {
     const { messages } = taken;
     const data: Members = { ...(value as Members | null) };
-    const at = parseCursor(type === "roxy:reset" ? data["cursor"] : id);
-    if (!at && (id || type === "roxy:reset")) throw garbled(`${type} without a cursor`);
-    if (type === "roxy:hello") return hello(data, at, taken);
-    if (type === "roxy:reset") {
+    // roxy:unacked is a dead letter, an event like others.
+    const [, kind] = /^roxy:(?!unacked)(.*)/.exec(type) ?? [];
+    const at = parseCursor(kind === "reset" ? data["cursor"] : id);
+    if (!at && (id || kind === "reset")) throw garbled(`${type} without a cursor`);
+    if (kind === "hello") {
+      // Its id counts only when nothing is known yet: on a resumed stream a reset may follow, and whoever had moved on already
+      // would never hear of it if the link is cut in between.
+      const before = position && view;
+      position ??= at;
+      taken.hello = {
+        connection: data["connection"] as string,
+        position: data["cursor"] ? position : undefined,
+        heartbeat: duration(data["heartbeat"]) || 15_000,
+        retry: Number(data["retry"]),
+        time: Date.parse(data["time"] as string),
+      };
+      live = false;
+      view = (data["view"] as string) || view;
+      if (before && view !== before) {
+        if (snapshot) {
+          taken.renew = "view";
+          position = undefined; // what was given before is not what a patch of this stream is for
+        }
+        messages.push({ kind: "reset", reason: "view", cursor: position?.text });
+      } else if (snapshot && !data["cursor"]) messages.push({ kind: "snapshot" });
+      return;
+    }
+    if (kind === "reset") {
       const reason = data["reason"] as ResetMessage["reason"];
       if (reason === "epoch") high = undefined;
       position = snapshot ? undefined : at; // to be cut off in the snapshot that follows means to begin anew
-      messages.push({ kind: "reset", reason, cursor: position?.text });
+      messages.push({ kind, reason, cursor: position?.text });
       if (snapshot) messages.push({ kind: "snapshot" });
       return;
     }
     if (at && position && at.epoch !== position.epoch) throw garbled(`${id} behind ${position.text} without a reset`);
     const ahead = beyond(at, position);
     if (ahead) position = at;
-    // roxy:unacked is a dead letter, an event like others.
-    if (!type.startsWith("roxy:") || type === "roxy:unacked") {
+    if (!kind) {
       if (at && !(ahead && beyond(at, high))) return; // a repeat
       high = at ?? high;
       const { op, version, base, patch, mutation, ...members } = data;
       if (typeof members["topic"] !== "string") throw garbled(`${type} without a topic`);
       const change = op && { op, version, base, patch, mutation };
       messages.push({ ...members, kind: "event", type, cursor: at?.text, change, live } as RoxyEvent);
-      return;
-    }
-    const kind = type.slice(5);
-    if (kind === "bye") taken.bye = data;
+    } else if (kind === "bye") taken.bye = data;
     else if (kind === "heartbeat") taken.heartbeat = Date.parse(data["time"] as string);
     else if (kind === "live") {
       live = true;
@@ -110,6 +107,7 @@ export function createTaker(snapshot: boolean): Taker {
 
   return {
     position: () => position,
+    live: () => live,
     take(blocks) {
       const taken: Taken = { messages: [] };
       try {

@@ -1,3 +1,4 @@
+import type { Calls } from "./calls.ts";
 import type { State } from "./connection.ts";
 import type { Credentials, Platform } from "./platform.ts";
 import type { RoxyProblem } from "./problem.ts";
@@ -22,7 +23,7 @@ export interface End {
   readonly bye?: { readonly reason?: string; readonly retry?: number };
 }
 
-/** What a stream tells its client. After `ended`, or after the link was closed, nothing more is told. */
+/** What a stream tells its client, which closes the link when it has ended. What is told after that is not heard. */
 export interface Sink {
   /** Something came: the answer, of which the hello is to follow, or if only a byte. */
   alive(): void;
@@ -47,8 +48,7 @@ export interface StreamRequest {
   readonly credentials: Credentials;
   /** Whether the caller has a token, which a URL must not hold. */
   readonly tokened: boolean;
-  /** Buys a ticket, for transports that cannot send headers. */
-  ticket(): Promise<string>;
+  readonly call: Calls["call"];
   /** The event types that somebody listens to, for transports that must know them. */
   heard(): readonly string[];
 }
@@ -82,17 +82,9 @@ export function streamQuery({ topics: topic, types: type, device, heartbeat, sna
     .join("&");
 }
 
-/** Returns a sink that hears nothing after an end, or once over says so. */
-export function once(sink: Sink, over: () => boolean): Sink {
-  let ended = false;
-  const open = (): boolean => !ended && !over();
-  return {
-    alive: () => open() && sink.alive(),
-    blocks: (blocks) => open() && sink.blocks(blocks),
-    ended(end) {
-      if (!open()) return;
-      ended = true;
-      sink.ended(end);
-    },
-  };
+/** Returns the parameter that stands for a token where no header can: a ticket, bought for it. Empty without a token. */
+export async function ticketQuery({ tokened, call }: StreamRequest): Promise<string> {
+  if (!tokened) return "";
+  const { ticket } = (await call({ method: "POST", path: "/v1/tickets" }, true)) as { ticket: string };
+  return `ticket=${encodeURIComponent(ticket)}`;
 }

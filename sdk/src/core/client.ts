@@ -96,8 +96,10 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
       const from = position ? (acks ? acks.resume(position) : position)?.text : (after ?? undefined);
       return { topics: followed, types, device, heartbeat, snapshot, after: from, heard: () => [...subscriptions].map(({ type }) => type) };
     },
-    take: taker.take,
-    give({ heartbeat: beat, messages }) {
+    take(blocks, greet) {
+      const taken = taker.take(blocks);
+      const { hello, heartbeat: beat, messages } = taken;
+      if (hello) greet(hello);
       if (beat) gauge.heartbeat(beat);
       if (messages.length > 0) batches.call(messages);
       for (const message of messages) {
@@ -106,6 +108,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
       }
       acks?.passed(taker.position());
       judge();
+      return taken;
     },
     become(next, hello) {
       if (hello) {

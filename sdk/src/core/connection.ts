@@ -5,7 +5,7 @@ import type { Inspection } from "./api.ts";
 import type { Platform, Signal } from "./platform.ts";
 import { RoxyProblem, unreachable } from "./problem.ts";
 import type { Down, Gauge } from "./quality.ts";
-import type { Hello, Taken } from "./take.ts";
+import type { Hello } from "./take.ts";
 import type { Block, End, Link, Sink, StreamRequest, Transport } from "./transport.ts";
 
 /**
@@ -37,9 +37,8 @@ const GOODBYES: Readonly<Record<string, number | undefined>> = { replaced: 204, 
 export interface Side {
   /** What to ask for; undefined when there is nothing. */
   request(): Omit<StreamRequest, "platform" | "headers" | keyof Calls> | undefined;
-  take(blocks: readonly Block[]): Taken;
-  /** Gives the app what came at once. */
-  give(taken: Taken): void;
+  /** Gives the app what came at once. A hello is told to greet before. Returns whether the stream ends by it. */
+  take(blocks: readonly Block[], greet: (hello: Hello) => void): End;
   /** Where it stands: told of each stream that is live, with its hello, and of what is not. */
   become(state: State, hello: Hello | undefined): void;
 }
@@ -213,10 +212,8 @@ export function createConnection(
 
   const take = (blocks: readonly Block[]): void => {
     const end = heard(ended); // unless the app closes it
-    const taken = client.take(blocks);
-    if (taken.hello) greet(taken.hello);
-    client.give(taken);
-    if (taken.problem || taken.renew || taken.bye) end(taken); // the close behind a goodbye says nothing more
+    const how = client.take(blocks, greet);
+    if (how.problem || how.renew || how.bye) end(how); // the close behind a goodbye says nothing more
   };
 
   const greet = (hello: Hello): void => {

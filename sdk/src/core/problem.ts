@@ -38,9 +38,9 @@ export async function ask({ fetch }: Platform, url: string, init: Omit<FetchInit
 export function problemFrom(value: unknown, status: number, retryAfter = 0): RoxyProblem {
   const told = Object(value) as Record<string, unknown>;
   const members = typeof told["code"] === "string" ? told : {};
-  const { code = `http-${status}`, detail, title = "" } = members;
+  const { code = `http-${status}`, status: own = status, detail, title = "" } = members;
   const wait = Math.max(retryAfter, duration(members["retryAfter"]));
-  return new RoxyProblem(code as string, Number(members["status"]) || status, String(detail ?? title), wait, members);
+  return new RoxyProblem(code as string, own as number, String(detail ?? title), wait, members);
 }
 
 /** Returns the problem of a stream that is not as docs/protocol.md says: to connect anew would bring the same again. */

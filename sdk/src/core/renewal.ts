@@ -34,18 +34,11 @@ export function createRenewal(platform: Platform, calls: Calls, anew: () => void
       const left = expires - skew - clock.now();
       alarm(renew, left - Math.min(LEAD, left / 5));
     };
-    const expires = expiry(platform, calls.token());
-    if (expires) schedule(expires);
+    try {
+      // When a JWT expires is read, not believed; what is none is not renewed.
+      const [, claims = ""] = calls.token().split(".");
+      const { exp } = JSON.parse(platform.base64(claims.replaceAll("-", "+").replaceAll("_", "/"))) as { exp: number };
+      if (exp) schedule(exp * 1_000);
+    } catch {}
   };
-}
-
-/** Returns when a JWT expires, in milliseconds since 1970; undefined for what is none. It is read, not believed. */
-function expiry(platform: Platform, token: string): number | undefined {
-  const [, claims = ""] = token.split(".");
-  try {
-    const { exp } = JSON.parse(platform.base64(claims.replaceAll("-", "+").replaceAll("_", "/"))) as { exp: number };
-    return exp * 1_000;
-  } catch {
-    return undefined;
-  }
 }

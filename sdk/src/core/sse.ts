@@ -1,5 +1,5 @@
 import { ask, garbled, parsed, problemFrom, unreachable } from "./problem.ts";
-import { streamQuery, type Block, type End, type Sink, type StreamRequest, type Transport } from "./transport.ts";
+import { streamQuery, type Block, type End, type Sink, type Transport } from "./transport.ts";
 
 /** Bounds one event as it comes, in characters; a hub accepts 64 KiB unless its configuration says otherwise. */
 const LARGEST = 4 << 20;
@@ -9,33 +9,33 @@ export const sse: Transport = {
   name: "sse",
   usable: (platform) => !!platform.fetch,
   open(request, sink) {
-    const abort = request.platform.abort();
-    void follow(request, sink, abort.signal)
+    const { platform, url, credentials } = request;
+    const abort = platform.abort();
+    const follow = async (): Promise<End> => {
+      const headers = { ...request.headers, Accept: "text/event-stream" };
+      const answer = await ask(platform, `${url}/v1/stream?${streamQuery(request)}`, { method: "GET", headers, signal: abort.signal, credentials });
+      const { status, body } = answer;
+      // A login page of a hotel's network, or an app's index.html at the wrong URL: 406 takes another transport.
+      const streams = /^text\/event-stream\b/i.test(String(answer.headers.get("Content-Type")));
+      if (!body || !streams) throw problemFrom({}, status === 200 ? 406 : status);
+      sink.alive();
+      const reader = body.getReader();
+      const decoder = platform.decoder();
+      const parse = createReader(sink);
+      for (;;) {
+        // A cut of an open stream is no refusal: it has no problem.
+        const { value } = await reader.read().catch((): { value?: undefined } => ({}));
+        if (!value) return {};
+        sink.alive();
+        parse(decoder.decode(value, { stream: true }));
+      }
+    };
+    void follow()
       .catch((error: unknown) => ({ problem: unreachable(error) }))
       .then(sink.ended);
     return { close: () => abort.abort() };
   },
 };
-
-async function follow(request: StreamRequest, sink: Sink, signal: unknown): Promise<End> {
-  const { platform, credentials } = request;
-  const headers = { ...request.headers, Accept: "text/event-stream" };
-  const answer = await ask(platform, `${request.url}/v1/stream?${streamQuery(request)}`, { method: "GET", headers, signal, credentials });
-  // A login page of a hotel's network, or an app's index.html at the wrong URL: 406 takes another transport.
-  const streams = answer.body && /^text\/event-stream\b/i.test(String(answer.headers.get("Content-Type")));
-  if (!streams) throw problemFrom({}, answer.status === 200 ? 406 : answer.status);
-  sink.alive();
-  const reader = answer.body!.getReader();
-  const decoder = platform.decoder();
-  const parse = createReader(sink);
-  for (;;) {
-    // A cut of an open stream is no refusal: it has no problem.
-    const { value } = await reader.read().catch((): { value?: undefined } => ({}));
-    if (!value) return {};
-    sink.alive();
-    parse(decoder.decode(value, { stream: true }));
-  }
-}
 
 /**
  * Returns what takes a stream's text as it comes, decoded and without its BOM, and tells the blocks of each piece at once.

@@ -36,7 +36,7 @@ export function globalPlatform(): Platform {
     watch(listener) {
       const hearing = new AbortController();
       const hear = ({ type }: Event): void =>
-        listener(type === "visibilitychange" ? document.visibilityState : type === "pageshow" ? "resume" : (type as Signal));
+        listener(type === "visibilitychange" ? document.visibilityState : (type as Signal));
       for (const type of TELLING) here.addEventListener?.(type, hear, { signal: hearing.signal });
       return () => hearing.abort();
     },

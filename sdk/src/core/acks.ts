@@ -57,26 +57,25 @@ export function createAcks(
 ): Acks {
   let delivered: Cursor | undefined; // everything up to here was handled
   let told: Cursor | undefined; // and the hub has answered up to here
-  let ids: string[] = []; // critical events to be confirmed, until the hub has answered
+  const ids = new Set<string>(); // critical events to be confirmed, until the hub has answered
   let open: { readonly position: Cursor | undefined; done: boolean }[] = []; // in the order given, the first of them not done
-  const known = new Set<string>();
+  const known = new Set<string | undefined>();
   const alarm = createAlarm(clock);
-  let due = Infinity;
+  let waiting = Infinity; // so long, from when it began to
   let calling = false;
   let closed = false;
 
   const within = (ms: number): void => {
-    const when = clock.now() + ms;
-    if (closed || when >= due) return;
-    due = when;
+    if (closed || ms >= waiting) return;
+    waiting = ms;
     alarm(() => void tell(false), ms);
   };
 
   const tell = async (last: boolean): Promise<void> => {
-    due = Infinity;
+    waiting = Infinity;
     if (calling && !last) return within(WAIT);
     const position = beyond(delivered, told) ? delivered : undefined;
-    const batch = ids.slice(0, FULL);
+    const batch = [...ids].slice(0, FULL);
     if (!position && !batch[0]) return;
     calling = true;
     let again = false;
@@ -90,12 +89,12 @@ export function createAcks(
     calling = false;
     if (again) return within(REST);
     told = position ?? told;
-    ids = ids.filter((id) => !batch.includes(id));
-    if (ids[0]) within(WAIT);
+    for (const id of batch) ids.delete(id);
+    if (ids.size > 0) within(WAIT);
   };
 
   const confirm = (id: string): void => {
-    if (!ids.includes(id)) ids.push(id);
+    ids.add(id);
     within(WAIT);
   };
 
@@ -110,13 +109,13 @@ export function createAcks(
       told = at ?? told;
       within(WAIT);
     },
-    knows: ({ ack }) => !!ack && known.has(ack.id),
+    knows: ({ ack }) => known.has(ack?.id),
     given({ cursor, ack }, settled) {
       const work = { position: parseCursor(cursor), done: false };
       open.push(work);
       const critical = ack?.id;
       if (critical) known.add(critical);
-      if (known.size > REMEMBERED) known.delete([...known][0]!);
+      if (known.size > REMEMBERED) known.delete([...known][0]);
       void settled.then((good) => {
         work.done = true;
         if (critical) {
@@ -134,7 +133,7 @@ export function createAcks(
     confirm,
     anew() {
       delivered = told = undefined;
-      ids = [];
+      ids.clear();
       open = [];
     },
     resume: (position) => (open[0] ? delivered : position),

@@ -31,10 +31,11 @@ export interface Attempts {
   failures: number;
   /** Bound of a first wait; what the hub's hello says takes its place. */
   base: number;
-  /** Begins an attempt after a failure's wait, and no sooner than the hub asked for. Returns the wait. */
-  later(asked: number): number;
-  /** Begins one as soon as the floor and what the hub asked for allow. */
-  soon(): void;
+  /**
+   * Begins an attempt as soon as the floor and what the hub asked for before allow; with `asked`, what the hub asks for now, after
+   * a failure's wait and no sooner than that. Returns the wait.
+   */
+  begin(asked?: number): number;
   /** Forgets the attempt that was to begin. */
   cancel(): void;
 }
@@ -62,12 +63,12 @@ export function createAttempts(clock: Clock, random: () => number, { base = 500,
   const attempts: Attempts = {
     failures: 0,
     base,
-    later(asked) {
+    begin(asked) {
       const now = clock.now();
+      if (asked === undefined) return at(now);
       earliest = Math.max(earliest, now + Math.min(asked, LONGEST));
       return at(now + jitter(random(), attempts.failures++, attempts.base, cap));
     },
-    soon: () => void at(clock.now()),
     cancel() {
       alarm();
       wanted = Infinity;

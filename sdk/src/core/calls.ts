@@ -34,10 +34,8 @@ export interface Calls {
   stale(): boolean;
   /** The token was taken. */
   good(): void;
-  /** Ends the waits of calls: what is not answered by now fails. */
-  close(): void;
-  /** Calls are repeated again. */
-  reopen(): void;
+  /** Ends the waits of calls: what is not answered by now fails. With false, calls are repeated again. */
+  close(over?: boolean): void;
 }
 
 export interface Call {
@@ -63,14 +61,12 @@ export function createCalls(platform: Platform, url: string, credentials: Creden
   let refused = false; // a fresh one was refused
 
   const headers = async (): Promise<Record<string, string>> => {
-    const all: Record<string, string> = { "Roxy-Client": CLIENT };
     if (source) {
       refused = fresh;
       fresh = false;
       token = (await source({ fresh: refused })) ?? "";
-      if (token) all["Authorization"] = `Bearer ${token}`;
     }
-    return all;
+    return { "Roxy-Client": CLIENT, ...(token && { Authorization: `Bearer ${token}` }) };
   };
 
   const good = (): void => {
@@ -144,12 +140,9 @@ export function createCalls(platform: Platform, url: string, credentials: Creden
     token: () => token,
     stale,
     good,
-    close() {
-      closed = true;
+    close(over = true) {
+      closed = over;
       for (const wake of waiting) wake();
-    },
-    reopen() {
-      closed = false;
     },
   };
 }

@@ -142,7 +142,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
 
   let unwatch: (() => void) | undefined; // while the client is started
   const start = (): void => {
-    calls.reopen();
+    calls.close(false);
     unwatch ??= platform.watch(connection.signal);
     connection.connect();
   };
@@ -200,7 +200,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
     onReset: resets.add,
     recovered,
     publish: async (publication, given) => (await publishAll([publication as Publication], given))[0]!,
-    publishAll: (publications, given) => publishAll(publications as readonly Publication[], given),
+    publishAll: publishAll as Client<Events>["publishAll"],
     confirm(event) {
       const id = typeof event === "string" ? event : event.ack?.id;
       if (!acks || !id) throw new Error("confirm: no device, or no critical event");

@@ -104,20 +104,12 @@ export function createConnection(
 
   /** Returns the first transport that works; when all are left out, the one whose time is up first. */
   const choose = (): Transport | undefined => {
-    const wait = (each: Transport): number => Math.max(0, (leftOut.get(each) ?? 0) - clock.now());
-    return [...transports].sort((a, b) => wait(a) - wait(b))[0];
+    const now = clock.now();
+    const free = (each: Transport): number => Math.max(now, leftOut.get(each) ?? 0);
+    return [...transports].sort((a, b) => free(a) - free(b))[0];
   };
-  /** A transport cannot work here: another one is next. Reports whether there is one. */
-  const leave = (failed: Transport): boolean => {
-    leftOut.set(failed, clock.now() + LEFT_OUT);
-    return transports.length > 1;
-  };
-  /** It opened without a hello, or did not open although the hub answers otherwise: the second time in a row it is left. */
-  const fails = (failed: Transport): boolean => {
-    if (leftOut.has(failed)) return leave(failed);
-    leftOut.set(failed, 0);
-    return false;
-  };
+  /** A transport opened without a hello, or did not open although the hub answers otherwise: the second time in a row it is left, or when it surely cannot work here. */
+  const fails = (failed: Transport, surely = leftOut.has(failed)): void => void leftOut.set(failed, surely ? clock.now() + LEFT_OUT : 0);
 
   /** Ends the attempt, or the stream, that there is. */
   const stop = (how: Down): void => {
@@ -133,8 +125,7 @@ export function createConnection(
   const again = (how: Down = "planned", asked?: number): void => {
     stop(how);
     become(away());
-    if (asked === undefined) attempts.soon();
-    else note("retry", `${attempts.later(asked)} ms`);
+    note("retry", `${attempts.begin(asked)} ms`);
   };
 
   /** And stays away. */
@@ -207,7 +198,8 @@ export function createConnection(
   const held = (): void => {
     if (state === "live") return;
     note("buffered", transport!.name);
-    again("dropped", fails(transport!) ? undefined : 0);
+    fails(transport!);
+    again("dropped", 0);
   };
 
   const take = (blocks: readonly Block[]): void => {
@@ -240,12 +232,14 @@ export function createConnection(
   const refused = (why: RoxyProblem): void => {
     const { status, passing, retryAfter } = why;
     const failed = link && transport; // not when there was no token
+    const elsewhere = [404, 406].includes(status) && transports.length > 1;
+    if (elsewhere) fails(transport!, true);
     problem = why;
     if (status === 401) {
       // A cookie may be a newer one by now: a stream that was live is worth one more attempt with it.
       if (calls.stale() || state === "live") again();
       else rest("needs-auth", why);
-    } else if (passing || ([404, 406].includes(status) && leave(transport!))) {
+    } else if (passing || elsewhere) {
       again("dropped", retryAfter);
       // A transport that does not open although the hub answers otherwise is one that does not work here. Else it is the network, or the hub.
       if (failed && status === 0) probe(() => fails(failed));
@@ -272,7 +266,7 @@ export function createConnection(
       if (transport) return;
       problem = undefined;
       become(away());
-      attempts.soon();
+      attempts.begin();
     },
     close: () => rest("closed"),
     signal(signal) {
@@ -281,7 +275,7 @@ export function createConnection(
       // A stream that is offline may still work: the watchdog decides.
       if (signal === "offline" || signal === "hidden") return;
       wake();
-      if (!transport && !over()) attempts.soon();
+      if (!transport && !over()) attempts.begin();
     },
     hear: (type) => link?.hear?.(type),
     inspect: () => ({ state, problem, transport: transport?.name, connection, failures: attempts.failures }),

@@ -47,7 +47,7 @@ const BOUNDS: Readonly<Record<keyof Figures, readonly [number, number, number]>>
 };
 
 /** Grades figures by the worst of them: 3 is excellent, 0 poor. The reasons are the figures at that grade. */
-export function grade(figures: Figures): { grade: number; reasons: Reason[] } {
+export function grade(figures: Figures): [grade: number, reasons: Reason[]] {
   let worst = 3;
   let reasons: Reason[] = [];
   for (const [name, bounds] of Object.entries(BOUNDS) as [keyof Figures, readonly number[]][]) {
@@ -55,7 +55,7 @@ export function grade(figures: Figures): { grade: number; reasons: Reason[] } {
     if (at < worst) [worst, reasons] = [at, []];
     if (at === worst && at < 3) reasons.push(name);
   }
-  return { grade: worst, reasons };
+  return [worst, reasons];
 }
 
 /** Measures one client's connection. All times are the Clock's. */
@@ -126,8 +126,8 @@ export function createGauge(clock: Clock, run: Run): Gauge {
       resets: recent("resets", 10).length,
       ping: pings.filter(Boolean).length,
     };
-    const confident = (seen.rtt ?? []).length > 1 && jitter !== undefined;
-    const { grade: all, reasons: why } = grade(figures);
+    const confident = !!seen.rtt?.[1] && jitter !== undefined;
+    const [all, why] = grade(figures);
     const measured = confident ? all : Math.min(2, all);
     const cut = ended && (ended === "dead" || now - (lost ??= now) >= 5_000);
     const way = ended ? 0 : Math.sign(measured - level);

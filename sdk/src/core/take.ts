@@ -101,8 +101,7 @@ export function createTaker(snapshot: boolean): Taker {
       live = true;
       const { replayed = 0, entities } = data as { replayed?: number; entities?: number };
       messages.push({ kind, cursor: position?.text, replayed, entities });
-    } else if (["entity", "receipt", "ack", "presence"].includes(kind)) messages.push({ ...data, kind } as Message);
-    // An id alone, and what a newer hub knows, has moved the position.
+    } else if (kind !== "id") messages.push({ ...data, kind } as Message); // also what a newer hub knows
   };
 
   return {

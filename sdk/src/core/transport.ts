@@ -77,7 +77,7 @@ export interface Share {
 
 /** Returns the query of GET /v1/stream. */
 export function streamQuery({ topics: topic, types: type, device, heartbeat, snapshot, after }: StreamRequest): string {
-  return Object.entries({ topic, type, device, heartbeat, snapshot: snapshot ? "1" : undefined, after })
+  return Object.entries({ topic, type, device, heartbeat, snapshot: snapshot ? 1 : [], after })
     .flatMap(([name, values = []]) => [values].flat().map((value) => `${name}=${encodeURIComponent(value)}`))
     .join("&");
 }

@@ -61,12 +61,11 @@ export function createAcks(
   let open: { readonly position: Cursor | undefined; done: boolean }[] = []; // in the order given, the first of them not done
   const known = new Set<string | undefined>();
   const alarm = createAlarm(clock);
-  let waiting = Infinity; // so long, from when it began to
+  let waiting = Infinity; // so long, from when it began to; 0 when nothing is to be told any more
   let calling = false;
-  let closed = false;
 
   const within = (ms: number): void => {
-    if (closed || ms >= waiting) return;
+    if (ms >= waiting) return;
     waiting = ms;
     alarm(() => void tell(false), ms);
   };
@@ -105,7 +104,7 @@ export function createAcks(
 
   return {
     begins(at) {
-      closed = false;
+      waiting = Infinity;
       told = at ?? told;
       within(WAIT);
     },
@@ -138,9 +137,9 @@ export function createAcks(
     },
     resume: (position) => (open[0] ? delivered : position),
     close() {
-      closed = true;
       alarm();
       void tell(true);
+      waiting = 0;
     },
   };
 }

@@ -5,8 +5,8 @@ import { ask, unreachable, type RoxyProblem } from "./problem.ts";
 /** Which client this is, in the header Roxy-Client: the hub then refuses with a status and not with a stream of one goodbye. */
 const CLIENT = "js/0.0.0";
 
-/** How often a call that may be repeated is tried: half a minute on average. */
-const TRIES = 8;
+/** The last time that a call is repeated: after half a minute on average. */
+const REPEATS = 6;
 /** Bounds one attempt of a call: three times what a hub takes before it gives up. */
 const PATIENCE = 15_000;
 
@@ -122,7 +122,7 @@ export function createCalls(platform: Platform, url: string, credentials: Creden
       } catch (error) {
         const { status, passing, retryAfter } = error as RoxyProblem;
         if (status === 401 && failures === 0 && stale()) continue;
-        if (!passing || once || failures > TRIES - 2 || closed || (await wait(delay(platform.random(), failures, retryAfter)))) throw error;
+        if (!passing || once || failures > REPEATS || closed || (await wait(delay(platform.random(), failures, retryAfter)))) throw error;
       }
     }
   };

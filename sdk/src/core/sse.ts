@@ -75,7 +75,7 @@ export function createReader(sink: Sink): (text: string) => void {
         const block = take(line);
         if (block) blocks.push(block);
       }
-      if (rest.length + (block.data ?? "").length > LARGEST) throw garbled(`more than ${LARGEST} characters`);
+      if (rest.length + (block.data ?? "").length > LARGEST) throw garbled("too many characters");
     } finally {
       if (blocks.length > 0) sink.blocks(blocks);
     }

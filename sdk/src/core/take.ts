@@ -85,7 +85,7 @@ export function createTaker(snapshot: boolean): Taker {
       if (snapshot) messages.push({ kind: "snapshot" });
       return;
     }
-    if (at && position && at.epoch !== position.epoch) throw garbled(`${id} behind ${position.text} without a reset`);
+    if (at && position && at.epoch !== position.epoch) throw garbled(`${id} without a reset`);
     const ahead = beyond(at, position);
     if (ahead) position = at;
     if (!kind) {
@@ -99,8 +99,7 @@ export function createTaker(snapshot: boolean): Taker {
     else if (kind === "heartbeat") taken.heartbeat = Date.parse(data["time"] as string);
     else if (kind === "live") {
       live = true;
-      const { replayed = 0, entities } = data as { replayed?: number; entities?: number };
-      messages.push({ kind, cursor: position?.text, replayed, entities });
+      messages.push({ replayed: 0, cursor: position?.text, ...data, kind });
     } else if (kind !== "id") messages.push({ ...data, kind } as Message); // also what a newer hub knows
   };
 

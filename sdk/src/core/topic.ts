@@ -6,7 +6,7 @@ export function matches(pattern: string, topic: string): boolean {
   if (have[0] === "roxy" && want[0] !== "roxy") return false;
   if (want.at(-1) === "**") {
     want.pop();
-    have.length = Math.min(have.length, want.length);
+    have.splice(want.length);
   }
   return have.length === want.length && want.every((segment, i) => ["*", have[i]].includes(segment));
 }

@@ -1,8 +1,8 @@
 import type { Clock } from "./core/clock.ts";
 import type { EventSourceLike, Fetch, Platform, Signal, WebSocketLike } from "./core/platform.ts";
 
-/** What a timer of browsers takes; a longer one would fire at once. */
-const LONGEST_TIMER = 2 ** 31 - 1;
+/** Somewhat less than a timer of browsers takes; a longer one would fire at once. */
+const LONGEST_TIMER = 2_000_000_000;
 
 /** What tells of the page and its network; `pageshow` comes from the cache of pages, where iOS closes streams without a word. */
 const TELLING = ["online", "offline", "visibilitychange", "pageshow", "resume"];

@@ -89,7 +89,7 @@ export function createAcks(
     if (again) return within(REST);
     told = position ?? told;
     for (const id of batch) ids.delete(id);
-    if (ids.size > 0) within(WAIT);
+    if (ids.size) within(WAIT);
   };
 
   const confirm = (id: string): void => {

@@ -81,7 +81,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
     judge();
     void settle(reset, resets.call(reset)).then((good) => {
       // A snapshot brings all entities anew, whoever listens.
-      if (holed === reset && good.every(Boolean) && (snapshot || good.length > 0)) recovered();
+      if (holed === reset && good.every(Boolean) && (snapshot || good[0])) recovered();
     });
   };
 
@@ -91,7 +91,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
   const connection = createConnection(platform, calls, gauge, share?.over(transports) ?? transports, options.backoff, note, {
     request() {
       followed = topics();
-      if (followed.length === 0) return undefined;
+      if (!followed[0]) return undefined;
       const position = taker.position();
       const from = position ? (acks ? acks.resume(position) : position)?.text : (after ?? undefined);
       return { topics: followed, types, device, heartbeat, snapshot, after: from, heard: () => [...subscriptions].map(({ type }) => type) };
@@ -101,7 +101,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
       const { hello, heartbeat: beat, messages } = taken;
       if (hello) greet(hello);
       if (beat) gauge.heartbeat(beat);
-      if (messages.length > 0) batches.call(messages);
+      if (messages[0]) batches.call(messages);
       for (const message of messages) {
         if (message.kind === "event") giveEvent(message);
         else if (message.kind === "reset") giveReset(message);
@@ -186,7 +186,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
 
   return {
     subscribe(type, handler, { topic } = {}) {
-      const release = retain(topic === undefined ? [] : [topic]);
+      const release = retain(topic ? [topic] : []);
       const subscription = { type, topic, handler: handler as (event: RoxyEvent) => unknown };
       subscriptions.add(subscription);
       connection.hear(type);

@@ -264,7 +264,6 @@ export function createConnection(
     renew,
     connect() {
       if (transport) return;
-      problem = undefined;
       become(away());
       attempts.begin();
     },

@@ -203,7 +203,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
     publishAll: publishAll as Client<Events>["publishAll"],
     confirm(event) {
       const id = typeof event === "string" ? event : event.ack?.id;
-      if (!acks || !id) throw new Error("confirm: no device or critical event");
+      if (!acks || !id) throw new Error("confirm: nothing to confirm");
       acks.confirm(id);
     },
     call: (call, { once } = {}) => calls.call(call, once),

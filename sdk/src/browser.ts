@@ -1,8 +1,8 @@
 import type { Clock } from "./core/clock.ts";
 import type { EventSourceLike, Fetch, Platform, Signal, WebSocketLike } from "./core/platform.ts";
 
-/** What a timer of browsers takes; a longer one would fire at once. */
-const LONGEST_TIMER = 2 ** 31 - 1;
+/** Somewhat less than a timer of browsers takes; a longer one would fire at once. */
+const LONGEST_TIMER = 2_000_000_000;
 
 /** What tells of the page and its network; `pageshow` comes from the cache of pages, where iOS closes streams without a word. */
 const TELLING = ["online", "offline", "visibilitychange", "pageshow", "resume"];
@@ -22,7 +22,7 @@ export function globalPlatform(): Platform {
   return {
     clock,
     random: Math.random,
-    hex: (bytes) => Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (byte) => byte.toString(16).padStart(2, "0")).join(""),
+    hex: (bytes) => [...crypto.getRandomValues(new Uint8Array(bytes))].map((byte) => (byte + 256).toString(16).slice(1)).join(""),
     fetch: here.fetch && (((url, init) => fetch(url, init as RequestInit)) satisfies Fetch),
     eventSource: here.EventSource && ((url, init) => new EventSource(url, init) as unknown as EventSourceLike),
     webSocket: here.WebSocket && ((url, protocol) => new WebSocket(url, protocol) as unknown as WebSocketLike),
@@ -34,12 +34,11 @@ export function globalPlatform(): Platform {
     offline: () => here.navigator?.onLine === false,
     report: (error) => (here.reportError ?? console.error)(error),
     watch(listener) {
+      const hearing = new AbortController();
       const hear = ({ type }: Event): void =>
-        listener(type === "visibilitychange" ? document.visibilityState : type === "pageshow" ? "resume" : (type as Signal));
-      for (const type of TELLING) here.addEventListener?.(type, hear);
-      return () => {
-        for (const type of TELLING) here.removeEventListener?.(type, hear);
-      };
+        listener(type === "visibilitychange" ? document.visibilityState : (type as Signal));
+      for (const type of TELLING) here.addEventListener?.(type, hear, { signal: hearing.signal });
+      return () => hearing.abort();
     },
   };
 }

@@ -24,9 +24,10 @@ test("no two attempts begin less than the floor apart, nor too many in a minute,
         if (what === "wait") await clock.go(ms);
         else if (what === "later") {
           earliest = Math.max(earliest, clock.now() + ms);
-          attempts.later(ms);
-        } else if (what === "rebase") attempts.rebase(ms);
-        else attempts[what]();
+          attempts.begin(ms);
+        } else if (what === "rebase") attempts.base = ms;
+        else if (what === "healthy") attempts.failures = 0;
+        else attempts[what === "soon" ? "begin" : "cancel"]();
       }
       await clock.go(LONGEST);
       begun.forEach((at, i) => {
@@ -42,11 +43,11 @@ test("an attempt that is asked for begins", async () => {
   const clock = createFakeClock();
   let begun = 0;
   const attempts = createAttempts(clock, () => 0.5, {}, () => void begun++);
-  attempts.soon();
+  attempts.begin();
   await clock.go(0);
   expect(begun).toBe(1);
-  attempts.later(20_000);
-  attempts.soon(); // does not lead around what the hub asked for
+  attempts.begin(20_000);
+  attempts.begin(); // does not lead around what the hub asked for
   await clock.go(19_999);
   expect(begun).toBe(1);
   await clock.go(1);
@@ -66,7 +67,7 @@ test("a wait grows to the cap and no further, and is anything below it", () => {
 test("what the hub asks for is waited at most ten minutes", async () => {
   const clock = createFakeClock();
   let begun = 0;
-  createAttempts(clock, () => 0, {}, () => void begun++).later(1e9);
+  createAttempts(clock, () => 0, {}, () => void begun++).begin(1e9);
   await clock.go(LONGEST);
   expect(begun).toBe(1);
 });

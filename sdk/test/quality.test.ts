@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { createGauge, grade, type Figures, type Gauge } from "../src/core/quality.ts";
+import { createRun } from "../src/core/observable.ts";
 import { createFakeClock, type FakeClock } from "./clock.ts";
 
 interface Bench {
@@ -17,10 +18,11 @@ interface Bench {
 /** A live connection; the hub's clock is ahead of ours by skew. */
 function bench(skew = 1_700_000_000_000): Bench {
   const clock = createFakeClock();
-  const gauge = createGauge(clock);
-  gauge.up();
+  const gauge = createGauge(clock, createRun(String));
+  gauge.turn();
   const shown = (): string => {
-    const { quality, reasons } = gauge.evaluate();
+    gauge.evaluate();
+    const { quality, reasons } = gauge.quality.get();
     return reasons.length > 0 ? `${quality}[${reasons.join()}]` : quality;
   };
   const ping = async (ms: number): Promise<void> => {
@@ -52,25 +54,25 @@ test.each<[string, string, (b: Bench) => Promise<string>]>([
   ["rtt 200", "good[rtt]", (b) => b.run(24, 200)],
   ["rtt 400", "fair[rtt]", (b) => b.run(24, 400)],
   ["rtt 900", "poor[rtt]", (b) => b.run(24, 900)],
-  ["one missed heartbeat", "good[missed]", async (b) => (await b.run(24), b.gauge.missed(), b.run(6))],
-  ["three missed heartbeats", "poor[missed]", async (b) => (await b.run(24), [1, 2, 3].forEach(() => b.gauge.missed()), b.run(6))],
-  ["two drops", "fair[drops]", async (b) => (await b.run(24), [1, 2].forEach(() => (b.gauge.down("dropped"), b.gauge.up())), b.run(6))],
+  ["one missed heartbeat", "good[missed]", async (b) => (await b.run(24), b.gauge.see("missed"), b.run(6))],
+  ["three missed heartbeats", "poor[missed]", async (b) => (await b.run(24), [1, 2, 3].forEach(() => b.gauge.see("missed")), b.run(6))],
+  ["two drops", "fair[drops]", async (b) => (await b.run(24), [1, 2].forEach(() => (b.gauge.turn("dropped"), b.gauge.turn())), b.run(6))],
   [
     "five rotations by plan",
     "excellent",
-    async (b) => (await b.run(24), [1, 2, 3, 4, 5].forEach(() => (b.gauge.down("planned"), b.gauge.up())), b.run(6)),
+    async (b) => (await b.run(24), [1, 2, 3, 4, 5].forEach(() => (b.gauge.turn("planned"), b.gauge.turn())), b.run(6)),
   ],
   ["rtt 40 and lag 2 s", "fair[lag]", async (b) => (await b.run(24), [1, 2, 3].forEach(() => b.event(2_000)), b.run(6))],
-  ["a reset", "fair[resets]", async (b) => (await b.run(24), b.gauge.reset(), b.run(6))],
-  ["two failed pings in a row, at once", "poor[ping]", async (b) => (await b.run(24), b.gauge.pingFailed(), b.gauge.pingFailed(), b.shown())],
-  ["one worse evaluation", "excellent", async (b) => (await b.run(24), b.gauge.missed(), b.shown())],
-  ["4 s without a stream", "excellent", async (b) => (await b.run(24), b.gauge.down("dropped"), await b.clock.go(4_000), b.shown())],
-  ["6 s without a stream", "poor[disconnected]", async (b) => (await b.run(24), b.gauge.down("dropped"), await b.clock.go(6_000), b.shown())],
-  ["a stream that fell silent", "poor[disconnected]", async (b) => (await b.run(24), b.gauge.down("dead"), b.shown())],
+  ["a reset", "fair[resets]", async (b) => (await b.run(24), b.gauge.see("resets"), b.run(6))],
+  ["two failed pings in a row, at once", "poor[ping]", async (b) => (await b.run(24), b.gauge.pinged(0, undefined), b.gauge.pinged(0, undefined), b.shown())],
+  ["one worse evaluation", "excellent", async (b) => (await b.run(24), b.gauge.see("missed"), b.shown())],
+  ["4 s without a stream", "excellent", async (b) => (await b.run(24), b.gauge.turn("dropped"), await b.clock.go(4_000), b.shown())],
+  ["6 s without a stream", "poor[disconnected]", async (b) => (await b.run(24), b.gauge.turn("dropped"), await b.clock.go(6_000), b.shown())],
+  ["a stream that fell silent", "poor[disconnected]", async (b) => (await b.run(24), b.gauge.turn("dead"), b.shown())],
   [
     "twenty minutes of sleep",
     "excellent",
-    async (b) => (await b.run(24), b.gauge.down("planned"), await b.clock.sleep(1_200_000), b.shown(), b.gauge.up(), b.shown()),
+    async (b) => (await b.run(24), b.gauge.turn("planned"), await b.clock.sleep(1_200_000), b.shown(), b.gauge.turn(), b.shown()),
   ],
 ])("%s: %s", async (_, want, play) => {
   expect(await play(bench())).toBe(want);
@@ -78,13 +80,16 @@ test.each<[string, string, (b: Bench) => Promise<string>]>([
 
 test("before anything is measured the quality is good, without confidence", () => {
   const { gauge } = bench();
-  expect(gauge.evaluate()).toMatchObject({ quality: "good", confident: false, reasons: [] });
+  gauge.evaluate();
+  expect(gauge.quality.get()).toMatchObject({ quality: "good", confident: false, reasons: [] });
 });
 
 test("the value is the same object until something changed", async () => {
   const b = bench();
   await b.run(24);
-  expect(b.gauge.evaluate()).toBe(b.gauge.evaluate());
+  const before = b.gauge.quality.get();
+  b.gauge.evaluate();
+  expect(b.gauge.quality.get()).toBe(before);
 });
 
 test("what the device's clock says changes nothing", async () => {
@@ -110,7 +115,7 @@ test("a worse figure never makes a better grade", () => {
   fc.assert(
     fc.property(measure, fc.constantFrom<keyof Figures>("rtt", "jitter", "lag", "missed", "drops", "resets", "ping"), fc.nat(3_000), (figures, which, more) => {
       const worse = { ...figures, [which]: (figures[which] ?? 0) + more };
-      expect(grade(worse).grade).toBeLessThanOrEqual(grade({ ...figures, [which]: figures[which] ?? 0 }).grade);
+      expect(grade(worse)[0]).toBeLessThanOrEqual(grade({ ...figures, [which]: figures[which] ?? 0 })[0]);
     }),
     { numRuns: 2_000 },
   );
@@ -127,15 +132,15 @@ test("the level rises by one in 15 s at most, whatever is measured", async () =>
       for (const what of script) {
         if (what === "ping") await b.ping(40);
         else if (what === "slow") await b.ping(900);
-        else if (what === "failed") b.gauge.pingFailed();
+        else if (what === "failed") b.gauge.pinged(0, undefined);
         else if (what === "heartbeat") b.gauge.heartbeat(b.clock.now());
-        else if (what === "missed") b.gauge.missed();
-        else if (what === "reset") b.gauge.reset();
-        else if (what === "drop") (b.gauge.down("dropped"), b.gauge.up());
+        else if (what === "missed") b.gauge.see("missed");
+        else if (what === "reset") b.gauge.see("resets");
+        else if (what === "drop") (b.gauge.turn("dropped"), b.gauge.turn());
         else if (what === "planned") {
           held = b.gauge.level();
-          b.gauge.down("planned");
-          b.gauge.up();
+          b.gauge.turn("planned");
+          b.gauge.turn();
           expect(b.gauge.level()).toBe(held);
         } else if (what === "wait") await b.clock.go(5_000);
         b.gauge.evaluate();

@@ -7,18 +7,17 @@ import { createTaker } from "../src/core/take.ts";
 import type { Block, End, Sink } from "../src/core/transport.ts";
 
 /** What a reader makes of a stream that comes in these pieces. */
-function read(pieces: readonly string[]): { blocks: Block[]; retries: number[]; end: End | undefined } {
+function read(pieces: readonly string[]): { blocks: Block[]; end: End | undefined } {
   const blocks: Block[] = [];
-  const retries: number[] = [];
   let end: End | undefined;
-  const sink: Sink = { opened() {}, alive() {}, blocks: (all) => blocks.push(...all), retry: (ms) => retries.push(ms), ended: (how) => (end ??= how) };
+  const sink: Sink = { alive() {}, blocks: (all) => blocks.push(...all), ended: (how) => (end ??= how) };
   const parse = createReader(sink);
   try {
     pieces.forEach(parse);
   } catch (problem) {
     end = { problem: problem as RoxyProblem };
   }
-  return { blocks, retries, end };
+  return { blocks, end };
 }
 
 test("an id alone moves the cursor, and an event without one has none", () => {
@@ -31,7 +30,6 @@ test("an id alone moves the cursor, and an event without one has none", () => {
       { event: "y", data: 2 },
       { event: "roxy:heartbeat", id: "e.9", data: {} },
     ],
-    retries: [1200],
     end: undefined,
   };
   expect(read([stream])).toEqual(want);
@@ -46,7 +44,7 @@ test("an id alone moves the cursor, and an event without one has none", () => {
 
 /** What eventsource-parser makes of a stream's bytes that come in these pieces. */
 function reference(pieces: readonly Uint8Array[]): ReturnType<typeof read> {
-  const told: ReturnType<typeof read> = { blocks: [], retries: [], end: undefined };
+  const told: ReturnType<typeof read> = { blocks: [], end: undefined };
   let alone: string | undefined; // an id that no event came with, so far
   const flush = (): void => {
     if (alone !== undefined && !told.end) told.blocks.push({ event: "roxy:id", id: alone, data: null });
@@ -67,7 +65,6 @@ function reference(pieces: readonly Uint8Array[]): ReturnType<typeof read> {
         told.end = { problem: garbled(`${event} is not JSON`) };
       }
     },
-    onRetry: (ms) => told.end ?? told.retries.push(ms),
   });
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true }); // the parser takes the BOM away itself
   for (const piece of pieces) parser.feed(decoder.decode(piece, { stream: true }));

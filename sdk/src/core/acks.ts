@@ -1,5 +1,6 @@
 import { createAlarm, type Clock } from "./clock.ts";
-import { beyond, type Cursor } from "./cursor.ts";
+import { beyond, parseCursor, type Cursor } from "./cursor.ts";
+import type { RoxyEvent } from "./messages.ts";
 import type { RoxyProblem } from "./problem.ts";
 
 /** What was handled waits this long for more, so that a burst of events is one call. */
@@ -13,6 +14,9 @@ const FULL = 100;
 const IDLE = 600_000;
 /** A hub that did not answer for so long as a call is repeated is left alone for as long. */
 const REST = 30_000;
+/** So many critical events are remembered: as many as a hub keeps open. */
+const REMEMBERED = 10_000;
+
 /** The body of POST /v1/acks. */
 export interface AckBody {
   readonly device: string;
@@ -20,20 +24,17 @@ export interface AckBody {
   readonly ids: readonly string[] | undefined;
 }
 
-/** Something that was given to handlers, and is handled once they returned. */
-export interface Work {
-  position: Cursor | undefined;
-  done: boolean;
-}
-
 /** Tells the hub what a device has handled; client/acknowledger.go is the same for Go. */
 export interface Acks {
   /** A connection begins at a cursor: the hub knows that everything before was handled. */
   begins(at: Cursor | undefined): void;
-  /** Something is given to handlers. Nothing behind it counts as delivered until it is done. */
-  given(position: Cursor | undefined): Work;
-  /** Its handlers returned. `handled` is the ack.id of a critical event, unless one of them threw or there was none. */
-  done(work: Work, handled?: string): void;
+  /** Whether an event is a critical one that was handled, or is about to be: then it is not given again. */
+  knows(event: RoxyEvent): boolean;
+  /**
+   * Something is given to handlers, and handled when settled says what became of each. Nothing behind it counts as delivered
+   * before. A critical event counts as handled when there were handlers, and all bore it.
+   */
+  given(message: Pick<RoxyEvent, "cursor" | "ack">, settled: Promise<readonly boolean[]>): void;
   /** Everything up to position is handled although nothing was given. */
   passed(position: Cursor | undefined): void;
   /** Confirms a critical event. */
@@ -42,10 +43,8 @@ export interface Acks {
   anew(): void;
   /** Where to resume, at position or before it: everything up to there was handled, and to name it tells the hub so. */
   resume(position: Cursor): Cursor | undefined;
-  /** Tries once more to tell what the hub has not heard. */
+  /** Tries once more to tell what the hub has not heard, and then no more until a connection begins. */
   close(): void;
-  /** Goes on after close. */
-  reopen(): void;
 }
 
 /** With confirms, critical events are confirmed once they were handled. send tries until the hub has answered, or for long enough. */
@@ -58,45 +57,43 @@ export function createAcks(
 ): Acks {
   let delivered: Cursor | undefined; // everything up to here was handled
   let told: Cursor | undefined; // and the hub has answered up to here
-  let ids: string[] = []; // critical events to be confirmed, until the hub has answered
-  let open: Work[] = []; // in the order given, the first of them not done
+  const ids = new Set<string>(); // critical events to be confirmed, until the hub has answered
+  let open: { readonly position: Cursor | undefined; done: boolean }[] = []; // in the order given, the first of them not done
+  const known = new Set<string | undefined>();
   const alarm = createAlarm(clock);
-  let due = Infinity;
+  let waiting = Infinity; // so long, from when it began to; 0 when nothing is to be told any more
   let calling = false;
-  let closed = false;
 
   const within = (ms: number): void => {
-    const when = clock.now() + ms;
-    if (closed || when >= due) return;
-    due = when;
+    if (ms >= waiting) return;
+    waiting = ms;
     alarm(() => void tell(false), ms);
   };
 
   const tell = async (last: boolean): Promise<void> => {
-    due = Infinity;
+    waiting = Infinity;
     if (calling && !last) return within(WAIT);
     const position = beyond(delivered, told) ? delivered : undefined;
-    const batch = ids.slice(0, FULL);
+    const batch = [...ids].slice(0, FULL);
     if (!position && !batch[0]) return;
     calling = true;
-    let wait = WAIT;
+    let again = false;
     try {
       await send({ device, delivered: position?.text, ids: batch[0] ? batch : undefined }, last);
     } catch (error) {
       const { passing, status } = error as RoxyProblem;
-      if (passing || status === 401) wait = REST;
-      else report(error); // it is the hub's last word
+      again = passing || status === 401;
+      if (!again) report(error); // it is the hub's last word
     }
     calling = false;
-    if (wait === WAIT) {
-      if (beyond(position, told)) told = position;
-      ids = ids.filter((id) => !batch.includes(id));
-    }
-    if (wait === REST || ids[0]) within(wait);
+    if (again) return within(REST);
+    told = position ?? told;
+    for (const id of batch) ids.delete(id);
+    if (ids.size) within(WAIT);
   };
 
   const confirm = (id: string): void => {
-    if (!ids.includes(id)) ids.push(id);
+    ids.add(id);
     within(WAIT);
   };
 
@@ -107,17 +104,25 @@ export function createAcks(
 
   return {
     begins(at) {
-      if (beyond(at, told)) told = at;
+      waiting = Infinity;
+      told = at ?? told;
+      within(WAIT);
     },
-    given(position) {
-      const work: Work = { position, done: false };
+    knows: ({ ack }) => known.has(ack?.id),
+    given({ cursor, ack }, settled) {
+      const work = { position: parseCursor(cursor), done: false };
       open.push(work);
-      return work;
-    },
-    done(work, handled) {
-      work.done = true;
-      if (handled && confirms) confirm(handled);
-      drain(WAIT);
+      const critical = ack?.id;
+      if (critical) known.add(critical);
+      if (known.size > REMEMBERED) known.delete([...known][0]);
+      void settled.then((good) => {
+        work.done = true;
+        if (critical) {
+          if (good.length === 0 || good.includes(false)) known.delete(critical);
+          else if (confirms) confirm(critical);
+        }
+        drain(WAIT);
+      });
     },
     passed(position) {
       if (!beyond(position, open.at(-1)?.position ?? delivered)) return;
@@ -127,18 +132,14 @@ export function createAcks(
     confirm,
     anew() {
       delivered = told = undefined;
-      ids = [];
+      ids.clear();
       open = [];
     },
     resume: (position) => (open[0] ? delivered : position),
     close() {
-      closed = true;
       alarm();
       void tell(true);
-    },
-    reopen() {
-      closed = false;
-      within(WAIT);
+      waiting = 0;
     },
   };
 }

@@ -2,7 +2,7 @@ import { createAlarm, type Clock } from "./clock.ts";
 
 /** How attempts are spaced, in milliseconds. */
 export interface Backoff {
-  /** Bound of the first wait; 500. What a stream's `retry:` says takes its place. */
+  /** Bound of the first wait; 500. What the hub's hello says takes its place. */
   base?: number;
   /** Bound of every wait that the hub did not ask for; 30,000. */
   cap?: number;
@@ -17,7 +17,7 @@ export const LONGEST = 600_000;
 
 /** Full jitter: anything up to base·2ⁿ, at most cap, so that clients which lost one hub together do not come back together. */
 export function jitter(random: number, failures: number, base: number, cap: number): number {
-  return random * Math.min(cap, base * 2 ** Math.min(failures, 32));
+  return random * Math.min(cap, base * 2 ** failures);
 }
 
 /** Returns how long a call waits before it is made again: its jitter, and no less than the hub asked for. */
@@ -27,67 +27,52 @@ export function delay(random: number, failures: number, asked: number): number {
 
 /** The one place where a client's connection attempts begin: no path leads around its floor. */
 export interface Attempts {
-  /** Begins an attempt after a failure's wait, and no sooner than the hub asked for. Returns the wait. */
-  later(asked: number): number;
-  /** Begins one as soon as the floor and what the hub asked for allow. */
-  soon(): void;
+  /** In a row. A stream that was good for long enough sets it to 0: the next wait is a first one. */
+  failures: number;
+  /** Bound of a first wait; what the hub's hello says takes its place. */
+  base: number;
+  /**
+   * Begins an attempt as soon as the floor and what the hub asked for before allow; with `asked`, what the hub asks for now, after
+   * a failure's wait and no sooner than that. Returns the wait.
+   */
+  begin(asked?: number): number;
   /** Forgets the attempt that was to begin. */
   cancel(): void;
-  /** Takes note that a stream was good for long enough: the next wait is a first one. */
-  healthy(): void;
-  /** Takes what a stream's `retry:` says for the bound of a first wait. */
-  rebase(ms: number): void;
-  /** Failures in a row. */
-  failures(): number;
 }
 
 /** Calls start for each attempt. There is one to begin at a time, and the earlier one counts. */
-export function createAttempts(clock: Clock, random: () => number, { base = 500, cap = 30_000 }: Backoff, start: () => void): Attempts {
-  let failures = 0;
+export function createAttempts(clock: Clock, random: () => number, { base = 500, cap = 30_000 }: Backoff | undefined = {}, start: () => void): Attempts {
   let earliest = -Infinity; // as the hub asked for
   let begun = Array<number>(PER_MINUTE).fill(-Infinity); // when the last ones began
-  let due = Infinity;
+  let wanted = Infinity; // when the next one would begin if it might
   const alarm = createAlarm(clock);
 
-  const cancel = (): void => {
-    alarm();
-    due = Infinity;
-  };
+  const wait = (): number => Math.ceil(Math.max(wanted, earliest, begun.at(-1)! + FLOOR, begun[0]! + 60_000) - clock.now());
 
-  /** Begins one at a time, or when it is allowed. */
-  const at = (time: number): void => {
-    const when = Math.max(time, earliest, begun.at(-1)! + FLOOR, begun[0]! + 60_000);
-    if (when >= due) return;
-    due = when;
-    wait();
-  };
-
-  const wait = (): void => {
+  const at = (time: number): number => {
+    wanted = Math.min(wanted, time);
     alarm(() => {
-      const now = clock.now();
-      if (now < due) return wait(); // browsers' timers may be early by a fraction
-      due = Infinity;
-      begun = [...begun.slice(1), now];
+      if (wait() > 0) return at(wanted); // browsers' timers may be early by a fraction
+      wanted = Infinity;
+      begun = [...begun.slice(1), clock.now()];
       start();
-    }, Math.ceil(due - clock.now()));
+    }, wait());
+    return wait();
   };
 
-  return {
-    later(asked) {
+  const attempts: Attempts = {
+    failures: 0,
+    base,
+    begin(asked) {
       const now = clock.now();
+      if (asked === undefined) return at(now);
       earliest = Math.max(earliest, now + Math.min(asked, LONGEST));
-      cancel();
-      at(now + jitter(random(), failures++, base, cap));
-      return due - now;
+      return at(now + jitter(random(), attempts.failures++, attempts.base, cap));
     },
-    soon: () => at(clock.now()),
-    cancel,
-    healthy() {
-      failures = 0;
+    cancel() {
+      alarm();
+      wanted = Infinity;
     },
-    rebase(ms) {
-      base = Math.min(ms, cap);
-    },
-    failures: () => failures,
   };
+  return attempts;
 }

@@ -1,12 +1,12 @@
 import { delay } from "./attempts.ts";
 import type { Credentials, Platform } from "./platform.ts";
-import { problemOf, unreachable, type RoxyProblem } from "./problem.ts";
+import { ask, unreachable, type RoxyProblem } from "./problem.ts";
 
 /** Which client this is, in the header Roxy-Client: the hub then refuses with a status and not with a stream of one goodbye. */
 const CLIENT = "js/0.0.0";
 
-/** How often a call that may be repeated is tried: half a minute on average. */
-const TRIES = 8;
+/** The last time that a call is repeated: after half a minute on average. */
+const REPEATS = 6;
 /** Bounds one attempt of a call: three times what a hub takes before it gives up. */
 const PATIENCE = 15_000;
 
@@ -34,11 +34,8 @@ export interface Calls {
   stale(): boolean;
   /** The token was taken. */
   good(): void;
-  ticket(): Promise<string>;
-  /** Ends the waits of calls: what is not answered by now fails. */
-  close(): void;
-  /** Calls are repeated again. */
-  reopen(): void;
+  /** Ends the waits of calls: what is not answered by now fails. With false, calls are repeated again. */
+  close(over?: boolean): void;
 }
 
 export interface Call {
@@ -64,14 +61,12 @@ export function createCalls(platform: Platform, url: string, credentials: Creden
   let refused = false; // a fresh one was refused
 
   const headers = async (): Promise<Record<string, string>> => {
-    const all: Record<string, string> = { "Roxy-Client": CLIENT };
     if (source) {
       refused = fresh;
       fresh = false;
       token = (await source({ fresh: refused })) ?? "";
-      if (token) all["Authorization"] = `Bearer ${token}`;
     }
-    return all;
+    return { "Roxy-Client": CLIENT, ...(token && { Authorization: `Bearer ${token}` }) };
   };
 
   const good = (): void => {
@@ -89,10 +84,15 @@ export function createCalls(platform: Platform, url: string, credentials: Creden
     const abort = platform.abort();
     const timer = clock.set(() => abort.abort(), patience);
     try {
-      const { signal } = abort;
-      const answer = await platform.fetch!(url + path, { method, headers: all, body: JSON.stringify(body), signal, credentials: bare ? "omit" : credentials, cache: "no-store", keepalive });
+      const answer = await ask(platform, url + path, {
+        method,
+        headers: all,
+        body: JSON.stringify(body),
+        signal: abort.signal,
+        credentials: bare ? "omit" : credentials,
+        keepalive,
+      });
       const text = await answer.text();
-      if (answer.status > 299) throw problemOf(answer.status, text, answer.headers.get("Retry-After"));
       if (!bare) good();
       return text ? JSON.parse(text) : undefined;
     } catch (error) {
@@ -102,12 +102,13 @@ export function createCalls(platform: Platform, url: string, credentials: Creden
     }
   };
 
-  const wait = (ms: number): Promise<void> =>
+  /** Waits, and reports whether the client was closed meanwhile. */
+  const wait = (ms: number): Promise<boolean> =>
     new Promise((done) => {
       const wake = (): void => {
         waiting.delete(wake);
         clock.clear(timer);
-        done();
+        done(closed);
       };
       const timer = clock.set(wake, ms);
       waiting.add(wake);
@@ -120,9 +121,8 @@ export function createCalls(platform: Platform, url: string, credentials: Creden
         return await attempt(request);
       } catch (error) {
         const { status, passing, retryAfter } = error as RoxyProblem;
-        const again = status === 401 ? failures === 0 && stale() : passing && !once && failures < TRIES - 1;
-        if (again && status !== 401 && !closed) await wait(delay(platform.random(), failures, retryAfter));
-        if (!again || closed) throw error;
+        if (status === 401 && failures === 0 && stale()) continue;
+        if (!passing || once || failures > REPEATS || closed || (await wait(delay(platform.random(), failures, retryAfter)))) throw error;
       }
     }
   };
@@ -140,13 +140,9 @@ export function createCalls(platform: Platform, url: string, credentials: Creden
     token: () => token,
     stale,
     good,
-    ticket: async () => ((await call({ method: "POST", path: "/v1/tickets" }, true)) as { ticket: string }).ticket,
-    close() {
-      closed = true;
+    close(over = true) {
+      closed = over;
       for (const wake of waiting) wake();
-    },
-    reopen() {
-      closed = false;
     },
   };
 }

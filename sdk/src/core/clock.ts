@@ -19,8 +19,8 @@ export type Alarm = (callback?: () => unknown, ms?: number) => void;
 
 export function createAlarm(clock: Clock): Alarm {
   let timer: Timer;
-  return (callback, ms = 0) => {
-    if (timer !== undefined) clock.clear(timer); // where there are no timers, nothing was set
-    timer = callback && clock.set(callback, ms);
+  return (callback, ms) => {
+    clock.clear(timer);
+    timer = callback && clock.set(callback, ms!);
   };
 }

@@ -1,11 +1,11 @@
 import { createAttempts, type Backoff } from "./attempts.ts";
 import type { Calls } from "./calls.ts";
 import { createAlarm } from "./clock.ts";
-import type { Ladder } from "./ladder.ts";
+import type { Inspection } from "./api.ts";
 import type { Platform, Signal } from "./platform.ts";
 import { RoxyProblem, unreachable } from "./problem.ts";
-import type { Down } from "./quality.ts";
-import type { Hello, Taken } from "./take.ts";
+import type { Down, Gauge } from "./quality.ts";
+import type { Hello } from "./take.ts";
 import type { Block, End, Link, Sink, StreamRequest, Transport } from "./transport.ts";
 
 /**
@@ -14,7 +14,7 @@ import type { Block, End, Link, Sink, StreamRequest, Transport } from "./transpo
  */
 export type State = "idle" | "connecting" | "live" | "recovering" | "offline" | "needs-auth" | "failed" | "closed";
 
-/** A stream that opened without a hello for so long is held back by something on the way. */
+/** A stream that brings nothing for so long, where a hello is to come, is held back by something on the way. */
 const HELLO = 5_000;
 /** Bounds how long a stream may take to open, until the hub told its heartbeat. */
 const OPENING = 30_000;
@@ -27,26 +27,20 @@ const JUMP = 4_000;
 /** What came meanwhile is given so long to be read before a stream counts as silent. */
 const GRACE = 500;
 
-/** What goodbyes mean that are refusals. A device whose place was taken would take it back in turn, and so on: nobody comes back. */
-const GOODBYES: Readonly<Record<string, number>> = { replaced: 204, "token-expired": 401, revoked: 401 };
+/** How long a transport that does not work here is left out. It is never given up: networks change, and so do proxies. */
+const LEFT_OUT = 1_800_000;
 
-export interface ConnectionOptions {
-  readonly platform: Platform;
-  readonly calls: Calls;
-  readonly ladder: Ladder;
-  readonly backoff: Backoff;
+/** What goodbyes mean that are refusals. A device whose place was taken would take it back in turn, and so on: nobody comes back. */
+const GOODBYES: Readonly<Record<string, number | undefined>> = { replaced: 204, "token-expired": 401, revoked: 401 };
+
+/** What a connection asks of its client, and tells it. */
+export interface Side {
   /** What to ask for; undefined when there is nothing. */
-  request(): Omit<StreamRequest, "platform" | "url" | "headers" | "credentials" | "tokened" | "ticket"> | undefined;
-  take(blocks: readonly Block[]): Taken;
-  /** Gives the app what came at once. */
-  give(taken: Taken): void;
-  state(state: State): void;
-  up(hello: Hello): void;
-  down(how: Down): void;
-  /** Nothing came for longer than a heartbeat and its tolerance. */
-  missed(): void;
-  tick(): void;
-  note(kind: string, detail?: string): void;
+  request(): Omit<StreamRequest, "platform" | "headers" | keyof Calls> | undefined;
+  /** Gives the app what came at once. A hello is told to greet before. Returns whether the stream ends by it. */
+  take(blocks: readonly Block[], greet: (hello: Hello) => void): End;
+  /** Where it stands: told of each stream that is live, with its hello, and of what is not. */
+  become(state: State, hello: Hello | undefined): void;
 }
 
 /** One client's stream over all its connections. */
@@ -57,205 +51,199 @@ export interface Connection {
   renew(why: string): void;
   /** Ends the stream; connect may begin it again. */
   close(): void;
-  /** Ends it for as long as the page is hidden. */
-  pause(): void;
   signal(signal: Signal): void;
-  problem(): RoxyProblem | undefined;
-  transport(): Transport | undefined;
   hear(type: string): void;
-  /** Failures in a row. */
-  failures(): number;
+  inspect(): Pick<Inspection, "state" | "problem" | "transport" | "connection" | "failures">;
 }
 
-export function createConnection(options: ConnectionOptions): Connection {
-  const { platform, calls, ladder, note } = options;
+/** Tries transports in their order. */
+export function createConnection(
+  platform: Platform,
+  calls: Calls,
+  gauge: Gauge,
+  ways: readonly Transport[],
+  backoff: Backoff | undefined,
+  note: (kind: string, detail?: string) => void,
+  client: Side,
+): Connection {
   const { clock } = platform;
+  const transports = ways.filter((each) => each.usable(platform));
+  /** Until when transports that failed are left out; the first time until a moment that has passed. When one is tried again, once is enough. */
+  const leftOut = new Map<Transport, number>();
   let state: State = "idle";
   let problem: RoxyProblem | undefined;
-  let transport: Transport | undefined;
+  let transport: Transport | undefined; // of an attempt that was begun and has not ended
   let link: Link | undefined;
-  let life = 0; // counts attempts and their ends: what an earlier one says is not heard
-  let running = false; // an attempt was begun and has not ended
-  let wasLive = false;
-  let helloAt: number | undefined;
+  let life = 0; // counts attempts and their ends
+  let connection: string | undefined;
+  let liveAt: number | undefined; // when the last stream was
   let heartbeat = 15_000;
   let lastByte = 0;
-  let bye: Taken["bye"];
   const watchdog = createAlarm(clock);
   const ticker = createAlarm(clock);
   let tickDue = Infinity;
 
-  const become = (next: State): void => {
-    if (next === state) return;
+  const become = (next: State, hello?: Hello): void => {
+    if (next !== state) note("state", next);
     state = next;
-    note("state", next);
-    options.state(next);
+    client.become(next, hello);
   };
 
   /** The state of a client that is not live and wants to be. */
-  const away = (): State => (!wasLive ? "connecting" : platform.offline() ? "offline" : "recovering");
+  const away = (): State => (!liveAt ? "connecting" : platform.offline() ? "offline" : "recovering");
   /** Whether it takes the app to go on. */
   const over = (): boolean => state === "closed" || state === "needs-auth";
+
+  /** Returns tell, which is not heard once the attempt or the stream of now has ended. */
+  const heard = <Args extends unknown[]>(tell: (...args: Args) => void): ((...args: Args) => void) => {
+    const mine = life;
+    return (...args) => mine === life && tell(...args);
+  };
+  /** Does something if the hub answers otherwise. */
+  const probe = (then: () => void): void => void calls.ping().then(heard(then), () => {});
+
+  /** Returns the first transport that works; when all are left out, the one whose time is up first. */
+  const choose = (): Transport | undefined => {
+    const now = clock.now();
+    const free = (each: Transport): number => Math.max(now, leftOut.get(each) ?? 0);
+    return [...transports].sort((a, b) => free(a) - free(b))[0];
+  };
+  /** A transport opened without a hello, or did not open although the hub answers otherwise: the second time in a row it is left, or when it surely cannot work here. */
+  const fails = (failed: Transport, surely = leftOut.has(failed)): void => void leftOut.set(failed, surely ? clock.now() + LEFT_OUT : 0);
 
   /** Ends the attempt, or the stream, that there is. */
   const stop = (how: Down): void => {
     life++;
     watchdog();
     link?.close();
-    link = undefined;
-    running = false;
-    if (helloAt !== undefined && lastByte - helloAt >= HEALTHY) attempts.healthy();
-    helloAt = undefined;
-    options.down(how);
+    link = transport = undefined;
+    connection = undefined;
+    gauge.turn(how);
   };
 
   /** And comes back: as soon as may be, or after a failure's wait and no sooner than the hub asks for. */
-  const again = (how: Down, asked?: number): void => {
+  const again = (how: Down = "planned", asked?: number): void => {
     stop(how);
     become(away());
-    if (asked === undefined) attempts.soon();
-    else note("retry", `${attempts.later(asked)} ms`);
+    note("retry", `${attempts.begin(asked)} ms`);
   };
 
   /** And stays away. */
-  const rest = (next: State, how: Down, why?: RoxyProblem): void => {
-    stop(how);
+  const rest = (next: State, why?: RoxyProblem): void => {
+    stop(why ? "dead" : "planned");
     attempts.cancel();
     ticker();
-    tickDue = Infinity;
     problem = why;
     become(next);
   };
 
   const renew = (why: string): void => {
+    if (over()) return;
     note("renew", why);
-    again("planned");
+    again();
   };
 
-  const watch = (): void => {
-    const limit = helloAt === undefined ? OPENING : 2 * heartbeat + 2_000;
-    const byte = lastByte;
+  /** Waits for a silence; with grace, for what came meanwhile to be read. */
+  const watch = (grace = 0): void => {
+    const limit = state === "live" ? 2 * heartbeat + 2_000 : OPENING;
     watchdog(() => {
       const late = clock.now() - lastByte - limit;
-      if (late < 0) watch();
+      if (late < 0) return watch();
       // A page that was busy or asleep has not read yet what came.
-      else if (late > GRACE) watchdog(() => (byte === lastByte ? silent("planned") : watch()), GRACE);
-      else silent("dead");
-    }, byte + limit - clock.now());
-  };
-
-  const silent = (how: Down): void => {
-    note("silent");
-    if (how === "planned") return again(how);
-    options.missed();
-    again(how, 0);
+      if (late > GRACE && !grace) return watch(GRACE);
+      note("silent");
+      if (grace) return again();
+      gauge.see("missed");
+      again("dead", 0);
+    }, grace || lastByte + limit - clock.now());
   };
 
   const start = (): void => {
-    const asked = options.request();
-    if (!asked) return rest("idle", "planned");
-    transport = ladder.choose();
-    if (!transport) return rest("failed", "dead", new RoxyProblem("no-transport", 0));
-    const chosen = transport;
-    const mine = ++life;
-    const heard =
-      <Args extends unknown[]>(tell: (...args: Args) => void) =>
-      (...args: Args): void => {
-        if (mine === life) tell(...args);
-      };
-    running = true;
-    bye = undefined;
-    if (tickDue === Infinity) tick();
+    const asked = client.request();
+    if (!asked) return rest("idle");
+    const chosen = choose();
+    if (!chosen) return rest("failed", new RoxyProblem("no-transport", 0));
+    transport = chosen;
+    life++;
+    tick();
     become(away());
     note("attempt", chosen.name);
-    const { url, credentials, tokened, ticket } = calls;
-    let answered = false;
-    const held = heard(() => {
-      if (helloAt !== undefined) return;
-      note("buffered", chosen.name); // something holds back what comes
-      again("dropped", ladder.fails(chosen) ? undefined : 0);
-    });
-    const opened = (): void => {
-      answered = true;
-      alive();
-      clock.set(held, HELLO);
-    };
     // Some proxies hold back the header, too: then the hub answers otherwise.
-    const late = (): void => void (answered || calls.ping().then(held, () => {}));
-    const sink: Sink = { opened: heard(opened), alive: heard(alive), retry: heard(attempts.rebase), blocks: heard(take), ended: heard(ended) };
+    const late = (): void => {
+      watch();
+      probe(held);
+    };
+    const sink: Sink = { alive: heard(alive), blocks: heard(take), ended: heard(ended) };
     const open = (headers: Record<string, string>): void => {
       lastByte = clock.now();
-      watch();
-      clock.set(heard(late), HELLO);
-      link = chosen.open({ ...asked, platform, url, headers, credentials, tokened, ticket }, sink);
+      watchdog(late, HELLO);
+      link = chosen.open({ ...calls, ...asked, platform, headers }, sink);
     };
     calls.headers().then(heard(open)).catch(heard((error: unknown) => ended({ problem: unreachable(error) })));
   };
 
-  const attempts = createAttempts(clock, platform.random, options.backoff, start);
+  const attempts = createAttempts(clock, platform.random, backoff, start);
 
   const alive = (): void => {
     const now = clock.now();
     const gap = now - lastByte;
     lastByte = now;
     const slept = now - tickDue > JUMP;
-    if (helloAt !== undefined && !slept && gap > heartbeat + Math.max(2_000, heartbeat / 2)) options.missed();
+    if (state !== "live") return watchdog(held, HELLO);
+    if (now - liveAt! >= HEALTHY) attempts.failures = 0;
+    if (!slept && gap > heartbeat + Math.max(2_000, heartbeat / 2)) gauge.see("missed");
+  };
+
+  /** Something holds back what is to come. */
+  const held = (): void => {
+    if (state === "live") return;
+    note("buffered", transport!.name);
+    fails(transport!);
+    again("dropped", 0);
   };
 
   const take = (blocks: readonly Block[]): void => {
-    const mine = life;
-    const taken = options.take(blocks);
-    if (taken.hello) hello(taken.hello);
-    bye = taken.bye;
-    options.give(taken);
-    if (mine !== life) return; // the app closed it
-    if (taken.again) renew("view");
-    else if (taken.problem || bye) ended(taken); // the close behind a goodbye says nothing more
+    const end = heard(ended); // unless the app closes it
+    const how = client.take(blocks, greet);
+    if (how.problem || how.renew || how.bye) end(how); // the close behind a goodbye says nothing more
   };
 
-  const hello = (told: Hello): void => {
-    helloAt = clock.now();
-    heartbeat = told.heartbeat;
-    watch();
-    wasLive = true;
+  const greet = (hello: Hello): void => {
+    liveAt = clock.now();
+    ({ heartbeat, connection } = hello);
+    attempts.base = hello.retry || attempts.base;
     problem = undefined;
-    ladder.works(transport!);
+    leftOut.delete(transport!);
     calls.good();
-    options.up(told);
-    become("live");
+    gauge.turn();
+    become("live", hello);
+    watch();
   };
 
-  const ended = ({ problem: why, renew: other }: End): void => {
-    const { reason = "cut", retry = 0 } = bye ?? {};
+  const ended = ({ problem: why, renew: other, bye: { reason = "cut", retry = 0 } = {} }: End): void => {
     const status = GOODBYES[reason];
-    note("ended", why?.code ?? other ?? reason);
-    if (other) again("planned");
-    else if (why) refused(why);
-    else if (status) refused(new RoxyProblem(reason, status));
+    const refusal = why ?? (status ? new RoxyProblem(reason, status) : undefined);
+    note("ended", other ?? refusal?.code ?? reason);
+    if (other) again();
+    else if (refusal) refused(refusal);
     else again(reason === "drain" ? "planned" : "dropped", retry);
   };
 
   const refused = (why: RoxyProblem): void => {
     const { status, passing, retryAfter } = why;
     const failed = link && transport; // not when there was no token
+    const elsewhere = [404, 406].includes(status) && transports.length > 1;
+    if (elsewhere) fails(transport!, true);
     problem = why;
     if (status === 401) {
       // A cookie may be a newer one by now: a stream that was live is worth one more attempt with it.
-      if (calls.stale() || helloAt !== undefined) again("planned");
-      else rest("needs-auth", "dead", why);
-    } else if (passing || ([404, 406].includes(status) && ladder.leave(transport!))) {
+      if (calls.stale() || state === "live") again();
+      else rest("needs-auth", why);
+    } else if (passing || elsewhere) {
       again("dropped", retryAfter);
-      if (failed && status === 0 && !platform.offline()) suspect(failed);
-    } else rest(status === 204 ? "closed" : "failed", "dead", why);
-  };
-
-  /** A transport that does not open although the hub answers otherwise is one that does not work here. */
-  const suspect = (failed: Transport): void => {
-    const mine = life;
-    calls.ping().then(
-      () => mine === life && ladder.fails(failed),
-      () => {}, // it is the network, or the hub
-    );
+      // A transport that does not open although the hub answers otherwise is one that does not work here. Else it is the network, or the hub.
+      if (failed && status === 0) probe(() => fails(failed));
+    } else rest(status === 204 ? "closed" : "failed", why);
   };
 
   const wake = (): void => {
@@ -268,36 +256,27 @@ export function createConnection(options: ConnectionOptions): Connection {
     if (now - tickDue > JUMP) clock.set(wake, GRACE);
     tickDue = now + TICK;
     ticker(tick, TICK);
-    if (state === "live" && ladder.choose() !== transport) renew("transport"); // an earlier choice may work by now
-    options.tick();
+    if (state === "live" && choose() !== transport) renew("transport"); // an earlier choice may work by now
+    gauge.evaluate();
   };
 
   return {
-    renew(why) {
-      if (!over()) renew(why);
-    },
+    renew,
     connect() {
-      if (running) return;
-      if (state === "needs-auth") calls.stale();
-      problem = undefined;
+      if (transport) return;
       become(away());
-      attempts.soon();
+      attempts.begin();
     },
-    close: () => rest("closed", "planned"),
-    pause() {
-      if (!over()) rest("idle", "planned");
-    },
+    close: () => rest("closed"),
     signal(signal) {
       note("signal", signal);
       if (state === "offline" || state === "recovering") become(away());
       // A stream that is offline may still work: the watchdog decides.
       if (signal === "offline" || signal === "hidden") return;
       wake();
-      if (!running && !over() && (state !== "idle" || signal === "visible")) attempts.soon();
+      if (!transport && !over()) attempts.begin();
     },
-    problem: () => problem,
-    transport: () => transport,
     hear: (type) => link?.hear?.(type),
-    failures: attempts.failures,
+    inspect: () => ({ state, problem, transport: transport?.name, connection, failures: attempts.failures }),
   };
 }

@@ -8,11 +8,11 @@ export interface Cursor {
 
 /** Returns the cursor that text spells; undefined for what spells none. */
 export function parseCursor(text: unknown): Cursor | undefined {
-  const parts = typeof text === "string" && /^([^.]+)\.(\d{1,15})$/.exec(text);
-  return parts ? { epoch: parts[1]!, offset: Number(parts[2]), text: parts[0] } : undefined;
+  const parts = /^([^.]+)\.(\d{1,15})$/.exec(String(text));
+  return parts ? { epoch: parts[1]!, offset: +parts[2]!, text: parts[0] } : undefined;
 }
 
 /** Reports whether a cursor tells more than another one: it is ahead, or of another life. */
 export function beyond(cursor: Cursor | undefined, than: Cursor | undefined): boolean {
-  return cursor !== undefined && (cursor.epoch !== than?.epoch || cursor.offset > than.offset);
+  return !!cursor && (cursor.epoch !== than?.epoch || cursor.offset > than.offset);
 }

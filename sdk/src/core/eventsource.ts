@@ -1,6 +1,6 @@
 import type { EventSourceLike } from "./platform.ts";
 import { garbled, parsed, RoxyProblem, unreachable } from "./problem.ts";
-import { streamQuery, type Transport } from "./transport.ts";
+import { streamQuery, ticketQuery, type Transport } from "./transport.ts";
 
 const CONTROL = ["hello", "entity", "receipt", "ack", "presence", "reset", "live", "heartbeat", "bye"].map((name) => `roxy:${name}`);
 const ENTITY = ["entity:created", "entity:updated", "entity:deleted"];
@@ -34,15 +34,15 @@ export const eventSource: Transport = {
     };
 
     void (async () => {
-      const ticket = request.tokened ? `&ticket=${encodeURIComponent(await request.ticket())}` : "";
+      const ticket = await ticketQuery(request);
       if (over) return;
-      source = request.platform.eventSource!(`${request.url}/v1/stream?${streamQuery(request)}${ticket}`, {
+      source = request.platform.eventSource!(`${request.url}/v1/stream?${streamQuery(request)}${ticket && `&${ticket}`}`, {
         withCredentials: request.credentials === "include",
       });
       for (const type of [...CONTROL, ...ENTITY, "message", ...request.heard()]) hear(type);
       source.onopen = () => {
         opened = true;
-        sink.opened();
+        sink.alive();
       };
       source.onerror = () => sink.ended(opened ? {} : { problem: new RoxyProblem("network", 0, "the EventSource did not open") });
     })().catch((error: unknown) => sink.ended({ problem: unreachable(error) }));

@@ -3,9 +3,9 @@ export interface Change {
   readonly op: "put" | "patch" | "delete";
   readonly version: number;
   readonly base: number;
-  readonly patch?: Readonly<Record<string, unknown>>;
+  readonly patch?: Readonly<Record<string, unknown>> | undefined;
   /** The id of the mutation. */
-  readonly mutation?: string;
+  readonly mutation?: string | undefined;
 }
 
 /** An event, published or of an entity's commit (docs/protocol.md §4, §6). */
@@ -20,11 +20,11 @@ export interface RoxyEvent<Type extends string = string, Data = unknown> {
   readonly correlation?: string;
   readonly traceparent?: string;
   /** Its place in the log. Ephemeral events, and critical ones that come again, have none. */
-  readonly cursor?: string;
+  readonly cursor?: string | undefined;
   /** A critical event. `id` is what confirms it. */
   readonly ack?: { readonly id: string; readonly by: "any" | "user" | "device" };
   readonly attempt?: number;
-  readonly change?: Change;
+  readonly change?: Change | undefined;
   /** It came behind `roxy:live`, as it happened. */
   readonly live: boolean;
 }
@@ -43,7 +43,7 @@ export interface ResetMessage {
   readonly kind: "reset";
   readonly reason: "epoch" | "retention" | "overflow" | "view";
   /** Behind this the stream goes on; absent when a snapshot follows. */
-  readonly cursor?: string;
+  readonly cursor?: string | undefined;
 }
 
 /** A snapshot begins: what it does not hold is no more. */
@@ -54,9 +54,9 @@ export interface SnapshotMessage {
 /** Caught up. */
 export interface LiveMessage {
   readonly kind: "live";
-  readonly cursor?: string;
+  readonly cursor?: string | undefined;
   readonly replayed: number;
-  readonly entities?: number;
+  readonly entities?: number | undefined;
 }
 
 /** What became of a mutation of this device. */
@@ -66,7 +66,7 @@ export interface ReceiptMessage {
   readonly status: "committed" | "refused" | "cancelled" | "unknown";
   readonly topic?: string;
   readonly version?: number;
-  readonly cursor?: string;
+  readonly cursor?: string | undefined;
   readonly problem?: Readonly<Record<string, unknown>>;
 }
 

@@ -1,49 +1,34 @@
 import { createAlarm } from "./clock.ts";
 import type { Platform } from "./platform.ts";
+import type { Gauge } from "./quality.ts";
 
 const FIRST = 1_000; // after a stream is live, and in a burst
 const SOONEST = 24_000; // no more than 3 a minute
 const SPREAD = 12_000;
-const BURST = 3;
+const BURST = 1_500; // three of them
 const BETWEEN_BURSTS = 120_000;
 
-/** Measures round trips while the stream is live and somebody sees the page. */
-export interface Pings {
-  start(): void;
-  stop(): void;
-}
-
-/** Calls ping when it is time; doubtful tells whether the level is so low that three in a row shall tell more. */
-export function createPings({ clock, random, hidden }: Platform, ping: () => void, doubtful: () => boolean): Pings {
+/** Measures round trips while the stream is live, as it is told, and somebody sees the page. */
+export function createPings({ clock, random, hidden }: Platform, gauge: Gauge, ping: () => Promise<number>): (live: boolean) => void {
   const alarm = createAlarm(clock);
-  let burst = 0; // pings that are left of a burst
-  let last = -Infinity; // ping
-  let lastBurst = -Infinity;
+  let last = -Infinity;
+  let burst = -Infinity; // when the last one began
 
   const due = (): void => {
+    const now = clock.now();
     let wait = SOONEST + SPREAD * random();
-    if (hidden()) burst = 0;
-    else {
-      last = clock.now();
-      ping();
-      if (burst > 0) burst--;
-      else if (doubtful() && last - lastBurst >= BETWEEN_BURSTS) {
-        burst = BURST - 1;
-        lastBurst = last;
-      }
-      if (burst > 0) wait = FIRST;
+    if (!hidden()) {
+      last = now;
+      void ping()
+        .catch(() => undefined)
+        .then((hubTime) => gauge.pinged(now, hubTime));
+      // At a low level three in a row tell more.
+      if (gauge.level() <= 1 && now - burst >= BETWEEN_BURSTS) burst = now;
+      if (now - burst < BURST) wait = FIRST;
     }
     alarm(due, wait);
   };
 
-  return {
-    start() {
-      // A stream that comes and goes must not ping each time.
-      alarm(due, Math.max(FIRST, last + SOONEST - clock.now()));
-    },
-    stop() {
-      burst = 0;
-      alarm();
-    },
-  };
+  // A stream that comes and goes must not ping each time.
+  return (live) => alarm(live ? due : undefined, Math.max(FIRST, last + SOONEST - clock.now()));
 }

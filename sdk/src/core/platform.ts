@@ -27,8 +27,8 @@ export interface Platform {
   report(error: unknown): void;
 }
 
-/** `resume`: the page was frozen, or comes back from the cache of pages. */
-export type Signal = "online" | "offline" | "visible" | "hidden" | "resume";
+/** `resume`: the page was frozen; `pageshow`: it comes back from the cache of pages. */
+export type Signal = "online" | "offline" | "visible" | "hidden" | "resume" | "pageshow";
 
 /** Whether the cookie goes along to other origins. */
 export type Credentials = "include" | "omit" | "same-origin";

@@ -1,5 +1,8 @@
+import type { Answer, FetchInit, Platform } from "./platform.ts";
+
 /** A refusal in the hub's words (docs/protocol.md §8), or what is known of one that a proxy gave. */
 export class RoxyProblem extends Error {
+  override readonly name = "RoxyProblem";
   /** The code, such as `rate-limited`; `http-STATUS` when the answer had none; `network` when there was no answer. */
   declare readonly code: string;
   declare readonly status: number;
@@ -10,7 +13,6 @@ export class RoxyProblem extends Error {
 
   constructor(code: string, status: number, detail = "", retryAfter = 0, members: Readonly<Record<string, unknown>> = {}) {
     super(`${code}: ${detail}`);
-    this.name = "RoxyProblem";
     this.code = code;
     this.status = status;
     this.retryAfter = retryAfter;
@@ -23,18 +25,22 @@ export class RoxyProblem extends Error {
   }
 }
 
-/** Returns the problem that an answer's status, body and Retry-After tell. */
-export function problemOf(status: number, text: string, retryAfter: string | null): RoxyProblem {
-  return problemFrom(parsed(text), status, Number(retryAfter) * 1_000 || 0); // the hub sends seconds, never a date
+/** Asks the hub. Throws the problem of an answer that is a refusal. */
+export async function ask({ fetch }: Platform, url: string, init: Omit<FetchInit, "cache">): Promise<Answer> {
+  const answer = await fetch!(url, { ...init, cache: "no-store" });
+  const { status, headers } = answer;
+  // The hub sends seconds, never a date.
+  if (status > 299) throw problemFrom(parsed(await answer.text()), status, Number(headers.get("Retry-After")) * 1_000 || 0);
+  return answer;
 }
 
 /** Returns the problem that is told by value, a problem object. What has no code is not shown: a proxy's page may hold anything. */
 export function problemFrom(value: unknown, status: number, retryAfter = 0): RoxyProblem {
-  const members: Record<string, unknown> = { ...(value as object | undefined) };
-  const { code, detail, title } = members;
-  if (typeof code !== "string") return new RoxyProblem(`http-${status}`, status, "", retryAfter);
+  const told = Object(value) as Record<string, unknown>;
+  const members = typeof told["code"] === "string" ? told : {};
+  const { code = `http-${status}`, status: own = status, detail, title = "" } = members;
   const wait = Math.max(retryAfter, duration(members["retryAfter"]));
-  return new RoxyProblem(code, Number(members["status"]) || status, String(detail ?? title), wait, members);
+  return new RoxyProblem(code as string, own as number, String(detail ?? title), wait, members);
 }
 
 /** Returns the problem of a stream that is not as docs/protocol.md says: to connect anew would bring the same again. */
@@ -56,9 +62,8 @@ export function parsed(text: string): unknown {
   }
 }
 
-const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
-
-/** Returns the milliseconds of a duration such as "1m30s"; 0 for what is none. */
+/** Returns the milliseconds of a duration such as "1m30s"; 0 for what is none, or has parts of a second by themselves. */
 export function duration(text: unknown): number {
-  return [...String(text).matchAll(/([\d.]+)(ms|[smh])/g)].reduce((sum, [, n, unit]) => sum + Number(n) * UNITS[unit!]!, 0);
+  const [, hours = 0, minutes = 0, seconds = 0] = /^(?:(\d+)h)?(?:(\d+)m)?(?:([\d.]+)s)?$/.exec(String(text)) ?? [];
+  return ((+hours * 60 + +minutes) * 60 + +seconds) * 1_000;
 }

@@ -1,4 +1,5 @@
 import type { Clock } from "./clock.ts";
+import { createObservable, type Observable, type Run } from "./observable.ts";
 
 /** From best to worst. */
 export type Level = "excellent" | "good" | "fair" | "poor";
@@ -46,7 +47,7 @@ const BOUNDS: Readonly<Record<keyof Figures, readonly [number, number, number]>>
 };
 
 /** Grades figures by the worst of them: 3 is excellent, 0 poor. The reasons are the figures at that grade. */
-export function grade(figures: Figures): { grade: number; reasons: Reason[] } {
+export function grade(figures: Figures): [grade: number, reasons: Reason[]] {
   let worst = 3;
   let reasons: Reason[] = [];
   for (const [name, bounds] of Object.entries(BOUNDS) as [keyof Figures, readonly number[]][]) {
@@ -54,26 +55,24 @@ export function grade(figures: Figures): { grade: number; reasons: Reason[] } {
     if (at < worst) [worst, reasons] = [at, []];
     if (at === worst && at < 3) reasons.push(name);
   }
-  return { grade: worst, reasons };
+  return [worst, reasons];
 }
 
 /** Measures one client's connection. All times are the Clock's. */
 export interface Gauge {
-  /** A ping came back: the hub's time, in milliseconds, when it answered. */
-  pinged(sent: number, hubTime: number): void;
-  pingFailed(): void;
+  /** A ping came back: the hub's time, in milliseconds, when it answered; or it did not. */
+  pinged(sent: number, hubTime: number | undefined): void;
   heartbeat(hubTime: number): void;
   /** A live event of the hub's time came; replayed ones say nothing. */
   event(hubTime: number): void;
-  /** Nothing came for longer than a heartbeat and its tolerance. */
-  missed(): void;
-  reset(): void;
-  /** A stream is live. */
-  up(): void;
-  /** It no longer is. */
-  down(how: Down): void;
-  /** Judges anew, and returns the same object until something changed. */
-  evaluate(): Quality;
+  /** It happened once. `missed`: nothing came for longer than a heartbeat and its tolerance. */
+  see(what: "missed" | "resets"): void;
+  /** A stream is live, or how it no longer is. */
+  turn(down?: Down): void;
+  /** Judges anew, as every turn and failed ping does, too. */
+  evaluate(): void;
+  /** The same object until something changed. */
+  readonly quality: Observable<Quality>;
   /** The level now, 3 for excellent. */
   level(): number;
 }
@@ -87,42 +86,84 @@ const KEPT = 100;
 /** What a client shows that has not connected yet. */
 export const UNMEASURED: Quality = { quality: "good", confident: false, reasons: [], missedHeartbeats: 0, drops: 0 };
 
-export function createGauge(clock: Clock): Gauge {
-  type Sample = { readonly at: number; readonly ms: number };
-  const seen: { [What in "rtt" | "lag" | "missed" | "drops" | "resets" | "ping"]?: readonly Sample[] } = {};
-  let offsets: Sample[] = []; // of the hub's clock, by their round trips
-  let offset: number | undefined;
+export function createGauge(clock: Clock, run: Run): Gauge {
+  type What = "rtt" | "lag" | "missed" | "drops" | "resets" | "ping";
+  const seen: { [Kind in What]?: { readonly at: number; readonly ms: number; readonly offset: number }[] } = {};
+  let offset: number | undefined; // of the hub's clock, by the fastest of the last round trips
   let beat: number | undefined; // how much later than the hub's time the last heartbeat came
   let jitter: number | undefined;
 
   let level = 2;
   let reasons: readonly Reason[] = [];
-  let streak = 0; // evaluations in a row that were better, or below 0 worse
-  let risen = -Infinity;
-  let live = false;
-  let ended: Down = "planned"; // how the last stream did; a first one begins as if there had been one
+  let worse = 0; // evaluations in a row that were worse
+  let notBetter = 0; // when the last one was that was not better, or the level rose
+  let ended: Down | undefined = "planned"; // how the last stream did; a first one begins as if there had been one
   let lost: number | undefined; // when it was last live, or was first asked about
-  let urgent = false;
-  let shown = UNMEASURED;
+  const quality = createObservable(UNMEASURED, run);
 
-  const see = (what: keyof typeof seen, ms = 1): void => {
-    seen[what] = [...(seen[what] ?? []), { at: clock.now(), ms }].slice(-KEPT);
+  const see = (what: What, ms = 1, off = 0): void => {
+    const samples = (seen[what] ??= []);
+    samples.push({ at: clock.now(), ms, offset: off });
+    if (samples.length > KEPT) samples.shift();
   };
-  const recent = (what: keyof typeof seen, minutes: number): number[] =>
-    (seen[what] ?? []).filter(({ at }) => clock.now() - at <= minutes * 60_000).map(({ ms }) => ms);
+  const recent = (what: What, minutes: number, most = KEPT): number[] =>
+    (seen[what] ?? [])
+      .filter(({ at }) => clock.now() - at <= minutes * 60_000)
+      .map(({ ms }) => ms)
+      .slice(-most);
   const part = (values: number[], share: number): number | undefined => values.sort((a, b) => a - b)[Math.ceil(values.length * share) - 1];
+  const round = (ms: number | undefined): number | undefined => ms && Math.round(ms);
+
+  const evaluate = (): void => {
+    const now = clock.now();
+    const pings = recent("ping", 3, 5);
+    const figures: Figures = {
+      rtt: part(recent("rtt", 3, 5), 0.5),
+      jitter,
+      lag: part(recent("lag", 1, 20), 0.95),
+      missed: recent("missed", 5).length,
+      drops: recent("drops", 5).length,
+      resets: recent("resets", 10).length,
+      ping: pings.filter(Boolean).length,
+    };
+    const confident = !!seen.rtt?.[1] && jitter !== undefined;
+    const [all, why] = grade(figures);
+    const measured = confident ? all : Math.min(2, all);
+    const cut = ended && (ended === "dead" || now - (lost ??= now) >= 5_000);
+    const way = ended ? 0 : Math.sign(measured - level);
+    worse = way < 0 ? worse + 1 : 0;
+    if (way <= 0) notBetter = now;
+    // What ended by plan goes on where it was; else it climbs.
+    if (cut && ended !== "planned") level = 0;
+    // Two worse in a row, or two pings in a row that failed.
+    else if (worse > 1 || (worse > 0 && pings.slice(-2).join() === "1,1")) level = measured;
+    else if (now - notBetter >= 15_000) {
+      level++;
+      notBetter = now;
+    }
+    if (!ended && level === measured) reasons = why;
+    const next: Quality = {
+      quality: LEVELS[cut ? 0 : level]!,
+      confident,
+      reasons: cut ? ["disconnected"] : reasons,
+      rttMs: round(figures.rtt),
+      jitterMs: round(jitter),
+      lagMs: round(figures.lag),
+      missedHeartbeats: figures.missed,
+      drops: figures.drops,
+      clockOffsetMs: round(offset),
+    };
+    if (JSON.stringify(next) !== JSON.stringify(quality.get())) quality.set(next);
+  };
 
   return {
+    see,
     pinged(sent, hubTime) {
+      see("ping", hubTime ? 0 : 1);
+      if (!hubTime) return evaluate();
       const ms = clock.now() - sent;
-      see("rtt", ms);
-      see("ping", 0);
-      offsets = [...offsets, { at: hubTime - sent - ms / 2, ms }].slice(-10);
-      offset = offsets.reduce((best, sample) => (sample.ms < best.ms ? sample : best)).at;
-    },
-    pingFailed() {
-      urgent ||= recent("ping", 3).at(-1) === 1;
-      see("ping");
+      see("rtt", ms, hubTime - sent - ms / 2);
+      offset = seen.rtt!.slice(-10).reduce((best, sample) => (sample.ms < best.ms ? sample : best)).offset;
     },
     heartbeat(time) {
       const late = clock.now() - time;
@@ -133,68 +174,17 @@ export function createGauge(clock: Clock): Gauge {
     event(hubTime) {
       if (offset !== undefined) see("lag", Math.max(0, clock.now() + offset - hubTime));
     },
-    missed: () => see("missed"),
-    reset: () => see("resets"),
-    up() {
-      live = true;
-      beat = undefined; // two connections have no rhythm in common
-    },
-    down(how) {
-      if (live && how !== "planned") see("drops");
-      if (live) lost = clock.now();
-      live = false;
-      ended = how;
-    },
-    evaluate() {
-      const now = clock.now();
-      const figures: Figures = {
-        rtt: part(recent("rtt", 3).slice(-5), 0.5),
-        jitter,
-        lag: part(recent("lag", 1).slice(-20), 0.95),
-        missed: recent("missed", 5).length,
-        drops: recent("drops", 5).length,
-        resets: recent("resets", 10).length,
-        ping: recent("ping", 3).slice(-5).filter(Boolean).length,
-      };
-      const confident = offsets.length > 1 && jitter !== undefined;
-      const { grade: all, reasons: why } = grade(figures);
-      const measured = confident ? all : Math.min(2, all);
-      const cut = !live && (ended === "dead" || now - (lost ??= now) >= 5_000);
-      if (live) {
-        const way = Math.sign(measured - level);
-        streak = streak * way > 0 ? streak + way : way;
-        if (streak < -1 || (way < 0 && urgent)) level = measured;
-        else if (streak > 2 && now - risen >= 15_000) {
-          level++;
-          streak = 0;
-          risen = now;
-        }
-        if (level === measured) reasons = why;
-      } else {
-        streak = 0;
-        if (cut && ended !== "planned") level = 0; // and then climbs; what ended by plan goes on where it was
+    turn(down) {
+      if (!down) beat = undefined; // two connections have no rhythm in common
+      else if (!ended) {
+        if (down !== "planned") see("drops");
+        lost = clock.now();
       }
-      urgent = false;
-      const round = (ms: number | undefined): number | undefined => ms && Math.round(ms);
-      const next: Quality = {
-        quality: LEVELS[cut ? 0 : level]!,
-        confident,
-        reasons: cut ? ["disconnected"] : reasons,
-        rttMs: round(figures.rtt),
-        jitterMs: round(jitter),
-        lagMs: round(figures.lag),
-        missedHeartbeats: figures.missed,
-        drops: figures.drops,
-        clockOffsetMs: round(offset),
-      };
-      if (JSON.stringify(next) !== JSON.stringify(shown)) shown = next;
-      return shown;
+      ended = down;
+      evaluate();
     },
+    evaluate,
+    quality,
     level: () => level,
   };
-}
-
-/** Returns the members that have a value. */
-export function defined<Shape>(members: { [Name in keyof Shape]: Shape[Name] | undefined }): Shape {
-  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as Shape;
 }

@@ -1,5 +1,5 @@
-import { garbled, parsed, problemOf, unreachable } from "./problem.ts";
-import { streamQuery, type Block, type Sink, type StreamRequest, type Transport } from "./transport.ts";
+import { ask, garbled, parsed, problemFrom, unreachable } from "./problem.ts";
+import { streamQuery, type Block, type End, type Sink, type Transport } from "./transport.ts";
 
 /** Bounds one event as it comes, in characters; a hub accepts 64 KiB unless its configuration says otherwise. */
 const LARGEST = 4 << 20;
@@ -9,39 +9,33 @@ export const sse: Transport = {
   name: "sse",
   usable: (platform) => !!platform.fetch,
   open(request, sink) {
-    const abort = request.platform.abort();
-    let over = false;
-    const ended: Sink["ended"] = (end) => over || sink.ended(end); // an abort is all that is told late
-    follow(request, { ...sink, ended }, abort.signal).catch((error: unknown) => ended({ problem: unreachable(error) }));
-    return {
-      close() {
-        over = true;
-        abort.abort();
-      },
+    const { platform, url, credentials } = request;
+    const abort = platform.abort();
+    const follow = async (): Promise<End> => {
+      const headers = { ...request.headers, Accept: "text/event-stream" };
+      const answer = await ask(platform, `${url}/v1/stream?${streamQuery(request)}`, { method: "GET", headers, signal: abort.signal, credentials });
+      const { status, body } = answer;
+      // A login page of a hotel's network, or an app's index.html at the wrong URL: 406 takes another transport.
+      const streams = /^text\/event-stream\b/i.test(String(answer.headers.get("Content-Type")));
+      if (!body || !streams) throw problemFrom({}, status === 200 ? 406 : status);
+      sink.alive();
+      const reader = body.getReader();
+      const decoder = platform.decoder();
+      const parse = createReader(sink);
+      for (;;) {
+        // A cut of an open stream is no refusal: it has no problem.
+        const { value } = await reader.read().catch((): { value?: undefined } => ({}));
+        if (!value) return {};
+        sink.alive();
+        parse(decoder.decode(value, { stream: true }));
+      }
     };
+    void follow()
+      .catch((error: unknown) => ({ problem: unreachable(error) }))
+      .then(sink.ended);
+    return { close: () => abort.abort() };
   },
 };
-
-async function follow(request: StreamRequest, sink: Sink, signal: unknown): Promise<void> {
-  const { platform, credentials } = request;
-  const headers = { ...request.headers, Accept: "text/event-stream" };
-  const answer = await platform.fetch!(`${request.url}/v1/stream?${streamQuery(request)}`, { method: "GET", headers, signal, credentials, cache: "no-store" });
-  // A login page of a hotel's network, or an app's index.html at the wrong URL: 406 takes another transport.
-  const streams = answer.body && /^text\/event-stream\b/i.test(answer.headers.get("Content-Type") ?? "");
-  const status = answer.status === 200 && !streams ? 406 : answer.status;
-  if (status !== 200) return sink.ended({ problem: problemOf(status, await answer.text(), answer.headers.get("Retry-After")) });
-  sink.opened();
-  const reader = answer.body!.getReader();
-  const decoder = platform.decoder();
-  const parse = createReader(sink);
-  for (;;) {
-    // A cut of an open stream is no refusal: it has no problem.
-    const { value } = await reader.read().catch(() => ({ value: undefined }));
-    if (!value) return sink.ended({});
-    sink.alive();
-    parse(decoder.decode(value, { stream: true }));
-  }
-}
 
 /**
  * Returns what takes a stream's text as it comes, decoded and without its BOM, and tells the blocks of each piece at once.
@@ -60,7 +54,6 @@ export function createReader(sink: Sink): (text: string) => void {
     if (field === "data") block.data = data === undefined ? value : `${data}\n${value}`;
     else if (field === "event") block.event = value || "message";
     else if (field === "id" && !value.includes("\0")) block.id = value;
-    else if (field === "retry" && /^\d+$/.test(value)) sink.retry(Number(value));
     if (line) return undefined;
     block = {};
     if (data === undefined) return id === undefined ? undefined : { event: "roxy:id", id, data: null };
@@ -82,7 +75,7 @@ export function createReader(sink: Sink): (text: string) => void {
         const block = take(line);
         if (block) blocks.push(block);
       }
-      if (rest.length + (block.data ?? "").length > LARGEST) throw garbled(`more than ${LARGEST} characters`);
+      if (rest.length + (block.data ?? "").length > LARGEST) throw garbled("too many characters");
     } finally {
       if (blocks.length > 0) sink.blocks(blocks);
     }

@@ -1,8 +1,7 @@
 import { beyond, parseCursor, type Cursor } from "./cursor.ts";
-import type { Change, LiveMessage, Message, ResetMessage, RoxyEvent } from "./messages.ts";
+import type { Message, ResetMessage, RoxyEvent } from "./messages.ts";
 import { duration, garbled, type RoxyProblem } from "./problem.ts";
-import { defined } from "./quality.ts";
-import type { Block } from "./transport.ts";
+import type { Block, End } from "./transport.ts";
 
 export interface Hello {
   readonly connection: string;
@@ -10,22 +9,24 @@ export interface Hello {
   readonly position: Cursor | undefined;
   /** In milliseconds. */
   readonly heartbeat: number;
+  /** Bound of the first wait before another attempt, in milliseconds. */
+  readonly retry: number;
   /** The hub's, in milliseconds since 1970. */
   readonly time: number;
 }
 
-/** What blocks mean that came at once. */
-export interface Taken {
+type Mutable<Shape> = { -readonly [Name in keyof Shape]: Shape[Name] };
+
+/**
+ * What blocks mean that came at once. Its problem is a block that is not as docs/protocol.md says: to leave it out would be a hole. It is to be
+ * renewed when a new snapshot is needed, from a new connection.
+ */
+export interface Taken extends Mutable<End> {
   hello?: Hello;
   /** To be given to the app, in order. */
   readonly messages: Message[];
   /** A heartbeat, and the hub's time in it. */
   heartbeat?: number;
-  bye?: { readonly reason?: string; readonly retry?: number };
-  /** A new snapshot is needed, from a new connection. */
-  again?: boolean;
-  /** A block is not as docs/protocol.md says. To leave it out would be a hole. */
-  problem?: RoxyProblem;
 }
 
 /** Follows a stream over its connections: keeps the position and lets nothing through twice. */
@@ -33,6 +34,8 @@ export interface Taker {
   take(blocks: readonly Block[]): Taken;
   /** Everything up to here was taken or is not for us; undefined while nothing is known. */
   position(): Cursor | undefined;
+  /** Whether the last stream has caught up. */
+  live(): boolean;
 }
 
 type Members = Readonly<Record<string, unknown>>;
@@ -43,74 +46,70 @@ export function createTaker(snapshot: boolean): Taker {
   let view = "";
   let live = false;
 
-  /**
-   * hello is first on every stream. Its id counts only when nothing is known yet: on a resumed stream a reset may follow,
-   * and whoever had moved on already would never hear of it if the link is cut in between.
-   */
-  const hello = (data: Members, at: Cursor | undefined, taken: Taken): void => {
-    const known = position;
-    position ??= at;
-    taken.hello = {
-      connection: data["connection"] as string,
-      position: data["cursor"] ? position : undefined,
-      heartbeat: duration(data["heartbeat"]) || 15_000,
-      time: Date.parse(data["time"] as string),
-    };
-    live = false;
-    const before = view;
-    view = (data["view"] as string) || view;
-    if (known && before && view !== before) {
-      taken.again = snapshot;
-      if (snapshot) position = undefined; // what was given before is not what a patch of this stream is for
-      taken.messages.push(defined<ResetMessage>({ kind: "reset", reason: "view", cursor: position?.text }));
-    } else if (snapshot && !data["cursor"]) taken.messages.push({ kind: "snapshot" });
-  };
-
   /** Takes one block, or throws what is wrong with it. */
   const take = ({ event: type, id, data: value }: Block, taken: Taken): void => {
     const { messages } = taken;
     const data: Members = { ...(value as Members | null) };
-    const at = parseCursor(type === "roxy:reset" ? data["cursor"] : id);
-    if (!at && (id || type === "roxy:reset")) throw garbled(`${type} without a cursor`);
-    if (type === "roxy:hello") return hello(data, at, taken);
-    if (type === "roxy:reset") {
+    // roxy:unacked is a dead letter, an event like others.
+    const [, kind] = /^roxy:(?!unacked)(.*)/.exec(type) ?? [];
+    const at = parseCursor(kind === "reset" ? data["cursor"] : id);
+    if (!at && (id || kind === "reset")) throw garbled(`${type} without a cursor`);
+    if (kind === "hello") {
+      // Its id counts only when nothing is known yet: on a resumed stream a reset may follow, and whoever had moved on already
+      // would never hear of it if the link is cut in between.
+      const before = position && view;
+      position ??= at;
+      taken.hello = {
+        connection: data["connection"] as string,
+        position: data["cursor"] ? position : undefined,
+        heartbeat: duration(data["heartbeat"]) || 15_000,
+        retry: Number(data["retry"]),
+        time: Date.parse(data["time"] as string),
+      };
+      live = false;
+      view = (data["view"] as string) || view;
+      if (before && view !== before) {
+        if (snapshot) {
+          taken.renew = "view";
+          position = undefined; // what was given before is not what a patch of this stream is for
+        }
+        messages.push({ kind: "reset", reason: "view", cursor: position?.text });
+      } else if (snapshot && !data["cursor"]) messages.push({ kind: "snapshot" });
+      return;
+    }
+    if (kind === "reset") {
       const reason = data["reason"] as ResetMessage["reason"];
       if (reason === "epoch") high = undefined;
       position = snapshot ? undefined : at; // to be cut off in the snapshot that follows means to begin anew
-      messages.push(defined<ResetMessage>({ kind: "reset", reason, cursor: position?.text }));
+      messages.push({ kind, reason, cursor: position?.text });
       if (snapshot) messages.push({ kind: "snapshot" });
       return;
     }
-    if (at && position && at.epoch !== position.epoch) throw garbled(`${id} behind ${position.text} without a reset`);
+    if (at && position && at.epoch !== position.epoch) throw garbled(`${id} without a reset`);
     const ahead = beyond(at, position);
     if (ahead) position = at;
-    // roxy:unacked is a dead letter, an event like others.
-    if (!type.startsWith("roxy:") || type === "roxy:unacked") {
+    if (!kind) {
       if (at && !(ahead && beyond(at, high))) return; // a repeat
       high = at ?? high;
       const { op, version, base, patch, mutation, ...members } = data;
       if (typeof members["topic"] !== "string") throw garbled(`${type} without a topic`);
-      const change = op && defined<Change>({ op, version, base, patch, mutation } as Change);
-      messages.push(defined<RoxyEvent>({ ...members, kind: "event", type, cursor: at?.text, change, live } as RoxyEvent));
-      return;
-    }
-    const kind = type.slice(5);
-    if (kind === "bye") taken.bye = data;
+      const change = op && { op, version, base, patch, mutation };
+      messages.push({ ...members, kind: "event", type, cursor: at?.text, change, live } as RoxyEvent);
+    } else if (kind === "bye") taken.bye = data;
     else if (kind === "heartbeat") taken.heartbeat = Date.parse(data["time"] as string);
     else if (kind === "live") {
       live = true;
-      const { replayed = 0, entities } = data as { replayed?: number; entities?: number };
-      messages.push(defined<LiveMessage>({ kind, cursor: position?.text, replayed, entities }));
-    } else if (["entity", "receipt", "ack", "presence"].includes(kind)) messages.push({ ...data, kind } as Message);
-    // An id alone, and what a newer hub knows, has moved the position.
+      messages.push({ replayed: 0, cursor: position?.text, ...data, kind });
+    } else if (kind !== "id") messages.push({ ...data, kind } as Message); // also what a newer hub knows
   };
 
   return {
     position: () => position,
+    live: () => live,
     take(blocks) {
       const taken: Taken = { messages: [] };
       try {
-        for (const block of blocks) if (!taken.again) take(block, taken); // what follows belongs behind what is missing
+        for (const block of blocks) if (!taken.renew) take(block, taken); // what follows belongs behind what is missing
       } catch (error) {
         taken.problem = error as RoxyProblem;
       }

@@ -4,8 +4,9 @@ export function matches(pattern: string, topic: string): boolean {
   const have = topic.split("/");
   // A wildcard in the first segment does not reach the hub's own topics.
   if (have[0] === "roxy" && want[0] !== "roxy") return false;
-  const open = want.at(-1) === "**";
-  if (open) want.pop();
-  if (open ? have.length < want.length : have.length !== want.length) return false;
-  return want.every((segment, i) => segment === "*" || segment === have[i]);
+  if (want.at(-1) === "**") {
+    want.pop();
+    have.splice(want.length);
+  }
+  return have.length === want.length && want.every((segment, i) => ["*", have[i]].includes(segment));
 }

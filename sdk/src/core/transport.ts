@@ -1,3 +1,4 @@
+import type { Calls } from "./calls.ts";
 import type { State } from "./connection.ts";
 import type { Credentials, Platform } from "./platform.ts";
 import type { RoxyProblem } from "./problem.ts";
@@ -18,18 +19,16 @@ export interface End {
   readonly problem?: RoxyProblem | undefined;
   /** Nothing is wrong: another stream is to take its place, for this reason. */
   readonly renew?: string;
+  /** The hub's goodbye. */
+  readonly bye?: { readonly reason?: string; readonly retry?: number };
 }
 
 /** What a stream tells its client, which closes the link when it has ended. What is told after that is not heard. */
 export interface Sink {
-  /** The hub answered; its hello is to follow. */
-  opened(): void;
-  /** Something came, if only a byte. */
+  /** Something came: the answer, of which the hello is to follow, or if only a byte. */
   alive(): void;
   /** What came at once. */
   blocks(blocks: readonly Block[]): void;
-  /** A `retry:` of the stream. */
-  retry(ms: number): void;
   ended(end: End): void;
 }
 
@@ -49,8 +48,7 @@ export interface StreamRequest {
   readonly credentials: Credentials;
   /** Whether the caller has a token, which a URL must not hold. */
   readonly tokened: boolean;
-  /** Buys a ticket, for transports that cannot send headers. */
-  ticket(): Promise<string>;
+  readonly call: Calls["call"];
   /** The event types that somebody listens to, for transports that must know them. */
   heard(): readonly string[];
 }
@@ -79,7 +77,14 @@ export interface Share {
 
 /** Returns the query of GET /v1/stream. */
 export function streamQuery({ topics: topic, types: type, device, heartbeat, snapshot, after }: StreamRequest): string {
-  return Object.entries({ topic, type, device, heartbeat, snapshot: snapshot ? "1" : undefined, after })
+  return Object.entries({ topic, type, device, heartbeat, snapshot: snapshot ? 1 : [], after })
     .flatMap(([name, values = []]) => [values].flat().map((value) => `${name}=${encodeURIComponent(value)}`))
     .join("&");
+}
+
+/** Returns the parameter that stands for a token where no header can: a ticket, bought for it. Empty without a token. */
+export async function ticketQuery({ tokened, call }: StreamRequest): Promise<string> {
+  if (!tokened) return "";
+  const { ticket } = (await call({ method: "POST", path: "/v1/tickets" }, true)) as { ticket: string };
+  return `ticket=${encodeURIComponent(ticket)}`;
 }

@@ -1,6 +1,6 @@
 import type { WebSocketLike } from "./platform.ts";
 import { garbled, parsed, problemFrom, RoxyProblem, unreachable } from "./problem.ts";
-import type { Block, End, Transport } from "./transport.ts";
+import { ticketQuery, type Block, type End, type Transport } from "./transport.ts";
 
 /** The stream over a WebSocket (docs/protocol.md §5): the same events and order, through proxies that hold answers back. */
 export const webSocket: Transport = {
@@ -14,24 +14,18 @@ export const webSocket: Transport = {
 
     const message = (value: unknown): void => {
       sink.alive();
-      if (Array.isArray(value)) {
-        for (const { event, data } of value as Block[]) {
-          const { retry } = Object(data) as { retry?: number };
-          if (event === "roxy:hello" && retry! >= 0) sink.retry(retry!);
-        }
-        return sink.blocks(value as Block[]);
-      }
+      if (Array.isArray(value)) return sink.blocks(value as Block[]);
       const { ok, problem }: { ok?: boolean; problem?: unknown } = Object(value);
       if (!ok) sink.ended({ problem: problem ? problemFrom(problem, 400) : garbled("a message is neither events nor an answer") });
     };
 
     void (async () => {
-      const ticket = request.tokened ? `?ticket=${encodeURIComponent(await request.ticket())}` : "";
+      const ticket = await ticketQuery(request);
       if (over) return;
-      socket = platform.webSocket!(`${platform.absolute(`${request.url}/v1/ws`).replace(/^http/, "ws")}${ticket}`, "roxy.v1.json");
+      socket = platform.webSocket!(`${platform.absolute(`${request.url}/v1/ws`).replace(/^http/, "ws")}${ticket && `?${ticket}`}`, "roxy.v1.json");
       socket.onopen = () => {
         how = {};
-        sink.opened();
+        sink.alive();
         socket!.send(JSON.stringify({ op: "subscribe", ref: "1", topic, type, after, device, heartbeat, snapshot }));
       };
       socket.onmessage = (event: { data: unknown }) => message(parsed(String(event.data)));

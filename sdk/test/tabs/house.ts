@@ -198,7 +198,7 @@ export class House {
     const [epoch, offset] = (request.after ?? this.head()).split(".") as [string, string];
     const told = { connection: stream.way, heartbeat: "15s", time: "", cursor: `${epoch}.${offset}` };
     stream.epoch = this.epoch;
-    sink.opened();
+    sink.alive();
     if (epoch !== this.epoch) {
       const cursor = this.head();
       sink.blocks([{ event: "roxy:hello", data: told }]);

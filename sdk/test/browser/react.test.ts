@@ -302,7 +302,7 @@ test("the indicator tells in words when the hub is away, and when it is back", a
   await hub.start();
   await page.evaluate(() => dispatchEvent(new Event("online"))); // cuts the wait for the next attempt short
   await page.locator("#health", { hasText: '"state":"live","lost":false,"continuity":"ok"' }).waitFor();
-  await page.getByRole("status").filter({ hasText: /^Live/ }).waitFor();
+  await page.getByRole("status").filter({ hasText: /^(Live|Weak connection)$/ }).waitFor(); // whose level climbs in its time
 });
 
 test("who is there is told as people come and go", async () => {

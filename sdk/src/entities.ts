@@ -1,13 +1,13 @@
 /** Entities of a client's hub, read and written: the store and the outbox, wired to the client. */
 import type { Client } from "./core/client.ts";
-import { createObservable, createRun, type Run } from "./core/observable.ts";
+import { createObservable, createRun, type Observable, type Run } from "./core/observable.ts";
 import type { Leadership, Options as OutboxOptions, Outbox, Pending, Signal } from "./outbox/api.ts";
 import { transportOver } from "./outbox/client.ts";
 import { type Databases, indexedDBStorage } from "./outbox/indexeddb.ts";
 import { createOutbox } from "./outbox/outbox.ts";
 import { type Entry, memoryStorage } from "./outbox/storage.ts";
 import type { JsonObject } from "./store/json.ts";
-import { createStore, type How, type Readable, type View } from "./store/store.ts";
+import { createStore, type How, type View } from "./store/store.ts";
 
 /** The topics of a pattern, as far as a type can say it: `orders/*` are `orders/${string}`. */
 export type TopicOf<Pattern extends string> = Pattern extends `${infer Head}**`
@@ -70,16 +70,16 @@ export interface Changes<E extends object, Result> {
 
 /** Entities, with everything pending painted over what the hub has said. E is the RoxyEntities of `roxy generate typescript`. */
 export interface Entities<E extends object = AnyEntities> extends Changes<E, Pending> {
-  /** One entity, which the client subscribes to while somebody listens. The same Readable for the same topic. */
-  entity<Topic extends TopicsOf<E>>(topic: Topic): Readable<View<EntityAt<E, Topic>>>;
+  /** One entity, which the client subscribes to while somebody listens. The same Observable for the same topic. */
+  entity<Topic extends TopicsOf<E>>(topic: Topic): Observable<View<EntityAt<E, Topic>>>;
   /** All entities that match pattern and live, by topic; likewise. */
-  collection<Pattern extends TopicsOf<E>>(pattern: Pattern): Readable<readonly View<EntityAt<E, Pattern>>[]>;
+  collection<Pattern extends TopicsOf<E>>(pattern: Pattern): Observable<readonly View<EntityAt<E, Pattern>>[]>;
   /** Makes the changes of several entities that build asks for in one request, which the hub takes all or none of. */
   atomic(build: (draft: Changes<E, void>) => void): Pending;
   /** Refused, held and parked mutations: what a screen may want to show. */
-  readonly troubled: Readable<readonly Entry[]>;
+  readonly troubled: Observable<readonly Entry[]>;
   /** How many mutations are not settled. */
-  readonly waiting: Readable<number>;
+  readonly waiting: Observable<number>;
   /** Decides a conflict that is held. */
   resolve: Outbox["resolve"];
   /** Sends a parked mutation again, as a new one. */
@@ -131,7 +131,7 @@ export function createEntities<E extends object = AnyEntities>(client: EntitiesC
   const { waiting } = store;
   outbox.subscribe(() => {
     const states = outbox.troubled().map(({ state }) => state);
-    client.reportSync(states.includes("held") ? "conflict" : states.includes("parked") ? "parked" : waiting.getSnapshot() > 0 ? "pending" : "synced");
+    client.reportSync(states.includes("held") ? "conflict" : states.includes("parked") ? "parked" : waiting.get() > 0 ? "pending" : "synced");
   });
   const stop = client.messages((batch) => {
     store.follow(client.followed());
@@ -141,7 +141,7 @@ export function createEntities<E extends object = AnyEntities>(client: EntitiesC
   return {
     ...store,
     durable: storage.durable,
-    troubled: { subscribe: outbox.subscribe, getSnapshot: outbox.troubled },
+    troubled: { subscribe: outbox.subscribe, get: outbox.troubled },
     resolve: outbox.resolve,
     retry: outbox.retry,
     dismiss: outbox.dismiss,
@@ -172,7 +172,7 @@ function tabsOf(name: string, leadership: Leadership | undefined, run: Run): { l
   };
   if (!leadership) locks?.request(name, { signal }, hold).catch(() => {}); // closed before it led
   return {
-    leadership: leadership ?? { subscribe: leads.subscribe, getSnapshot: leads.get },
+    leadership: leadership ?? leads,
     signal: channel && {
       post: (word) => signal.aborted || channel.postMessage(word),
       listen(listener) {

@@ -1,5 +1,6 @@
 // What an outbox offers, and what it needs.
 import type { Clock } from "../core/clock.ts";
+import type { Observable } from "../core/observable.ts";
 import type { Conflict, Decision } from "./conflict.ts";
 import type { Entry, Storage } from "./storage.ts";
 import type { Mutation, Problem, Result, Transport } from "./wire.ts";
@@ -41,10 +42,7 @@ export interface Signal {
 }
 
 /** Whether this tab sends, of several over one storage: one at most may. */
-export interface Leadership {
-  readonly subscribe: (listener: () => void) => () => void;
-  readonly getSnapshot: () => boolean;
-}
+export type Leadership = Observable<boolean>;
 
 /** Where an outbox gets what it needs. */
 export interface Options {

@@ -43,7 +43,7 @@ export function sharing({ storage, leadership, signal }: Options, lanes: Lanes, 
   let life = 0; // counts changes of the leadership
   let next: Promise<void> | undefined;
 
-  const boss = (): boolean => leadership?.getSnapshot() ?? true;
+  const boss = (): boolean => leadership?.get() ?? true;
   const post = (word: Word): void => signal?.post(word);
   const read = async (): Promise<void> => {
     next = undefined;

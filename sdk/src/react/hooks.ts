@@ -5,7 +5,7 @@ import type { Present, RoxyEvent } from "../core/messages.ts";
 import type { Observable } from "../core/observable.ts";
 import { UNMEASURED, type Quality } from "../core/quality.ts";
 import type { Entities, EntityAt, TopicsOf } from "../entities.ts";
-import type { Readable, View } from "../store/store.ts";
+import type { View } from "../store/store.ts";
 import { useRoxy, type Roxy } from "./provider.ts";
 import type { AnyEvent, RegisteredEntities, RegisteredEvents, Subscribe } from "./register.ts";
 import { NOBODY, PRESENCE } from "./shared.ts";
@@ -72,13 +72,13 @@ export function useEvent<Type extends (keyof RegisteredEvents & string) | "*">(
 /** An entity, with everything pending painted over it. Its topic is subscribed to while the component is mounted. */
 export function useEntity<Topic extends TopicsOf<RegisteredEntities>>(topic: Topic): View<EntityAt<RegisteredEntities, Topic>> {
   const entities = useEntities();
-  return useReadable(entities.entity(topic), { topic, data: undefined, version: 0, pending: NONE });
+  return useObservable(entities.entity(topic), { topic, data: undefined, version: 0, pending: NONE });
 }
 
 /** All entities that match a pattern and live, by topic. The pattern is subscribed to while the component is mounted. */
 export function useCollection<Pattern extends TopicsOf<RegisteredEntities>>(pattern: Pattern): readonly View<EntityAt<RegisteredEntities, Pattern>>[] {
   const entities = useEntities();
-  return useReadable(entities.collection(pattern), NONE);
+  return useObservable(entities.collection(pattern), NONE);
 }
 
 /** How far the screen may be trusted. */
@@ -107,7 +107,7 @@ export function useHealth({ client }: Roxy): ConnectionHealth {
 export function useSyncStatus(): { readonly sync: Sync; readonly waiting: number } {
   const { client, entities } = useRoxy();
   const sync = useObservable<Sync>(client.sync, "synced");
-  const waiting = useReadable(entities?.waiting ?? { subscribe: client.sync.subscribe, getSnapshot: () => 0 }, 0);
+  const waiting = useObservable(entities?.waiting ?? { subscribe: client.sync.subscribe, get: () => 0 }, 0);
   return useMemo(() => ({ sync, waiting }), [sync, waiting]);
 }
 
@@ -133,14 +133,10 @@ export function useObservable<Value>({ subscribe, get }: Observable<Value>, firs
   return useSyncExternalStore(subscribe, get, () => first);
 }
 
-function useReadable<Value>({ subscribe, getSnapshot }: Readable<Value>, first: Value): Value {
-  return useSyncExternalStore(subscribe, getSnapshot, () => first);
-}
-
 /** Returns what gives the value; only who has called it renders when that changes. */
-export function useWhenRead<Value>({ subscribe, getSnapshot }: Readable<Value>, first: Value): () => Value {
+export function useWhenRead<Value>({ subscribe, get }: Observable<Value>, first: Value): () => Value {
   const read = useRef(false);
-  const value = useReadable({ subscribe, getSnapshot: () => (read.current ? getSnapshot() : first) }, first);
+  const value = useObservable({ subscribe, get: () => (read.current ? get() : first) }, first);
   return useMemo(
     () => () => {
       read.current = true;

@@ -63,7 +63,7 @@ function changesOf(entities: Entities<RegisteredEntities>, latest: { readonly cu
       const stop = troubled.subscribe(() => {
         // One that is made again has another id, at the same place.
         const mutation = troubled
-          .getSnapshot()
+          .get()
           .find(({ id, seq, problem }) => problem?.code === "version-conflict" && (pending.ids.includes(id) || seq === asked?.seq));
         if (!mutation || mutation.id === asked?.id) return;
         asked = mutation;

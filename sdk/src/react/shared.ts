@@ -4,7 +4,6 @@ import { createAlarm, type Alarm } from "../core/clock.ts";
 import type { Message, Present, RoxyEvent } from "../core/messages.ts";
 import { createObservable, createRun, type Observable } from "../core/observable.ts";
 import { matches } from "../core/topic.ts";
-import type { Readable } from "../store/store.ts";
 import type { RegisteredEvents } from "./register.ts";
 
 /** So long what nobody uses is kept: a route that changes and comes back, and a module that is reloaded, are one. */
@@ -32,7 +31,7 @@ export interface Shared {
   /** The same with data alone; its identity is the client's. */
   readonly subscribe: (type: string, handler: (data: unknown) => unknown, options?: Hear) => () => void;
   /** The last event that came. */
-  readonly last: Readable<RoxyEvent | null>;
+  readonly last: Observable<RoxyEvent | null>;
   /** Who has a live stream, as far as PRESENCE is subscribed to. */
   readonly present: Observable<readonly Present[]>;
   /** Connects the client, listens to it and subscribes to patterns, while a component is mounted: to render tells nobody. */
@@ -120,7 +119,7 @@ export function sharedOf(given: Client<RegisteredEvents> | undefined, options: o
     client,
     hear,
     subscribe: (type, handler, options) => hear(type, ({ data }) => handler(data), options),
-    last: { subscribe: last.subscribe, getSnapshot: last.get },
+    last,
     present,
     use(patterns) {
       users++;

@@ -1,6 +1,7 @@
 // The store: what a screen may show of entities, which is what the hub has said with what is pending painted over it.
 import type { Clock } from "../core/clock.ts";
 import type { Message } from "../core/messages.ts";
+import type { Observable } from "../core/observable.ts";
 import { matches } from "../core/topic.ts";
 import type { Draft, Outbox, Pending } from "../outbox/api.ts";
 import type { Entity, Guard, Problem } from "../outbox/wire.ts";
@@ -22,12 +23,6 @@ export interface View<T extends object = JsonObject> {
   readonly conflict?: Problem;
   /** What is under data is from an earlier page, or from before a reset: the hub has not been heard of it since. */
   readonly fromCache?: true;
-}
-
-/** What useSyncExternalStore takes: get returns the same until a listener was called. */
-export interface Readable<T> {
-  readonly subscribe: (listener: () => void) => () => void;
-  readonly getSnapshot: () => T;
 }
 
 /** What may be said about a mutation beside what it changes. */
@@ -67,10 +62,10 @@ export interface Drafts<Result> {
 
 /** Entities, read and written. E maps patterns to types, as roxy generate typescript writes them. */
 export interface Store extends Drafts<Pending> {
-  /** One entity. The same Readable for the same topic. */
-  entity<T extends object = JsonObject>(topic: string): Readable<View<T>>;
-  /** All entities that match pattern and live, by topic; the same Readable for the same pattern. */
-  collection<T extends object = JsonObject>(pattern: string): Readable<readonly View<T>[]>;
+  /** One entity. The same Observable for the same topic. */
+  entity<T extends object = JsonObject>(topic: string): Observable<View<T>>;
+  /** All entities that match pattern and live, by topic; the same Observable for the same pattern. */
+  collection<T extends object = JsonObject>(pattern: string): Observable<readonly View<T>[]>;
   /** Makes the changes of several entities that build asks for in one request, which the hub takes all or none of. */
   atomic(build: (draft: Drafts<void>) => void): Pending;
   /** Takes a message of the stream, all of them in the stream's order. */
@@ -78,12 +73,12 @@ export interface Store extends Drafts<Pending> {
   /** The stream has other patterns from now on. */
   follow(patterns: readonly string[]): void;
   /** Mutations that are not settled, over all entities. */
-  readonly waiting: Readable<number>;
+  readonly waiting: Observable<number>;
   close(): void;
 }
 
-/** A Readable, and whether it has to be made anew. */
-interface Shown extends Readable<unknown> {
+/** An Observable, and whether it has to be made anew. */
+interface Shown extends Observable<unknown> {
   readonly listeners: Set<() => void>;
   stale: boolean;
 }
@@ -104,15 +99,15 @@ export function createStore(options: Options, early: typeof overtaken = overtake
   });
 
   /** What compute makes of what there was before, again after each change of what pattern matches. */
-  const readable = <T>(all: Map<string, Shown>, pattern: string, compute: (old: T | undefined) => T): Readable<T> => {
-    let own = all.get(pattern) as (Shown & Readable<T>) | undefined;
+  const observable = <T>(all: Map<string, Shown>, pattern: string, compute: (old: T | undefined) => T): Observable<T> => {
+    let own = all.get(pattern) as (Shown & Observable<T>) | undefined;
     if (own) return own;
     let value: T | undefined;
     const listeners = new Set<() => void>();
     const made = {
       stale: true,
       listeners,
-      getSnapshot(): T {
+      get(): T {
         if (made.stale) value = compute(value);
         made.stale = false;
         return value as T;
@@ -131,8 +126,8 @@ export function createStore(options: Options, early: typeof overtaken = overtake
     return made;
   };
 
-  const entity = (topic: string): Readable<View> =>
-    readable<View>(entities, topic, (old) => {
+  const entity = (topic: string): Observable<View> =>
+    observable<View>(entities, topic, (old) => {
       const base = bases.known.get(topic);
       const pending = outbox.pending(topic);
       const { data = null, version = 0, cached } = base ?? {};
@@ -170,9 +165,9 @@ return { ...JSON.parse(draft), ttl } as Draft;
   return {
     entity: entity as Store["entity"],
     collection: ((pattern) =>
-      readable<readonly View[]>(collections, pattern, (old) => {
+      observable<readonly View[]>(collections, pattern, (old) => {
         const topics = [...new Set([...bases.known.keys(), ...outbox.topics()])].filter((topic) => matches(pattern, topic)).sort();
-        return keep(old, topics.map((topic) => entity(topic).getSnapshot()).filter(({ data }) => data));
+        return keep(old, topics.map((topic) => entity(topic).get()).filter(({ data }) => data));
       })) as Store["collection"],
     ...drafts(outbox.add),
     atomic(build) {
@@ -191,7 +186,7 @@ return { ...JSON.parse(draft), ttl } as Draft;
     close: bases.close,
     waiting: {
       subscribe: outbox.subscribe,
-      getSnapshot: () => outbox.topics().flatMap(outbox.pending).length,
+      get: () => outbox.topics().flatMap(outbox.pending).length,
     },
   };
 }

@@ -1,7 +1,6 @@
 import type { Clock } from "../core/clock.ts";
-import { createObservable, createRun } from "../core/observable.ts";
+import { createObservable, createRun, type Observable } from "../core/observable.ts";
 import type { Share, Transport } from "../core/transport.ts";
-import type { Readable } from "../store/store.ts";
 import { type Company, type Part, takePart } from "./part.ts";
 import type { Word } from "./words.ts";
 
@@ -17,7 +16,7 @@ export interface TabsOptions {
 /** One stream for all tabs of a name: the option `share` of createClient, for one client. */
 export interface Tabs extends Share {
   /** Whether this tab is the one that holds the stream; true where the browser cannot tell. Of the tabs of a name one at most is. */
-  readonly leadership: Readable<boolean>;
+  readonly leadership: Observable<boolean>;
 }
 
 /** How long the leader goes on asking for what a closed tab wanted: a reload wants it again. */
@@ -117,7 +116,7 @@ export function tabs({ name }: TabsOptions): Tabs {
   });
 
   return {
-    leadership: { subscribe: leads.subscribe, getSnapshot: leads.get },
+    leadership: leads,
     over: (transports) => (able ? transports.map((transport) => (transport.name === "eventsource" ? transport : shared(transport))) : transports),
     state(next) {
       resting = RESTING.includes(next);

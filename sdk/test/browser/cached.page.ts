@@ -41,4 +41,4 @@ declare global {
     };
   }
 }
-Object.assign(window, { cached: { client, entities, handled, shown, leads: () => share?.leadership.getSnapshot() === true } });
+Object.assign(window, { cached: { client, entities, handled, shown, leads: () => share?.leadership.get() === true } });

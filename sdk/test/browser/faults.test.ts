@@ -187,12 +187,12 @@ test("a page that is reloaded while a mutation is on its way has it committed on
     await expect.poll(async () => (await house.proxy.log()).filter((a) => a.client === client && a.harm !== undefined).length, { timeout: 20_000 }).toBe(2);
     await page.reload();
     await isLive(page);
-    await page.waitForFunction(() => window.fault.entities.waiting.getSnapshot() === 0);
+    await page.waitForFunction(() => window.fault.entities.waiting.get() === 0);
     for (const [i, n] of [1, 2].entries()) {
       const entity = await house.get<{ version: number; data: unknown }>(`/v1/entities/orders/${over}-${i + 1}`);
       expect(entity).toMatchObject({ version: 1, data: { n } }); // one commit
       const topic = `orders/${over}-${i + 1}`;
-      await page.waitForFunction((at) => window.fault.entities.entity(at).getSnapshot().version === 1, topic as "orders/x");
+      await page.waitForFunction((at) => window.fault.entities.entity(at).get().version === 1, topic as "orders/x");
     }
   });
 });

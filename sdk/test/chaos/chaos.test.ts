@@ -60,8 +60,8 @@ test.each(seeds)("two hundred cuts and a hub that is killed three times cost no 
 
   // All that is under way comes to its end: the test's time limit is what "for ever" is.
   const decided = (tablet: Tablet): boolean => {
-    for (const { id, state } of tablet.entities.troubled.getSnapshot()) if (state === "held") tablet.entities.resolve(id, "theirs");
-    return tablet.entities.waiting.getSnapshot() === 0;
+    for (const { id, state } of tablet.entities.troubled.get()) if (state === "held") tablet.entities.resolve(id, "theirs");
+    return tablet.entities.waiting.get() === 0;
   };
   await until(() => tablets.every(decided));
   const published = (await Promise.all(storm.published)).map((event) => event.cursor!);
@@ -98,7 +98,7 @@ test.each(seeds)("two hundred cuts and a hub that is killed three times cost no 
   // All screens show what the hub has.
   const { entities } = await ask<{ entities: Entity[] }>("/v1/entities?match=orders/*");
   for (const tablet of tablets) {
-    const shown = tablet.entities.collection("orders/*").getSnapshot();
+    const shown = tablet.entities.collection("orders/*").get();
     expect(shown.map(({ topic, version, data }) => ({ topic, version, data })), tablet.name).toEqual(
       entities.map(({ topic, version, data }) => ({ topic, version, data })),
     );

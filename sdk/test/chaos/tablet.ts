@@ -117,7 +117,7 @@ export function openTablet(hub: Hub, proxy: Proxy, name: string, over: Tablet["o
       };
     },
     takeBack(y) {
-      const held = entities.troubled.getSnapshot().find(({ state }) => state === "held");
+      const held = entities.troubled.get().find(({ state }) => state === "held");
       if (held) entities.resolve(held.id, y % 2 === 0 ? "theirs" : "mine");
       else void takeBack();
     },

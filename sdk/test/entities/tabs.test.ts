@@ -20,7 +20,7 @@ async function openTabs(): Promise<{ open: (offline?: boolean) => Promise<Page>;
   };
 }
 const shows = async (page: Page, topic: string, data: unknown): Promise<void> =>
-  void (await page.waitForFunction(([at, text]) => JSON.stringify(window.orders.entities.entity(at).getSnapshot().data) === text, [topic, JSON.stringify(data)] as const));
+  void (await page.waitForFunction(([at, text]) => JSON.stringify(window.orders.entities.entity(at).get().data) === text, [topic, JSON.stringify(data)] as const));
 
 test("what a follower asks for is sent by the tab that leads, and the follower hears what became of it", async () => {
   const { open, get } = await openTabs();
@@ -60,9 +60,9 @@ test("after a reload in the middle of a mutation, without a network, the page sh
   await page.evaluate(() => window.orders.entities.close()); // as the page's end does: what is gathered is written
   await page.goto(page.url().replace("#", "?again#") + "&offline=");
   await shows(page, "orders/1", { status: "ready", table: 4 });
-  expect(await page.evaluate(() => window.orders.entities.entity("orders/1").getSnapshot())).toMatchObject({ fromCache: true, pending: ["status"], version: 1 });
+  expect(await page.evaluate(() => window.orders.entities.entity("orders/1").get())).toMatchObject({ fromCache: true, pending: ["status"], version: 1 });
   await page.evaluate(() => void (window.orders.network.there = true));
-  await page.waitForFunction(() => window.orders.entities.entity("orders/1").getSnapshot().version === 2);
-  expect(await page.evaluate(() => window.orders.entities.entity("orders/1").getSnapshot())).not.toHaveProperty("fromCache");
+  await page.waitForFunction(() => window.orders.entities.entity("orders/1").get().version === 2);
+  expect(await page.evaluate(() => window.orders.entities.entity("orders/1").get())).not.toHaveProperty("fromCache");
   expect(await get("orders/1")).toEqual({ status: "ready", table: 4 });
 });

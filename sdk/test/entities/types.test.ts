@@ -29,9 +29,9 @@ export function typed(entities: Entities<RoxyEntities>, id: string): void {
   same<EntityAt<RoxyEntities, `orders/${string}/bill`>, Bill>(true);
   same<EntityAt<RoxyEntities, "tables/1/seats">, { number: number }>(true);
 
-  const { data, pending } = entities.entity(`orders/${id}`).getSnapshot();
+  const { data, pending } = entities.entity(`orders/${id}`).get();
   void [data?.lines["a"]?.product, data?.customer?.name, pending];
-  void entities.collection("orders/*").getSnapshot()[0]?.data?.status;
+  void entities.collection("orders/*").get()[0]?.data?.status;
   // @ts-expect-error a field is misspelt
   void data?.statsu;
   // @ts-expect-error a topic is misspelt
@@ -63,6 +63,6 @@ export function typed(entities: Entities<RoxyEntities>, id: string): void {
 
 test("entities are made without touching the network", () => {
   const entities = createEntities(createClient({ url: "http://nowhere.invalid" }));
-  expect(entities.entity("anything/at/all").getSnapshot()).toEqual({ topic: "anything/at/all", data: undefined, version: 0, pending: [] });
+  expect(entities.entity("anything/at/all").get()).toEqual({ topic: "anything/at/all", data: undefined, version: 0, pending: [] });
   entities.close();
 });

@@ -102,7 +102,7 @@ export function Screens(id: string): void {
   useCollection("oders/*");
   // @ts-expect-error a table has seats
   void useEntity("tables/1").data?.lines;
-  useEntities().entity("orders/7").getSnapshot().data?.table.toFixed();
+  useEntities().entity("orders/7").get().data?.table.toFixed();
 }
 
 export function Edits(): void {

@@ -187,7 +187,7 @@ export class House {
     const { store, life } = device;
     const say = (draft: Drafts<unknown>, at: string): unknown => (op === "delete" ? draft.delete(at, how) : draft[op](at, content, how));
     const see = (next: number, at: string): void => {
-      this.seen.set(`${device.name}-${this.ids + next}`, store.entity(at).getSnapshot().version);
+      this.seen.set(`${device.name}-${this.ids + next}`, store.entity(at).get().version);
       // Who has heard nothing yet knows nothing of their own commits either.
       this.authors.set(`${device.name}-${this.ids + next}`, device.streams ? device.page : {});
     };
@@ -326,8 +326,8 @@ export class House {
   check(): void {
     for (const d of this.devices) {
       for (const topic of topics) {
-        const view = d.store.entity(topic).getSnapshot();
-        this.holds(view === d.store.entity(topic).getSnapshot(), "a snapshot is not stable");
+        const view = d.store.entity(topic).get();
+        this.holds(view === d.store.entity(topic).get(), "a snapshot is not stable");
         this.holds(view.version >= (d.versions.get(topic) ?? 0), `I7: ${topic} went back`); // one life
         if (!view.fromCache) d.versions.set(topic, view.version);
         for (const e of d.outbox.pending(topic)) {

@@ -62,7 +62,7 @@ export class Machine {
     this.tabs.push(tab);
     return {
       leadership: {
-        getSnapshot: () => fault === "two leaders" || this.tabs[0] === tab,
+        get: () => fault === "two leaders" || this.tabs[0] === tab,
         subscribe: (listener) => ((tab.lead = listener), () => (tab.lead = () => {})),
       },
       signal: {

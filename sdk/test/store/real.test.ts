@@ -95,7 +95,7 @@ test("what a few tablets do at once ends the same on all of them and on the real
           const answer = await fetch(`${hub.url}/v1/entities/${topic}`, { headers: { Authorization: `Bearer ${token}` } });
           const data = answer.ok ? ((await answer.json()) as { data: unknown }).data : null;
           // The last events may still be on their way: the test's time limit is what "for ever" is.
-          for (const t of tablets) await until(() => equal(t.store.entity(topic).getSnapshot().data ?? null, data));
+          for (const t of tablets) await until(() => equal(t.store.entity(topic).get().data ?? null, data));
         }
       },
     ),
@@ -116,11 +116,11 @@ test("a commit of the real hub is heard once, in whichever order its answer, its
   const hub = await startHub();
   const tablet = tabletOf(hub, "t1", "orders/*", () => 2, () => "theirs");
   const { accepted, settled, id } = tablet.store.put("orders/1", { status: "open", note: null });
-  expect(tablet.store.entity("orders/1").getSnapshot()).toMatchObject({ data: { status: "open" }, pending: ["status"] });
+  expect(tablet.store.entity("orders/1").get()).toMatchObject({ data: { status: "open" }, pending: ["status"] });
   expect(await accepted).toBe(true);
   expect(await settled).toEqual({ id, topic: "orders/1", status: "committed", version: 1 });
   await until(() => tablet.outbox.pending("orders/1").length === 0);
-  expect(tablet.store.entity("orders/1").getSnapshot()).toEqual({ topic: "orders/1", data: { status: "open" }, version: 1, pending: [] });
+  expect(tablet.store.entity("orders/1").get()).toEqual({ topic: "orders/1", data: { status: "open" }, version: 1, pending: [] });
 });
 
 test("the real hub's refusals roll back exactly what they refuse", async () => {
@@ -132,7 +132,7 @@ test("the real hub's refusals roll back exactly what they refuse", async () => {
   const right = store.patch("orders/1", { b: 2 });
   expect(await wrong.settled).toMatchObject({ status: "refused", problem: { code: "invalid-mutation" } });
   expect(await right.settled).toMatchObject({ status: "committed", version: 2 });
-  expect(store.entity("orders/1").getSnapshot().data).toEqual({ a: 1, b: 2 });
+  expect(store.entity("orders/1").get().data).toEqual({ a: 1, b: 2 });
   expect(outbox.troubled().map((e) => e.problem?.code)).toEqual(["not-found", "invalid-mutation"]);
 });
 
@@ -142,7 +142,7 @@ test("what was cancelled in time never commits on the real hub", async () => {
   const lost = store.put("orders/1", { a: 1 });
   await until(() => outbox.pending("orders/1")[0]?.state === "sent");
   expect(await lost.cancel()).toMatchObject({ status: "cancelled" });
-  expect(store.entity("orders/1").getSnapshot().data ?? null).toBe(null);
+  expect(store.entity("orders/1").get().data ?? null).toBe(null);
   const again = await fetch(`${hub.url}/v1/mutations`, {
     method: "POST",
     headers: { "Content-Type": "application/json", Authorization: `Bearer ${hub.token({ sub: "t1", roles: ["everything"] })}` },

@@ -41,23 +41,23 @@ function snapshot(store: Store): void {
 test("a change of one entity leaves the references of all others, and of its own untouched members", () => {
   const { store } = open();
   snapshot(store);
-  const all = store.collection("orders/*").getSnapshot();
+  const all = store.collection("orders/*").get();
   store.receive(event("orders/1", 4, { lines: { a: { n: 9 } } }));
-  const next = store.collection("orders/*").getSnapshot();
+  const next = store.collection("orders/*").get();
   expect(next).not.toBe(all);
   expect(next[1]).toBe(all[1]);
   expect(next[0]!.data).toEqual({ status: "open", lines: { a: { n: 9 }, b: { n: 2 } } });
   expect((next[0]!.data!["lines"] as JsonObject)["b"]).toBe((all[0]!.data!["lines"] as JsonObject)["b"]);
-  expect(store.collection("orders/*").getSnapshot()).toBe(next);
+  expect(store.collection("orders/*").get()).toBe(next);
   expect(store.entity("orders/1")).toBe(store.entity("orders/1"));
 });
 
 test("a snapshot of what is known already changes no reference", () => {
   const { store } = open();
   snapshot(store);
-  const all = store.collection("orders/*").getSnapshot();
+  const all = store.collection("orders/*").get();
   snapshot(store);
-  expect(store.collection("orders/*").getSnapshot()).toBe(all);
+  expect(store.collection("orders/*").get()).toBe(all);
 });
 
 test("a listener hears of its own topic alone, and not after it has unsubscribed", () => {
@@ -83,12 +83,12 @@ test("what is missing between two events is fetched, and what came meanwhile is 
   store.receive(entity("orders/1", 3, { a: 3 }));
   store.receive(event("orders/1", 5, { b: 5 }));
   store.receive(event("orders/1", 6, { c: 6 }));
-  expect(store.entity("orders/1").getSnapshot().version).toBe(3);
+  expect(store.entity("orders/1").get().version).toBe(3);
   answer({ topic: "orders/1", version: 5, data: { a: 4, b: 5 } });
   await Promise.resolve();
   await Promise.resolve();
   expect(asked).toEqual(["orders/1"]);
-  expect(store.entity("orders/1").getSnapshot()).toMatchObject({ version: 6, data: { a: 4, b: 5, c: 6 } });
+  expect(store.entity("orders/1").get()).toMatchObject({ version: 6, data: { a: 4, b: 5, c: 6 } });
 });
 
 test("after the log was lost, lower versions count", () => {
@@ -98,8 +98,8 @@ test("after the log was lost, lower versions count", () => {
   store.receive({ kind: "snapshot" });
   store.receive(entity("orders/1", 1, { status: "restored" }));
   store.receive({ kind: "live", replayed: 0, entities: 1 });
-  expect(store.entity("orders/1").getSnapshot()).toMatchObject({ version: 1, data: { status: "restored" } });
-  expect(store.entity("orders/2").getSnapshot().data).toBe(null);
+  expect(store.entity("orders/1").get()).toMatchObject({ version: 1, data: { status: "restored" } });
+  expect(store.entity("orders/2").get().data).toBe(null);
 });
 
 test("what is created in a new log, where the lost one had more of it, is what it says and nothing else", () => {
@@ -109,8 +109,8 @@ test("what is created in a new log, where the lost one had more of it, is what i
   store.receive({ kind: "snapshot" });
   store.receive({ kind: "live", replayed: 0, entities: 0 });
   store.receive(event("orders/1", 1, { note: "new" }));
-  expect(store.entity("orders/1").getSnapshot()).toMatchObject({ version: 1, data: { note: "new" } });
-  expect(store.entity("orders/1").getSnapshot().data).not.toHaveProperty("status");
+  expect(store.entity("orders/1").get()).toMatchObject({ version: 1, data: { note: "new" } });
+  expect(store.entity("orders/1").get().data).not.toHaveProperty("status");
 });
 
 test("what a page before has kept, and the hub does not know any more, is not shown, however late it is read", async () => {
@@ -120,8 +120,8 @@ test("what a page before has kept, and the hub does not know any more, is not sh
   snapshot(store);
   read([{ topic: "orders/9", version: 4, data: { status: "gone" } }, { topic: "tables/1", version: 1, data: { number: 1 } }]);
   await new Promise((soon) => setImmediate(soon));
-  expect(store.entity("orders/9").getSnapshot().data).toBe(null);
-  expect(store.entity("tables/1").getSnapshot()).toMatchObject({ data: { number: 1 }, fromCache: true });
+  expect(store.entity("orders/9").get().data).toBe(null);
+  expect(store.entity("tables/1").get()).toMatchObject({ data: { number: 1 }, fromCache: true });
 });
 
 test("an object that its app changes later does not change what was asked for", () => {
@@ -129,7 +129,7 @@ test("an object that its app changes later does not change what was asked for", 
   const lines = { a: 1 };
   store.put("orders/9", { lines });
   lines.a = 2;
-  expect(store.entity("orders/9").getSnapshot().data).toEqual({ lines: { a: 1 } });
+  expect(store.entity("orders/9").get().data).toEqual({ lines: { a: 1 } });
 });
 
 test("the thousand and first mutation that waits is refused, and none is thrown away", () => {
@@ -145,7 +145,7 @@ test("a mutation that cannot be stored is taken back and says so", async () => {
   const { accepted, settled } = store.put("orders/1", { a: 1 });
   expect(await accepted).toBe(false);
   expect(await settled).toMatchObject({ status: "refused", problem: { code: "not-stored", detail: "Error: disk full" } });
-  expect(store.entity("orders/1").getSnapshot().data ?? null).toBe(null);
+  expect(store.entity("orders/1").get().data ?? null).toBe(null);
 });
 
 test("a mutation of one entity that hangs holds back its own entity alone", async () => {

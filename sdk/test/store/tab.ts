@@ -98,7 +98,7 @@ export class Tab {
   }
 
   view(topic: string): JsonObject | null {
-    return this.store.entity(topic).getSnapshot().data ?? null;
+    return this.store.entity(topic).get().data ?? null;
   }
 }
 

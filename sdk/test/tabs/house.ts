@@ -108,7 +108,7 @@ export class House {
     for (const tab of this.tabs) this.judge(tab);
     if (this.tabs.length > 0) {
       if (this.streams.size !== 1) this.broken.push(`one stream: there are ${this.streams.size}`);
-      const leaders = this.tabs.filter(({ share }) => share.leadership.getSnapshot()).length;
+      const leaders = this.tabs.filter(({ share }) => share.leadership.get()).length;
       if (leaders !== 1) this.broken.push(`one leader: there are ${leaders}`);
     }
     for (const tab of this.tabs) this.kill(tab);

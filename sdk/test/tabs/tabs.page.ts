@@ -36,7 +36,7 @@ function freeze(url: string): void {
   });
 }
 
-const tab = { client, handled, messages, errors, freeze, leads: () => share?.leadership.getSnapshot(), become: (next: string) => void (token = next) };
+const tab = { client, handled, messages, errors, freeze, leads: () => share?.leadership.get(), become: (next: string) => void (token = next) };
 
 declare global {
   interface Window {

@@ -31,8 +31,8 @@ export function createKitchen(client: Client, entities: Entities<KitchenEntities
   return {
     lines() {
       const state = client.lost.get() ? ["no connection: what you see may be old"] : [];
-      const troubled = entities.troubled.getSnapshot().map(({ topic, problem }) => `${topic} was not changed: ${problem?.code}`);
-      const rows = orders.getSnapshot().map(({ topic, data, pending }) => `${topic} table ${data!.table} ${data!.dish} ${data!.status}${pending.length > 0 ? " …" : ""}`);
+      const troubled = entities.troubled.get().map(({ topic, problem }) => `${topic} was not changed: ${problem?.code}`);
+      const rows = orders.get().map(({ topic, data, pending }) => `${topic} table ${data!.table} ${data!.dish} ${data!.status}${pending.length > 0 ? " …" : ""}`);
       return [...state, ...bells.splice(0), ...troubled, ...rows];
     },
     start: (order) => void entities.patch(topicOf(order), { status: "cooking" }),

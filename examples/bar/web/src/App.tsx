@@ -1,6 +1,6 @@
 import type { ReactElement } from "react";
 import { RoxyProvider } from "@roxy/sdk/react";
-import { useReadable } from "./parts/hooks.ts";
+import { useObservable } from "./parts/hooks.ts";
 import { Staff } from "./parts/staff.ts";
 import { Login } from "./screens/Login.tsx";
 import { Signed } from "./screens/Signed.tsx";
@@ -8,7 +8,7 @@ import type { Session } from "./session.ts";
 
 /** The login page, or the screen of who signed in. */
 export function App({ session }: { readonly session: Session }): ReactElement {
-  const phase = useReadable(session.phase);
+  const phase = useObservable(session.phase);
   switch (phase.is) {
     case "out":
       return <Login session={session} why={phase.why} />;

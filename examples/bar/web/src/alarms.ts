@@ -1,7 +1,7 @@
 // Dead letters: what was to be confirmed and was not. The manager is alarmed, and stays so until somebody has dealt with it,
 // also of what happened while no manager's screen was open: it is a stream of its own, which begins where the last one ended.
 import { createClient, type ClientOptions, type Platform } from "@roxy/sdk";
-import type { Readable } from "@roxy/sdk/store";
+import type { Observable } from "@roxy/sdk/store";
 import { createSignal } from "./signal.ts";
 
 /** The data of roxy:unacked (docs/protocol.md §7), as far as a screen shows it. */
@@ -17,7 +17,7 @@ export interface DeadLetter {
 }
 
 export interface Alarms {
-  readonly letters: Readable<readonly DeadLetter[]>;
+  readonly letters: Observable<readonly DeadLetter[]>;
   dismiss(event: string): void;
   close(): void;
 }
@@ -35,13 +35,13 @@ export function createAlarms(options: ClientOptions & { readonly platform: Platf
   };
   const client = createClient<{ "roxy:unacked": DeadLetter }>({ ...options, topics: ["roxy/dead-letters"], after: storage.getItem(position) ?? "earliest" });
   client.subscribe("roxy:unacked", ({ data, cursor }) => {
-    const known = letters.getSnapshot();
+    const known = letters.get();
     if (Date.now() - Date.parse(data.time) < WITHIN && !known.some(({ event }) => event === data.event)) keep([data, ...known]);
     if (cursor !== undefined) storage.setItem(position, cursor);
   });
   return {
     letters,
-    dismiss: (event) => keep(letters.getSnapshot().filter((letter) => letter.event !== event)),
+    dismiss: (event) => keep(letters.get().filter((letter) => letter.event !== event)),
     close: () => client.close(),
   };
 }

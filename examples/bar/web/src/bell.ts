@@ -1,6 +1,6 @@
 // New orders that a station must confirm: critical events. They ring and stay until somebody presses a button.
 import type { Client, RoxyEvent } from "@roxy/sdk";
-import type { Readable } from "@roxy/sdk/store";
+import type { Observable } from "@roxy/sdk/store";
 import type { OrderNew, RoxyEvents } from "./roxy.gen.ts";
 import { createSignal } from "./signal.ts";
 
@@ -16,7 +16,7 @@ export interface Ring {
 }
 
 export interface Bell {
-  readonly rings: Readable<readonly Ring[]>;
+  readonly rings: Observable<readonly Ring[]>;
   /** Confirms it: the hub stops repeating it, and the manager is not alarmed. */
   confirm(id: string): void;
   close(): void;
@@ -28,14 +28,14 @@ export function createBell(client: Client<RoxyEvents>): Bell {
   const stop = client.subscribe("order:new", (event: RoxyEvent<"order:new", OrderNew>) => {
     const { ack, attempt = 1, data, topic } = event;
     if (!ack || event.change) return;
-    const others = rings.getSnapshot().filter(({ id }) => id !== ack.id);
+    const others = rings.get().filter(({ id }) => id !== ack.id);
     rings.set([...others, { id: ack.id, order: topic, data, attempt }]);
   });
   return {
     rings,
     confirm(id) {
       client.confirm(id);
-      rings.set(rings.getSnapshot().filter((ring) => ring.id !== id));
+      rings.set(rings.get().filter((ring) => ring.id !== id));
     },
     close: stop,
   };

@@ -122,7 +122,7 @@ export function createHouse(entities: Entities<RoxyEntities>, rounds: Rounds, us
     },
     receipt(order) {
       const name = order.topic.slice("orders/".length);
-      const payment = entities.entity(`payments/${name}`).getSnapshot().data;
+      const payment = entities.entity(`payments/${name}`).get().data;
       if (!payment) return;
       const { amount, tip, method } = payment;
       entities.put(

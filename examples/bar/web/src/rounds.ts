@@ -58,7 +58,7 @@ export function createRounds(client: Client<RoxyEvents>, entities: Entities<Roxy
     if (waiting.length === 0 || client.continuity.get() !== "ok") return;
     for (const round of waiting) {
       if (saying.has(round)) continue;
-      const mine = lines.getSnapshot().filter(known).filter(({ data }) => data.order === round.order && data.firedAt === round.firedAt);
+      const mine = lines.get().filter(known).filter(({ data }) => data.order === round.order && data.firedAt === round.firedAt);
       if (mine.some(({ pending }) => pending.length > 0)) continue;
       if (mine.length > 0) void say(round);
       else keep(waiting.filter((other) => other !== round)); // refused, or taken back

@@ -1,12 +1,12 @@
 // Until when this device has heard of the house: what a screen without a network shows is as of then.
 import type { Client } from "@roxy/sdk";
-import type { Readable } from "@roxy/sdk/store";
+import type { Observable } from "@roxy/sdk/store";
 import type { RoxyEvents } from "./roxy.gen.ts";
 import { createSignal } from "./signal.ts";
 
 export interface Seen {
   /** In ms since 1970; 0 when it never did. */
-  readonly at: Readable<number>;
+  readonly at: Observable<number>;
   close(): void;
 }
 
@@ -19,7 +19,7 @@ export function createSeen(client: Client<RoxyEvents>, storage: Storage, key: st
   const look = (): void => {
     if (client.state.get() !== "live" || client.continuity.get() !== "ok") return;
     at.set(Date.now());
-    storage.setItem(key, String(at.getSnapshot()));
+    storage.setItem(key, String(at.get()));
   };
   const stops = [client.state.subscribe(look), client.continuity.subscribe(look)];
   const timer = setInterval(look, EVERY);

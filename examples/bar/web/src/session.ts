@@ -1,5 +1,5 @@
 // Who is signed in at this window. A reload goes on with the same session, also without a network; another window has its own.
-import type { Readable } from "@roxy/sdk/store";
+import type { Observable } from "@roxy/sdk/store";
 import { type Access, signInAs, type Role } from "./backend.ts";
 import { openHub, type Hub } from "./hub.ts";
 import { globalPlatform } from "@roxy/sdk";
@@ -9,7 +9,7 @@ import { createSignal } from "./signal.ts";
 export type Phase = { readonly is: "out"; readonly why?: string } | { readonly is: "opening" } | { readonly is: "in"; readonly hub: Hub };
 
 export interface Session {
-  readonly phase: Readable<Phase>;
+  readonly phase: Observable<Phase>;
   signIn(user: string, role: Role): Promise<void>;
   signOut(why?: string): void;
 }
@@ -33,7 +33,7 @@ export function createSession(): Session {
   };
 
   const signOut = (why?: string): void => {
-    const now = phase.getSnapshot();
+    const now = phase.get();
     if (now.is === "in") now.hub.close();
     sessionStorage.removeItem(ACCESS);
     phase.set({ is: "out", ...(why !== undefined && { why }) });

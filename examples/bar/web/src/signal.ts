@@ -1,7 +1,7 @@
-import type { Readable } from "@roxy/sdk/store";
+import type { Observable } from "@roxy/sdk/store";
 
 /** A value that changes, for useSyncExternalStore, and the way to set it. */
-export interface Settable<Value> extends Readable<Value> {
+export interface Settable<Value> extends Observable<Value> {
   set(value: Value): void;
 }
 
@@ -9,7 +9,7 @@ export interface Settable<Value> extends Readable<Value> {
 export function createSignal<Value>(value: Value): Settable<Value> {
   const listeners = new Set<() => void>();
   return {
-    getSnapshot: () => value,
+    get: () => value,
     subscribe(listener) {
       const own = (): void => listener();
       listeners.add(own);

@@ -20,7 +20,7 @@ export function misspelt(entities: Entities<RoxyEntities>): void {
   // @ts-expect-error: tables are not "busy"
   entities.patch("tables/7", { status: "busy" });
   // @ts-expect-error: the field is called available
-  void entities.entity("products/olives").getSnapshot().data?.avaliable;
+  void entities.entity("products/olives").get().data?.avaliable;
 }
 
 export function Misspelt(): number {

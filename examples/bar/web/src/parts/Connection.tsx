@@ -2,7 +2,7 @@ import { useId, useState, type ReactElement } from "react";
 import { useConnectionHealth, useSyncStatus, type ConnectionHealth } from "@roxy/sdk/react";
 import type { Network } from "../network.ts";
 import { Dialog } from "./Dialog.tsx";
-import { useLasting, useReadable } from "./hooks.ts";
+import { useLasting, useObservable } from "./hooks.ts";
 import { Icon } from "./Icon.tsx";
 
 const REASONS: Readonly<Record<ConnectionHealth["reasons"][number], string>> = {
@@ -41,7 +41,7 @@ function summary({ state, quality, continuity, confident, lost }: ConnectionHeal
 export function Connection({ network, reconnect }: { readonly network: Network; readonly reconnect: () => void }): ReactElement {
   const health = useConnectionHealth();
   const { waiting } = useSyncStatus();
-  const cut = useReadable({ subscribe: network.subscribe, getSnapshot: network.isCut });
+  const cut = useObservable({ subscribe: network.subscribe, get: network.isCut });
   const [open, setOpen] = useState(false);
   const behind = useLasting(waiting > 0, 1_000);
   const { word, level } = summary(health, cut);

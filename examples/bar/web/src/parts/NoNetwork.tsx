@@ -1,7 +1,7 @@
 import type { ReactElement } from "react";
 import { useCollection, useConnectionHealth, useSyncStatus } from "@roxy/sdk/react";
 import type { Seen } from "../seen.ts";
-import { useLasting, useReadable } from "./hooks.ts";
+import { useLasting, useObservable } from "./hooks.ts";
 import { Icon } from "./Icon.tsx";
 
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
@@ -10,7 +10,7 @@ const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-dig
 export function NoNetwork({ seen }: { readonly seen: Seen }): ReactElement | null {
   const { lost, state } = useConnectionHealth();
   const { waiting } = useSyncStatus();
-  const at = useReadable(seen.at);
+  const at = useObservable(seen.at);
   // All roles follow the products: while they are those of an earlier page, this one has heard nothing.
   const cached = useCollection("products/*").some(({ fromCache }) => fromCache);
   const deaf = useLasting(cached && state !== "live", 1_000);

@@ -3,13 +3,13 @@ import { useEntities } from "@roxy/sdk/react";
 import type { Entry } from "@roxy/sdk/outbox";
 import { deed, field, value } from "../model/words.ts";
 import { Dialog } from "./Dialog.tsx";
-import { useReadable } from "./hooks.ts";
+import { useObservable } from "./hooks.ts";
 import { Icon } from "./Icon.tsx";
 
 /** What the hub refused, gave up, or leaves to the person to decide. It stays until somebody has dealt with it. */
 export function Troubles({ name }: { readonly name: (topic: string) => string }): ReactElement | null {
   const entities = useEntities();
-  const troubled = requests(useReadable(entities.troubled));
+  const troubled = requests(useObservable(entities.troubled));
   const [asked, setAsked] = useState<string>();
   if (troubled.length === 0) return null;
   const conflict = troubled.find(({ id, state }) => state === "held" && id === asked);

@@ -1,9 +1,9 @@
 import { useEffect, useRef, useState, useSyncExternalStore } from "react";
-import type { Readable } from "@roxy/sdk/store";
+import type { Observable } from "@roxy/sdk/store";
 
-/** The value of a Readable. */
-export function useReadable<Value>({ subscribe, getSnapshot }: Readable<Value>): Value {
-  return useSyncExternalStore(subscribe, getSnapshot);
+/** The value of an Observable. */
+export function useObservable<Value>({ subscribe, get }: Observable<Value>): Value {
+  return useSyncExternalStore(subscribe, get);
 }
 
 /** The time, often enough to show minutes. */

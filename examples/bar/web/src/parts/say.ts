@@ -5,5 +5,5 @@ export const said = createSignal<{ readonly id: number; readonly text: string }>
 
 /** Has screen readers say something, once they have finished. */
 export function say(text: string): void {
-  said.set({ id: said.getSnapshot().id + 1, text });
+  said.set({ id: said.get().id + 1, text });
 }

@@ -4,7 +4,7 @@ import type { Hub } from "../hub.ts";
 import { money } from "../model/money.ts";
 import { known, linesOf, total } from "../model/orders.ts";
 import { Figures } from "../parts/Connection.tsx";
-import { useReadable } from "../parts/hooks.ts";
+import { useObservable } from "../parts/hooks.ts";
 import { AlarmList } from "./manager/AlarmList.tsx";
 import { Audit } from "./manager/Audit.tsx";
 import { Demo } from "./manager/Demo.tsx";
@@ -23,8 +23,8 @@ export function Manager({ hub, name }: { readonly hub: Hub; readonly name: (topi
   const lines = useCollection("lines/*").filter(known);
   const payments = useCollection("payments/*").filter(known);
   const products = useCollection("products/*").filter(known);
-  const letters = useReadable(hub.alarms.letters);
-  const cut = useReadable({ subscribe: hub.network.subscribe, getSnapshot: hub.network.isCut });
+  const letters = useObservable(hub.alarms.letters);
+  const cut = useObservable({ subscribe: hub.network.subscribe, get: hub.network.isCut });
   const [part, setPart] = useState<(typeof PARTS)[number][0]>("house");
 
   const taken = payments.filter(({ data }) => data.status === "taken");

@@ -6,7 +6,7 @@ import { known } from "../model/orders.ts";
 import { ROLES } from "../model/words.ts";
 import { Connection } from "../parts/Connection.tsx";
 import { NoNetwork } from "../parts/NoNetwork.tsx";
-import { useReadable, useRoute } from "../parts/hooks.ts";
+import { useObservable, useRoute } from "../parts/hooks.ts";
 import { Icon } from "../parts/Icon.tsx";
 import { said } from "../parts/say.ts";
 import { allowSound } from "../parts/sound.ts";
@@ -116,7 +116,7 @@ function useNames(): (topic: string) => string {
 }
 
 function Announcer(): ReactElement {
-  const { id, text } = useReadable(said);
+  const { id, text } = useObservable(said);
   return (
     <div className="hidden" role="log" aria-live="polite">
       <span key={id}>{text}</span>

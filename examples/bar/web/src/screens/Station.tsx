@@ -3,7 +3,7 @@ import { useCollection, useConnectionHealth } from "@roxy/sdk/react";
 import type { Ring } from "../bell.ts";
 import type { Hub } from "../hub.ts";
 import { known, ticketsOf, type Ticket } from "../model/orders.ts";
-import { useNew, useReadable } from "../parts/hooks.ts";
+import { useNew, useObservable } from "../parts/hooks.ts";
 import { Icon } from "../parts/Icon.tsx";
 import { say } from "../parts/say.ts";
 import { ring } from "../parts/sound.ts";
@@ -27,7 +27,7 @@ export function Station({ hub, station }: { readonly hub: Hub; readonly station:
   const { bell, house } = hub;
   const products = useCollection("products/*").filter(known);
   const tickets = ticketsOf(useCollection("lines/*"), station);
-  const rings = useReadable(bell.rings);
+  const rings = useObservable(bell.rings);
   const { continuity } = useConnectionHealth();
   const [part, setPart] = useState<"tickets" | "products">("tickets");
   const nameOf = (product: string): string => products.find(({ topic }) => topic === `products/${product}`)?.data.name ?? product;

@@ -6,7 +6,7 @@ import { matches } from "../core/topic.ts";
 import type { Changes, EntityAt, PatchOf, TopicsOf } from "../entities.ts";
 import type { Pending } from "../outbox/api.ts";
 import type { How } from "../store/store.ts";
-import { entitiesOf, useHealth, useLatest, useObservable, type ConnectionHealth } from "./hooks.ts";
+import { entitiesOf, useHealth, useLatest, useObservable, useSame, type ConnectionHealth } from "./hooks.ts";
 import { useRoxy, type Roxy } from "./provider.ts";
 import type { AnyEvent, RegisteredEntities, Subscribe } from "./register.ts";
 
@@ -127,20 +127,16 @@ export function useEnhancedSSE<Data = undefined>(options: EnhancedSSEOptions<Dat
       retry: (id) => entitiesOf(roxy).retry(id),
     } satisfies Partial<EnhancedSSE<Data>>;
   }, [client, roxy]);
-  const data = page?.data;
-  return useMemo(
-    () => ({
-      notifications,
-      isConnected: connectionHealth.state === "live",
-      connectionHealth,
-      continuity: since.gap ? "reset" : connectionHealth.continuity,
-      sync,
-      data,
-      subscribe: subscribe as Subscribe,
-      ...calls,
-    }),
-    [notifications, connectionHealth, since.gap, sync, data, subscribe, calls],
-  );
+  return useSame({
+    notifications,
+    isConnected: connectionHealth.state === "live",
+    connectionHealth,
+    continuity: since.gap ? "reset" : connectionHealth.continuity,
+    sync,
+    data: page?.data,
+    subscribe: subscribe as Subscribe,
+    ...calls,
+  });
 }
 
 /** What came, and onNotification called with it. What page, a cursor, holds already is left out. */
@@ -155,14 +151,13 @@ function useNotifications(
   const handles = onNotification !== undefined;
 
   useEffect(() => {
-    const patterns = [...new Set(topics)];
     // A pattern each: to handle all topics would confirm critical events of others.
-    const heard = patterns[0] ? patterns : [undefined];
+    const heard = topics?.[0] ? topics : [undefined];
     // Whose an event is, of the heard that match; nobody's when the page holds it. Ephemeral events are in no page.
     const place = ({ cursor, topic }: RoxyEvent): number =>
       cursor && !ahead(cursor, page) ? -1 : heard.findIndex((pattern) => matches(pattern ?? topic, topic));
     const stops = [
-      client.retain(patterns),
+      client.retain(topics ?? []),
       client.messages((batch) => {
         const fresh = batch.flatMap((message) => (message.kind === "event" && place(message) >= 0 ? [named(message)] : []));
         // A critical event comes again until it is confirmed.

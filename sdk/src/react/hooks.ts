@@ -108,7 +108,7 @@ export function useSyncStatus(): { readonly sync: Sync; readonly waiting: number
   const { client, entities } = useRoxy();
   const sync = useObservable<Sync>(client.sync, "synced");
   const waiting = useObservable(entities?.waiting ?? { subscribe: client.sync.subscribe, get: () => 0 }, 0);
-  return useMemo(() => ({ sync, waiting }), [sync, waiting]);
+  return useSame({ sync, waiting });
 }
 
 /** Who has a live stream, of the whole tenant; it takes the right to read `roxy/presence`. */
@@ -116,6 +116,11 @@ export function usePresence(): readonly Present[] {
   const { client, present } = useRoxy();
   useEffect(() => client.retain([PRESENCE]), [client]);
   return useObservable(present, NOBODY);
+}
+
+/** The same object for as long as its members are the same. They have the same names at each render. */
+export function useSame<Shape extends object>(shape: Shape): Shape {
+  return useMemo(() => shape, Object.values(shape));
 }
 
 /** A function of the last render that was painted, for what calls it later. */

@@ -1,6 +1,5 @@
 import { createClient } from "../index.ts";
 import type { Client, ClientOptions } from "../core/client.ts";
-import { createAlarm, type Alarm } from "../core/clock.ts";
 import type { Message, Present, RoxyEvent } from "../core/messages.ts";
 import { createObservable, createRun, type Observable } from "../core/observable.ts";
 import { matches } from "../core/topic.ts";
@@ -45,7 +44,6 @@ interface Place {
   readonly type: string;
   readonly topic: string | undefined;
   readonly missed: RoxyEvent[];
-  readonly linger: Alarm;
 }
 
 /** By the client, or the options that one was made with. */
@@ -72,9 +70,8 @@ export function sharedOf(given: Client<RegisteredEvents> | undefined, options: o
   const left = new Set<Place>();
   const last = createObservable<RoxyEvent | null>(null, run);
   const present = createObservable(NOBODY, run);
-  const linger = createAlarm(clock);
-  let users = 0;
-  let stop: (() => void) | undefined;
+  let users = 0; // now, or within LINGER
+  let stop: () => void; // while there are any
 
   const keeps = ({ type, topic }: Place, event: RoxyEvent): boolean =>
     ["*", event.type].includes(type) && matches(topic ?? event.topic, event.topic) && !(event.ack && client.device);
@@ -97,10 +94,9 @@ export function sharedOf(given: Client<RegisteredEvents> | undefined, options: o
   };
 
   const hear: Shared["hear"] = (type, handler, { topic } = {}) => {
-    const place = [...left].find((one) => one.type === type && one.topic === topic) ?? { type, topic, missed: [], linger: createAlarm(clock) };
-    const { missed } = place;
-    place.linger();
-    left.delete(place);
+    const before = [...left].find((one) => one.type === type && one.topic === topic);
+    const missed = before?.missed ?? [];
+    left.delete(before!);
     // An event that is being dispatched right now may be among the missed: it is not to come twice.
     const stop = client.subscribe(type, (event) => (missed.includes(event) ? undefined : handler(event)), { topic });
     // Behind whoever subscribes, who may need what subscribe returns; what they throw goes where the page's errors go.
@@ -110,8 +106,9 @@ export function sharedOf(given: Client<RegisteredEvents> | undefined, options: o
       if (!open) return;
       open = false;
       stop();
+      const place = { type, topic, missed };
       left.add(place);
-      place.linger(() => left.delete(place), LINGER);
+      clock.set(() => left.delete(place), LINGER);
     };
   };
 
@@ -122,19 +119,18 @@ export function sharedOf(given: Client<RegisteredEvents> | undefined, options: o
     last,
     present,
     use(patterns) {
-      users++;
-      linger();
       known.set(key, shared);
-      stop ??= client.messages(take);
+      if (!users++) stop = client.messages(take);
       const release = client.retain(patterns);
+      const gone = (): void => {
+        if (--users) return;
+        stop();
+        if (known.get(key) === shared) known.delete(key);
+        if (!given) client.close();
+      };
       return () => {
         release();
-        if (--users > 0) return;
-        linger(() => {
-          stop = void stop?.();
-          if (known.get(key) === shared) known.delete(key);
-          if (!given) client.close();
-        }, LINGER);
+        clock.set(gone, LINGER);
       };
     },
     options,

@@ -1,7 +1,7 @@
 import { createAlarm } from "../core/clock.ts";
 import { beyond, parseCursor } from "../core/cursor.ts";
 import type { Block, End, Link, Sink, StreamRequest, Transport } from "../core/transport.ts";
-import { covers, heardBy, membersOf, union, type Relayed, type Stand, type Want, type Word } from "./words.ts";
+import { covers, heardBy, membersOf, union, type Relayed, type Stand, type Unsigned, type Want, type Word } from "./words.ts";
 
 /** How long the leader has to answer before a tab opens a stream of its own without it. */
 const ANSWER = 2_000;
@@ -13,8 +13,6 @@ const SHORT = 5_000;
 
 /** What a tab knows of the others. */
 export interface Company {
-  /** Names this tab. */
-  tab: string;
   /** What the other tabs want that have a right to it. */
   readonly tabs: Map<string, Want>;
   /** The hub refused what the tabs want together: each has its own stream. */
@@ -22,7 +20,8 @@ export interface Company {
   /** The last one that this tab heard. */
   hello?: Block;
   leads(): boolean;
-  post(word: Word): void;
+  /** Says something to the others, under this tab's name. */
+  post(word: Unsigned<Stand> | Unsigned<Relayed>): void;
 }
 
 /** A link that hears the other tabs. */
@@ -57,7 +56,7 @@ export function takePart(company: Company, transport: Transport, request: Stream
       blocks.push({ ...hello, id: at.text, data: { ...membersOf(hello), cursor: at.text } });
       if (live) blocks.push({ event: "roxy:live", data: {} });
     }
-    company.post({ tab: company.tab, topics: asked.topics, types: asked.types, leads, live, blocks });
+    company.post({ topics: asked.topics, types: asked.types, leads, live, blocks });
   };
 
   const close = (): void => {
@@ -73,7 +72,8 @@ export function takePart(company: Company, transport: Transport, request: Stream
     close();
     sink.ended(how);
   };
-  const renew = (): void => end({ renew: "tabs" });
+  /** Connects, or has the client connect anew. */
+  const renew = (): void => (link || live ? end({ renew: "tabs" }) : open());
 
   const give = (blocks: readonly Block[]): void => {
     for (const block of blocks) {
@@ -111,8 +111,7 @@ export function takePart(company: Company, transport: Transport, request: Stream
         blocks(blocks) {
           if (!link) return;
           // How its stream ends is for the leader to judge; but the device is taken from all.
-          const forAll = blocks.filter((block) => block.event !== "roxy:bye" || membersOf(block)["reason"] === "replaced");
-          if (leads) company.post({ tab: company.tab, blocks: forAll });
+          if (leads) company.post({ blocks: blocks.filter((block) => block.event !== "roxy:bye" || membersOf(block)["reason"] === "replaced") });
           give(blocks);
           if (!link) return; // the app closed it
           if (blocks.some(({ event }) => event === "roxy:live")) {
@@ -137,7 +136,7 @@ export function takePart(company: Company, transport: Transport, request: Stream
     leader = live && stand.blocks.length > 0 && covers(stand, request) ? stand : undefined;
     held = [];
     if (link) follow();
-    else if (!live) alarm(open, stand.live ? 0 : SHORT);
+    else if (!live) alarm(renew, stand.live ? 0 : SHORT);
     else if (!fits()) renew();
     // Not with each attempt of the same leader.
     else if (stand.tab !== before?.tab || (before.live && !stand.live)) follow();
@@ -157,15 +156,14 @@ export function takePart(company: Company, transport: Transport, request: Stream
 
   if (company.leads()) open();
   else {
-    alarm(open, ANSWER);
+    alarm(renew, ANSWER);
     say();
   }
 
   return {
     close,
     renew() {
-      if (!link && !live) open();
-      else if (!leads || !covers(all(), asked)) renew();
+      if (!leads || !covers(all(), asked)) renew();
     },
     hear(word) {
       if (!word.topics) relay(word);

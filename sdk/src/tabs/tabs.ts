@@ -39,16 +39,16 @@ export function tabs({ name }: TabsOptions): Tabs {
 
   let life: AbortController | undefined; // from the first stream until there is none and none to come
   let channel: BroadcastChannel;
+  let own: string; // names this tab for as long
   let clock: Clock;
   let resting = false; // the client does without a stream
   let part: Part | undefined;
 
   const company: Company = {
-    tab: "",
     tabs: new Map(),
     apart: false,
     leads: leads.get,
-    post: (word) => channel.postMessage(word),
+    post: (word) => channel.postMessage({ ...word, tab: own }),
   };
 
   /** Has a lock until this tab leaves. */
@@ -63,10 +63,10 @@ export function tabs({ name }: TabsOptions): Tabs {
 
   const join = (): void => {
     life = new AbortController();
-    company.tab = crypto.randomUUID();
+    own = crypto.randomUUID();
     channel = new BroadcastChannel(lock);
     channel.onmessage = ({ data }: MessageEvent<Word>) => hear(data);
-    hold(`${lock}/${company.tab}`, life, () => {});
+    hold(`${lock}/${own}`, life, () => {});
     hold(lock, life, () => {
       leads.set(true);
       part?.renew();

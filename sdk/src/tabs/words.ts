@@ -31,6 +31,9 @@ export interface Relayed {
 
 export type Word = Stand | Relayed;
 
+/** A word without the name of who says it. */
+export type Unsigned<Said extends Word> = Omit<Said, "tab">;
+
 /** A hub takes no more topics in one stream. */
 const TOPICS = 64;
 
@@ -39,7 +42,7 @@ export function union(all: Want, wants: Iterable<Want>): Want {
   const both = (one: readonly string[], other: readonly string[]): string[] => [...new Set([...one, ...other])];
   for (const want of wants) {
     const topics = both(all.topics, want.topics);
-    const types = all.types.length > 0 && want.types.length > 0 ? both(all.types, want.types) : [];
+    const types = all.types[0] && want.types[0] ? both(all.types, want.types) : [];
     if (topics.length <= TOPICS && !covers(all, want)) all = { topics, types };
   }
   return all;
@@ -47,13 +50,9 @@ export function union(all: Want, wants: Iterable<Want>): Want {
 
 /** Reports whether a stream of given topics and types brings all that is wanted. */
 export function covers(given: Want, wanted: Want): boolean {
-  const types = given.types.length === 0 || (wanted.types.length > 0 && wanted.types.every((type) => given.types.includes(type)));
-  return types && wanted.topics.every((topic) => reaches(given.topics, topic));
-}
-
-/** Of a topic it is clear what is inside a pattern; a pattern has to be there as it is. */
-function reaches(patterns: readonly string[], topic: string): boolean {
-  return patterns.some((pattern) => pattern === topic || (!topic.includes("*") && matches(pattern, topic)));
+  if (given.types[0] && !(wanted.types[0] && wanted.types.every((type) => given.types.includes(type)))) return false;
+  // Of a topic it is clear what is inside a pattern; a pattern has to be there as it is.
+  return wanted.topics.every((topic) => given.topics.some((pattern) => pattern === topic || (!topic.includes("*") && matches(pattern, topic))));
 }
 
 /** Returns a block as who wants something hears it: of what is not asked for the id alone, so that the cursor advances. */

@@ -1,3 +1,4 @@
+import { createListeners } from "../core/observable.ts";
 import type { Draft, Settlement } from "./api.ts";
 import type { Entry, State } from "./storage.ts";
 import type { Mutation, Problem } from "./wire.ts";
@@ -70,6 +71,9 @@ export interface Lanes {
   pending(topic: string): readonly Entry[];
   topics(): string[];
   troubled(): readonly Entry[];
+  subscribe(listener: (topic: string) => void): () => void;
+  /** Tells of the topics that have changed since it was called last: what changes together is told of together. */
+  tell(): void;
 }
 
 /** Returns lanes without any mutation. */
@@ -77,6 +81,9 @@ export function lanesOf(): Lanes {
   const lanes = new Map<string, Lane>();
   const views = new Map<string, readonly Entry[]>();
   let troubled: readonly Entry[] | undefined;
+  const changed = new Set<string>();
+  // What a listener throws is a rejection that nobody handles: the platform reports it, and the others hear.
+  const listeners = createListeners<[topic: string]>(async (listener) => !listener());
 
   const lane = (topic: string): Lane => lanes.get(topic) ?? [];
   const all = (): Slot[] => [...lanes.values()].flat();
@@ -84,6 +91,7 @@ export function lanesOf(): Lanes {
     if (slots.length > 0) lanes.set(topic, slots);
     else lanes.delete(topic);
     views.delete(topic);
+    changed.add(topic);
     troubled = undefined;
   };
   const replace = (slot: Slot, entry: Entry): void => {
@@ -133,6 +141,12 @@ export function lanesOf(): Lanes {
         .map((s) => s.entry)
         .filter((e) => troubles.includes(e.state))
         .sort((a, b) => a.seq - b.seq)),
+    subscribe: listeners.add,
+    tell() {
+      const topics = [...changed];
+      changed.clear();
+      for (const topic of topics) listeners.call(topic);
+    },
   };
 }
 

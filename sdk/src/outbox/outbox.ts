@@ -21,20 +21,16 @@ const lookEvery = 15_000;
 export function createOutbox(options: Options): Outbox {
   const { storage, clock, now = Date.now } = options;
   const lanes = lanesOf();
-  const listeners = new Set<(topic: string) => void>();
   const heads = new Map<string, number>();
   const alarm = createAlarm(clock);
   let running: boolean | undefined = false; // undefined: a token was refused, and there is no other one yet
   let closed = false;
 
-  const tellTopic = (topic: string): void => {
-    for (const listener of [...listeners]) listener(topic);
-  };
-  const tell = (r: Request): void => r.slots.forEach((s) => tellTopic(s.entry.topic));
+  const tell = (): unknown => closed || lanes.tell();
 
   /** Tells of a request that has changed: who listens, the storage, and then, if it has ended, who asked for it. */
   const save = async (r: Request): Promise<void> => {
-    tell(r);
+    tell();
     const entries = r.slots.map((s) => s.entry).filter((e) => e.seq);
     // (A failed write of what can be found out again is none: the next load asks the hub.)
     if (entries.length === 0) await r.stored.catch(() => {}); // who stores it writes this then
@@ -82,11 +78,10 @@ export function createOutbox(options: Options): Outbox {
   };
 
   /** Drops what the base of topic holds (R6). */
-  const arrived = (topic: string): boolean => {
+  const arrived = (topic: string): void => {
     const head = heads.get(topic) ?? -1;
     const there = lanes.lane(topic).filter(({ entry }) => entry.state === "committed" && (entry.version as number) <= head);
     lanes.change(there, { state: "done" });
-    return there.length > 0;
   };
 
   /** It is not to be. Of an atomic request one may have been at fault. */
@@ -177,8 +172,9 @@ export function createOutbox(options: Options): Outbox {
     if (slot) tabs.rule(word, slot);
   };
 
-  /** Does what is due, and sees to it that the rest is when it will be. */
+  /** Tells who listens, does what is due, and sees to it that the rest is when it will be. */
   const drain = (): void => {
+    tell();
     if (!tabs.leads()) return;
     const all = lanes.all();
     let wait = lookEvery;
@@ -224,23 +220,19 @@ export function createOutbox(options: Options): Outbox {
     for (const topic of new Set(fresh.map((e) => e.topic))) {
       raise(topic);
       arrived(topic); // a snapshot may have been quicker
-      tellTopic(topic);
     }
     if (tabs.leads()) return;
     const there = new Set(all.map((e) => e.seq));
     const lost: string[] = [];
     for (const slot of lanes.all()) {
-      const { seq, state, topic, id } = slot.entry;
+      const { seq, state, id } = slot.entry;
       if (!seq || there.has(seq)) continue;
       if (waiting(slot)) {
         // Who led was closed before it could say why. It must never be sent; the hub may know it.
         slot.request.gone = true;
         lanes.change([slot], { state: "cancelling" });
         lost.push(id);
-      } else if (state !== "committed") {
-        lanes.remove(slot);
-        tellTopic(topic);
-      }
+      } else if (state !== "committed") lanes.remove(slot);
     }
     void inquire(lost);
   };
@@ -263,7 +255,6 @@ export function createOutbox(options: Options): Outbox {
   });
   const { start, inquire } = sending(options, lanes, {
     open: () => running !== false && tabs.leads(),
-    tell,
     verdict,
     abandon,
     pause: () => void (running &&= undefined),
@@ -308,8 +299,7 @@ export function createOutbox(options: Options): Outbox {
       },
     );
     void accepted.then(drain);
-    tell(r);
-    drain(); // for its limit of time
+    drain(); // for its limit of time, too
     return {
       id,
       ids: r.slots.map((s) => s.entry.id),
@@ -328,15 +318,11 @@ export function createOutbox(options: Options): Outbox {
     pending: lanes.pending,
     topics: lanes.topics,
     troubled: lanes.troubled,
-    subscribe(listener) {
-      const own = (topic: string): void => listener(topic); // two subscriptions of one function are two
-      listeners.add(own);
-      return () => void listeners.delete(own);
-    },
+    subscribe: lanes.subscribe,
     applied(topic, version, mutation) {
       heads.set(topic, version);
       if (mutation !== undefined) verdict({ id: mutation, status: "committed", version });
-      if (arrived(topic)) tellTopic(topic);
+      arrived(topic);
       drain();
     },
     overtaken(id, problem) {
@@ -379,7 +365,6 @@ export function createOutbox(options: Options): Outbox {
       closed = true;
       alarm();
       tabs.close();
-      listeners.clear();
     },
   };
 }

@@ -17,7 +17,6 @@ export const expired: Problem = { code: "expired", detail: "not sent in time" };
 export interface Desk {
   /** Whether this page may send now. */
   open(): boolean;
-  tell(request: Request): void;
   verdict(result: Result): void;
   /** Has the hub make sure that it never commits. */
   abandon(request: Request, state: End, problem: Problem): void;
@@ -84,12 +83,12 @@ export function sending(options: Options, lanes: Lanes, desk: Desk): Sending {
     const fresh = r.slots.filter((s) => s.entry.state === "queued" && desk.open());
     if (fresh.length > 0) {
       lanes.change(fresh, { state: "sent", sentAt: now(), device });
-      desk.tell(r);
+      lanes.tell();
       try {
         await storage.put(fresh.map((s) => s.entry)); // R2: before the network, or a reload would take it for one that the hub never saw
       } catch {
         lanes.change(fresh.filter((s) => s.entry.state === "sent"), { state: "queued" });
-        desk.tell(r);
+        lanes.tell();
         return failed(r, {});
       }
     }

@@ -234,7 +234,9 @@ export class House {
         if (call) {
           this.calls.splice(this.calls.indexOf(call), 1);
           const results = call.reply?.value as Result[] | undefined;
-          if (call.what === "send" && results?.[0]?.status === "committed") still = "I2: a 200 changed a view";
+          // (What the base holds already, with what others did since, is painted over that until its word comes, which then shows theirs.)
+          const held = (r: Result): boolean => call.device.store.entity(this.topicOf(r) as string).getSnapshot().version >= (r.version as number);
+          if (call.what === "send" && results?.[0]?.status === "committed" && !results.some(held)) still = "I2: a 200 changed a view";
           if (call.life === call.device.life) {
             if (this.fault === "overlay dropped on 200" && still) this.dropOverlay(call.device, results?.[0] as Result);
             call.resolve(call.reply?.value);
@@ -306,8 +308,12 @@ export class House {
     return "mine";
   }
 
+  private topicOf({ id }: Result): string | undefined {
+    return this.posted.flat().find((m) => m.id === id)?.topic;
+  }
+
   private dropOverlay(device: Tab, result: Result): void {
-    const topic = this.posted.flat().find((m) => m.id === result.id)?.topic;
+    const topic = this.topicOf(result);
     if (topic) device.outbox.applied(topic, result.version as number, result.id);
   }
 

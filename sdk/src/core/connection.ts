@@ -276,14 +276,16 @@ export function createConnection(
     close: () => rest("closed"),
     signal(signal) {
       note("signal", signal);
+      if (over()) return;
       if (state === "offline" || state === "recovering") become(away());
-      // A stream that is offline may still work: the watchdog decides.
-      if (signal === "offline") return;
-      if (signal === "hidden") return void (hiddenAt = clock.now());
+      if (signal === "hidden") hiddenAt = clock.now();
       // A browser would throw a page away whose stream goes on, and a page that is kept keeps its tab's lock.
-      if (signal === "pagehide") return void (over() || rest("idle"));
-      wake();
-      if (!transport && !over()) attempts.begin();
+      else if (signal === "pagehide") rest("idle");
+      // A stream that is offline may still work: the watchdog decides.
+      else if (signal !== "offline") {
+        wake();
+        if (!transport) attempts.begin();
+      }
     },
     hear: (type) => link?.hear?.(type),
     inspect: () => ({ state, problem, transport: transport?.name, connection, failures: attempts.failures }),

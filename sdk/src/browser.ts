@@ -5,7 +5,7 @@ import type { EventSourceLike, Fetch, Platform, Signal, WebSocketLike } from "./
 const LONGEST_TIMER = 2_000_000_000;
 
 /** What tells of the page and its network; `pageshow` comes from the cache of pages, where iOS closes streams without a word. */
-const TELLING = ["online", "offline", "visibilitychange", "pageshow", "resume"];
+const TELLING = ["online", "offline", "visibilitychange", "pagehide", "pageshow", "resume"];
 
 /**
  * The platform of browsers, workers and Node. The globals are read when they are used: to import this, or to make a client
@@ -17,7 +17,7 @@ export function globalPlatform(): Platform {
   const clock: Clock = {
     now: () => performance.now(),
     set: (callback, ms) => setTimeout(callback, Math.min(ms, LONGEST_TIMER)),
-    clear: (timer) => clearTimeout(timer as ReturnType<typeof setTimeout>),
+    clear: (timer) => timer && clearTimeout(timer as ReturnType<typeof setTimeout>),
   };
   return {
     clock,

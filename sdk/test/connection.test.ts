@@ -104,7 +104,7 @@ const beat = (s: Stage): void => {
 
 test("no two attempts are less than a second apart, whatever hub, network and page do", async () => {
   const happening = fc.oneof(
-    fc.constantFrom<Signal>("online", "offline", "visible", "hidden", "resume").map((signal) => (s: Stage) => s.signal(signal)),
+    fc.constantFrom<Signal>("online", "offline", "visible", "hidden", "resume", "pagehide", "pageshow").map((signal) => (s: Stage) => s.signal(signal)),
     fc.constantFrom(401, 403, 404, 406, 408, 429, 503, 0).map((status) => (s: Stage) => s.sink()?.ended({ problem: new RoxyProblem("x", status, "", 0) })),
     fc.constantFrom("drain", "token-expired", "revoked", "slow", "overload").map((reason) => (s: Stage) => s.sink()?.blocks([{ event: "roxy:bye", data: { reason, retry: 0 } }])),
     fc.constant((s: Stage) => s.sink()?.ended({})),
@@ -231,6 +231,72 @@ test("a page that is switched away from and back again goes on with its stream",
     beat(s);
   }
   expect(s.attempts).toHaveLength(1);
+});
+
+test("hiddenAfter ends the stream of a hidden page, which comes back when it is seen", async () => {
+  const s = await liveStage({ hiddenAfter: 60_000 });
+  s.hidden = true;
+  s.signal("hidden");
+  for (let i = 0; i < 5; i++) {
+    await s.clock.go(10_000);
+    beat(s);
+  }
+  expect(s.client.state.get()).toBe("live");
+  await s.clock.go(15_000);
+  expect(s.client.state.get()).toBe("idle");
+  s.signal("online");
+  s.client.retain(["tables/*"]);
+  await s.clock.go(60_000);
+  expect(s.client.state.get()).toBe("idle");
+  expect(s.attempts).toHaveLength(1);
+  s.hidden = false;
+  s.signal("visible");
+  await s.clock.go(0);
+  expect(s.attempts).toHaveLength(2);
+});
+
+test("a page that the browser keeps lets its stream go at once, and has it again when it is shown, not before a second nor a failure's wait", async () => {
+  const s = await liveStage({ backoff: { base: 30_000 } });
+  await s.clock.go(2_000);
+  s.signal("pagehide");
+  s.signal("hidden");
+  expect(s.client.state.get()).toBe("idle");
+  await s.clock.sleep(500_000);
+  s.signal("pageshow");
+  s.signal("visible");
+  await s.clock.go(0);
+  expect(s.attempts).toHaveLength(2);
+  s.signal("pagehide");
+  s.signal("pageshow");
+  await s.clock.go(999);
+  expect(s.attempts).toHaveLength(2);
+  await s.clock.go(1);
+  expect(s.attempts).toHaveLength(3);
+  s.client.close();
+  s.signal("pagehide");
+  s.signal("pageshow");
+  expect(s.client.state.get()).toBe("closed");
+});
+
+test("who gives the token and never answers is asked again", async () => {
+  let asked = 0;
+  const s = stage({ token: () => (asked++ ? "t" : new Promise(() => {})) });
+  s.client.connect();
+  await s.clock.go(29_999);
+  expect([asked, s.attempts.length]).toEqual([1, 0]);
+  await s.clock.go(2_000);
+  expect(asked).toBe(2);
+  s.hello();
+  expect(s.client.state.get()).toBe("live");
+});
+
+test("a heartbeat of less than a second is one", async () => {
+  const s = await liveStage();
+  s.hello("500ms");
+  await s.clock.go(2_999);
+  expect(s.client.state.get()).toBe("live");
+  await s.clock.go(1);
+  expect(s.client.state.get()).toBe("recovering");
 });
 
 test("a stream that opens without a hello twice is held back: the next transport, and the first again half an hour later", async () => {

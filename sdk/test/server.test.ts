@@ -21,4 +21,6 @@ test("the built package can be imported, and a client made, where there is nothi
   expect(load(`${dist}/ws.cjs`)).toHaveProperty("webSocket");
   const client = createClient({ url: "", topics: ["orders/*"] });
   expect(client.inspect()).toMatchObject({ state: "idle", topics: ["orders/*"] });
+  client.close();
+  expect(client.state.get()).toBe("closed");
 });

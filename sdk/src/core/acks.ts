@@ -1,5 +1,5 @@
 import { createAlarm, type Clock } from "./clock.ts";
-import { beyond, parseCursor, type Cursor } from "./cursor.ts";
+import { beyond, type Cursor } from "./cursor.ts";
 import type { RoxyEvent } from "./messages.ts";
 import type { RoxyProblem } from "./problem.ts";
 
@@ -79,7 +79,7 @@ export function createAcks(
     calling = true;
     let again = false;
     try {
-      await send({ device, delivered: position?.text, ids: batch[0] ? batch : undefined }, last);
+      await send({ device, delivered: position, ids: batch[0] ? batch : undefined }, last);
     } catch (error) {
       const { passing, status } = error as RoxyProblem;
       again = passing || status === 401;
@@ -110,7 +110,7 @@ export function createAcks(
     },
     knows: ({ ack }) => known.has(ack?.id),
     given({ cursor, ack }, settled) {
-      const work = { position: parseCursor(cursor), done: false };
+      const work = { position: cursor, done: false };
       open.push(work);
       const critical = ack?.id;
       if (critical) known.add(critical);

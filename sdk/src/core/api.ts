@@ -42,6 +42,8 @@ export interface ClientOptions {
   readonly transports?: readonly Transport[];
   /** Holds one stream together with other clients: `share: tabs({ name })` of `@roxy/sdk/tabs`. */
   readonly share?: Share;
+  /** Ends the stream when the page was hidden for so many milliseconds, until it is visible. Without it a hidden page goes on hearing. */
+  readonly hiddenAfter?: number;
   /** Hears what handlers throw, and what the hub refuses in the background. */
   readonly onError?: (error: unknown) => void;
 }

@@ -3,7 +3,7 @@ import type { Client, ClientOptions, Continuity, Note, Publication, Published, S
 import { createCalls, type TokenSource } from "./calls.ts";
 import type { Timer } from "./clock.ts";
 import { createConnection, type State } from "./connection.ts";
-import { beyond, parseCursor } from "./cursor.ts";
+import { beyond } from "./cursor.ts";
 import type { Message, ResetMessage, RoxyEvent } from "./messages.ts";
 import { createListeners, createObservable, createRun } from "./observable.ts";
 import { createPings } from "./pings.ts";
@@ -88,12 +88,12 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
   let after: string | null | undefined = options.after; // null once a stream has begun
   let followed: readonly string[] = []; // the topics of the last attempt
   let gone: Timer; // runs since the stream went
-  const connection = createConnection(platform, calls, gauge, share?.over(transports) ?? transports, options.backoff, note, {
+  const connection = createConnection(platform, calls, gauge, share?.over(transports) ?? transports, options.backoff, options.hiddenAfter, note, {
     request() {
       followed = topics();
       if (!followed[0]) return undefined;
       const position = taker.position();
-      const from = position ? (acks ? acks.resume(position) : position)?.text : (after ?? undefined);
+      const from = position ? (acks ? acks.resume(position) : position) : (after ?? undefined);
       return { topics: followed, types, device, heartbeat, snapshot, after: from, heard: () => [...subscriptions].map(({ type }) => type) };
     },
     take(blocks, greet) {
@@ -169,7 +169,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
   };
 
   const retain: Client["retain"] = (patterns, { after: from } = {}) => {
-    if (from && (after === undefined || beyond(parseCursor(after), parseCursor(from)))) {
+    if (from && (after === undefined || beyond(after, from))) {
       after = from;
       if (unwatch) connection.renew("after");
     }
@@ -230,7 +230,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
       continuity: continuity.get(),
       sync: sync.get(),
       quality: quality.get(),
-      cursor: taker.position()?.text,
+      cursor: taker.position(),
       topics: topics(),
       notes: [...notes],
     }),

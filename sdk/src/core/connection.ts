@@ -63,6 +63,7 @@ export function createConnection(
   gauge: Gauge,
   ways: readonly Transport[],
   backoff: Backoff | undefined,
+  hiddenAfter: number | undefined = Infinity,
   note: (kind: string, detail?: string) => void,
   client: Side,
 ): Connection {
@@ -82,6 +83,7 @@ export function createConnection(
   const watchdog = createAlarm(clock);
   const ticker = createAlarm(clock);
   let tickDue = Infinity;
+  let hiddenAt = clock.now();
 
   const become = (next: State, hello?: Hello): void => {
     if (next !== state) note("state", next);
@@ -91,6 +93,8 @@ export function createConnection(
 
   /** The state of a client that is not live and wants to be. */
   const away = (): State => (!liveAt ? "connecting" : platform.offline() ? "offline" : "recovering");
+  /** Whether it does without a stream until somebody looks. */
+  const unseen = (): boolean => platform.hidden() && clock.now() - hiddenAt >= hiddenAfter;
   /** Whether it takes the app to go on. */
   const over = (): boolean => state === "closed" || state === "needs-auth";
 
@@ -160,7 +164,7 @@ export function createConnection(
 
   const start = (): void => {
     const asked = client.request();
-    if (!asked) return rest("idle");
+    if (!asked || unseen()) return rest("idle");
     const chosen = choose();
     if (!chosen) return rest("failed", new RoxyProblem("no-transport", 0));
     transport = chosen;
@@ -175,10 +179,11 @@ export function createConnection(
     };
     const sink: Sink = { alive: heard(alive), blocks: heard(take), ended: heard(ended) };
     const open = (headers: Record<string, string>): void => {
-      lastByte = clock.now();
       watchdog(late, HELLO);
       link = chosen.open({ ...calls, ...asked, platform, headers }, sink);
     };
+    lastByte = clock.now();
+    watch(); // also for who gives the token
     calls.headers().then(heard(open)).catch(heard((error: unknown) => ended({ problem: unreachable(error) })));
   };
 
@@ -256,7 +261,8 @@ export function createConnection(
     if (now - tickDue > JUMP) clock.set(wake, GRACE);
     tickDue = now + TICK;
     ticker(tick, TICK);
-    if (state === "live" && choose() !== transport) renew("transport"); // an earlier choice may work by now
+    if (unseen()) rest("idle");
+    else if (state === "live" && choose() !== transport) renew("transport"); // an earlier choice may work by now
     gauge.evaluate();
   };
 
@@ -270,11 +276,16 @@ export function createConnection(
     close: () => rest("closed"),
     signal(signal) {
       note("signal", signal);
+      if (over()) return;
       if (state === "offline" || state === "recovering") become(away());
+      if (signal === "hidden") hiddenAt = clock.now();
+      // A browser would throw a page away whose stream goes on, and a page that is kept keeps its tab's lock.
+      else if (signal === "pagehide") rest("idle");
       // A stream that is offline may still work: the watchdog decides.
-      if (signal === "offline" || signal === "hidden") return;
-      wake();
-      if (!transport && !over()) attempts.begin();
+      else if (signal !== "offline") {
+        wake();
+        if (!transport) attempts.begin();
+      }
     },
     hear: (type) => link?.hear?.(type),
     inspect: () => ({ state, problem, transport: transport?.name, connection, failures: attempts.failures }),

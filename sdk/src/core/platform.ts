@@ -27,8 +27,8 @@ export interface Platform {
   report(error: unknown): void;
 }
 
-/** `resume`: the page was frozen; `pageshow`: it comes back from the cache of pages. */
-export type Signal = "online" | "offline" | "visible" | "hidden" | "resume" | "pageshow";
+/** `resume`: the page was frozen; `pagehide`: it is left, and kept in the cache of pages or gone; `pageshow`: it comes back from there. */
+export type Signal = "online" | "offline" | "visible" | "hidden" | "resume" | "pagehide" | "pageshow";
 
 /** Whether the cookie goes along to other origins. */
 export type Credentials = "include" | "omit" | "same-origin";

@@ -62,8 +62,8 @@ export function parsed(text: string): unknown {
   }
 }
 
-/** Returns the milliseconds of a duration such as "1m30s"; 0 for what is none, or has parts of a second by themselves. */
+/** Returns the milliseconds of a duration such as "1m30s"; 0 for what is none. */
 export function duration(text: unknown): number {
-  const [, hours = 0, minutes = 0, seconds = 0] = /^(?:(\d+)h)?(?:(\d+)m)?(?:([\d.]+)s)?$/.exec(String(text)) ?? [];
-  return ((+hours * 60 + +minutes) * 60 + +seconds) * 1_000;
+  const [, hours = 0, minutes = 0, seconds = 0, ms = 0] = /^(?:(\d+)h)?(?:(\d+)m)?(?:([\d.]+)s)?(?:([\d.]+)ms)?$/.exec(String(text)) ?? [];
+  return ((+hours * 60 + +minutes) * 60 + +seconds) * 1_000 + +ms;
 }

@@ -53,7 +53,7 @@ export function takePart(company: Company, transport: Transport, request: Stream
     const { hello } = company;
     const blocks: Block[] = [];
     if (at && hello) {
-      blocks.push({ ...hello, id: at.text, data: { ...membersOf(hello), cursor: at.text } });
+      blocks.push({ ...hello, id: at, data: { ...membersOf(hello), cursor: at } });
       if (live) blocks.push({ event: "roxy:live", data: {} });
     }
     company.post({ topics: asked.topics, types: asked.types, leads, live, blocks });
@@ -85,7 +85,7 @@ export function takePart(company: Company, transport: Transport, request: Stream
     sink.blocks(blocks.map((block) => heardBy(request, block)));
   };
 
-  const fits = (): boolean => !!leader && !beyond(parseCursor(leader.blocks[0]!.id), at);
+  const fits = (): boolean => !!leader && !beyond(leader.blocks[0]!.id, at);
 
   /** Hears the leader's stream as one that begins where it stands: what comes until it is live is catching up. */
   const follow = (): void => {

@@ -18,7 +18,6 @@ const client = createClient({
   topics: ["orders/*"],
   device: `tablet-${over}`,
   snapshot: true,
-  heartbeat: asked.get("heartbeat") ?? "15s",
   backoff: { cap: 300 },
   platform: over === "eventsource" || over === "ws" ? unstreamed(globalPlatform()) : globalPlatform(),
   transports: over === "eventsource" ? [eventSource] : [webSocket],

@@ -13,8 +13,8 @@ beforeAll(async () => void (await startChromium({ keepsPages: true })));
 /** A hub, and pages that follow its orders. */
 interface House {
   readonly hub: Hub;
-  open(over: Over, profile?: Open, heartbeat?: string): Promise<Page>;
-  publish(data: unknown, type?: string): Promise<void>;
+  open(over: Over, profile?: Open): Promise<Page>;
+  publish(data: unknown, type?: string, times?: number): Promise<void>;
 }
 
 async function openHouse(): Promise<House> {
@@ -23,14 +23,14 @@ async function openHouse(): Promise<House> {
   const headers = { Authorization: `Bearer ${hub.token({ sub: "till", roles: ["everything"] })}`, "Content-Type": "application/json" };
   return {
     hub,
-    async open(over, profile, heartbeat = "15s") {
+    async open(over, profile) {
       const token = hub.token({ sub: over, roles: ["everything"] });
-      const page = await (profile ?? (await openProfile()))(`${site.url}#${new URLSearchParams({ hub: hub.url, over, token, heartbeat })}`);
+      const page = await (profile ?? (await openProfile()))(`${site.url}#${new URLSearchParams({ hub: hub.url, over, token })}`);
       await isLive(page);
       return page;
     },
-    async publish(data, type = "order:new") {
-      const answer = await fetch(`${hub.url}/v1/events`, { method: "POST", headers, body: JSON.stringify({ topic: "orders/7", type, data }) });
+    async publish(data, type = "order:new", times = 1) {
+      const answer = await fetch(`${hub.url}/v1/events`, { method: "POST", headers, body: JSON.stringify(Array(times).fill({ topic: "orders/7", type, data })) });
       expect(answer.status).toBe(200);
     },
   };
@@ -50,7 +50,7 @@ async function hasHandled(page: Page, ...all: unknown[]): Promise<void> {
   expect(await page.evaluate(() => window.cached.handled)).toEqual(all);
 }
 
-test("a page that comes back from the browser's cache of pages missed nothing, hears nothing twice and is live, over any transport", async () => {
+test("a page that comes back from the browser's cache of pages missed nothing, hears nothing twice and is live, however much came meanwhile, over any transport", async () => {
   const { hub, open, publish } = await openHouse();
   const pages = await Promise.all(([...ALL, "tabs"] as const).map((over) => open(over)));
   const each = <T>(what: (page: Page) => Promise<T>): Promise<T[]> => Promise.all(pages.map(what));
@@ -59,55 +59,31 @@ test("a page that comes back from the browser's cache of pages missed nothing, h
 
   await each((page) => leave(page, hub));
   await publish(2);
+  // More than Chromium lets come for a page that it keeps, were there somebody to hear it.
+  for (let kilobytes = 0; kilobytes < 3_300; kilobytes += 60 * 11) await publish("x".repeat(60_000), "order:big", 11);
   await publish(3);
   expect(await each(comeBack)).toEqual(pages.map(() => [false, true]));
   await each((page) => hasHandled(page, 1, 2, 3));
   await publish(4);
   await each((page) => hasHandled(page, 1, 2, 3, 4));
-
-  await each((page) => leave(page, hub));
-  await publish(5);
-  await hub.kill(); // its streams die while nobody hears of it
-  await hub.start();
-  await publish(6);
-  expect(await each(comeBack)).toEqual(pages.map(() => [false, true, true]));
-  await publish(7);
-  await each((page) => hasHandled(page, 1, 2, 3, 4, 5, 6, 7));
   for (const { status } of await each((page) => page.evaluate(() => window.cached.entities.put("orders/8", {}).settled))) expect(status).toBe("committed");
 });
 
-test("a tab that led and was left lets another lead: what that one says to all tabs has Chromium drop it from its cache, and it comes back loaded anew", async () => {
+test("a tab that led and was left lets another lead, and comes back from the cache as one that is carried", async () => {
   const { hub, open, publish } = await openHouse();
   const profile = await openProfile();
-  const first = await open("tabs", profile, "1s");
+  const first = await open("tabs", profile);
   await first.waitForFunction(() => window.cached.leads());
-  const second = await open("tabs", profile, "1s");
+  const second = await open("tabs", profile);
   await publish(1);
   for (const page of [first, second]) await hasHandled(page, 1);
   await leave(first, hub);
   await second.waitForFunction(() => window.cached.leads());
   await publish(2);
   await hasHandled(second, 1, 2);
-  expect(await comeBack(first)).toEqual([false]);
+  expect(await comeBack(first)).toEqual([false, true]);
   await publish(3);
-  await hasHandled(second, 1, 2, 3);
-  await first.waitForFunction(() => window.cached.handled.includes(3));
-  expect((await first.evaluate(() => window.cached.handled)).filter((n) => n === 3)).toEqual([3]);
-});
-
-test("a page for which more came than Chromium keeps for one in its cache is loaded anew, and hears what came since it left once", async () => {
-  const { hub, open, publish } = await openHouse();
-  const pages = await Promise.all((["sse", "eventsource"] as const).map((over) => open(over)));
-  await publish(1);
-  for (const page of pages) await hasHandled(page, 1);
-  for (const page of pages) await leave(page, hub);
-  await publish(2);
-  for (let kilobytes = 0; kilobytes < 3_000; kilobytes += 60) await publish("x".repeat(60_000), "order:big");
-  for (const page of pages) expect(await comeBack(page)).toEqual([false]);
-  await publish(3);
-  for (const page of pages) {
-    await page.waitForFunction(() => window.cached.handled.includes(3));
-    // The page that is gone may not have told the hub of the first, which then comes again.
-    expect((await page.evaluate(() => window.cached.handled)).filter((n) => n !== 1)).toEqual([2, 3]);
-  }
+  for (const page of [first, second]) await hasHandled(page, 1, 2, 3);
+  expect(await first.evaluate(() => window.cached.leads())).toBe(false);
+  expect(await second.evaluate(() => window.cached.leads())).toBe(true);
 });

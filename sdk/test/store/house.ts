@@ -235,7 +235,7 @@ export class House {
           this.calls.splice(this.calls.indexOf(call), 1);
           const results = call.reply?.value as Result[] | undefined;
           // (What the base holds already, with what others did since, is painted over that until its word comes, which then shows theirs.)
-          const held = (r: Result): boolean => call.device.store.entity(this.topicOf(r) as string).getSnapshot().version >= (r.version as number);
+          const held = (r: Result): boolean => call.device.store.entity(this.topicOf(r) as string).get().version >= (r.version as number);
           if (call.what === "send" && results?.[0]?.status === "committed" && !results.some(held)) still = "I2: a 200 changed a view";
           if (call.life === call.device.life) {
             if (this.fault === "overlay dropped on 200" && still) this.dropOverlay(call.device, results?.[0] as Result);

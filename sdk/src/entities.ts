@@ -8,6 +8,7 @@ import { createOutbox } from "./outbox/outbox.ts";
 import { type Entry, memoryStorage } from "./outbox/storage.ts";
 import type { JsonObject } from "./store/json.ts";
 import { createStore, type How, type View } from "./store/store.ts";
+import { hold } from "./tabs/hold.ts";
 
 /** The topics of a pattern, as far as a type can say it: `orders/*` are `orders/${string}`. */
 export type TopicOf<Pattern extends string> = Pattern extends `${infer Head}**`
@@ -131,7 +132,7 @@ export function createEntities<E extends object = AnyEntities>(client: EntitiesC
   const { waiting } = store;
   outbox.subscribe(() => {
     const states = outbox.troubled().map(({ state }) => state);
-    client.reportSync(states.includes("held") ? "conflict" : states.includes("parked") ? "parked" : waiting.get() > 0 ? "pending" : "synced");
+    client.reportSync(states.includes("held") ? "conflict" : states.includes("parked") ? "parked" : waiting.get() ? "pending" : "synced");
   });
   const stop = client.messages((batch) => {
     store.follow(client.followed());
@@ -139,13 +140,10 @@ export function createEntities<E extends object = AnyEntities>(client: EntitiesC
   });
   outbox.start();
   return {
+    ...outbox, // an app's is what the type says of it
     ...store,
     durable: storage.durable,
     troubled: { subscribe: outbox.subscribe, get: outbox.troubled },
-    resolve: outbox.resolve,
-    retry: outbox.retry,
-    dismiss: outbox.dismiss,
-    ready: outbox.ready,
     close() {
       stop();
       store.close();
@@ -157,7 +155,7 @@ export function createEntities<E extends object = AnyEntities>(client: EntitiesC
 
 /**
  * What the tabs of one database have in common: how they talk, and who leads them. The one that holds a Web Lock does; where there are
- * none each does, and the hub is told the same by each.
+ * none, or a frame may not have any, each does, and the hub is told the same by each.
  */
 function tabsOf(name: string, leadership: Leadership | undefined, run: Run): { leadership: Leadership; signal: Signal | undefined; close(): void } {
   const { navigator, BroadcastChannel } = globalThis as Partial<typeof globalThis>;
@@ -166,11 +164,7 @@ function tabsOf(name: string, leadership: Leadership | undefined, run: Run): { l
   const end = new AbortController();
   const { signal } = end;
   const leads = createObservable(!locks, run);
-  const hold = (): Promise<unknown> => {
-    leads.set(true);
-    return new Promise((release) => (signal.onabort = release));
-  };
-  if (!leadership) locks?.request(name, { signal }, hold).catch(() => {}); // closed before it led
+  if (locks && !leadership) hold(locks, name, signal, () => leads.set(true));
   return {
     leadership: leadership ?? leads,
     signal: channel && {

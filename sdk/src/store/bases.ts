@@ -78,10 +78,10 @@ export function basesOf(
     }
     changed(topic);
   };
-  /** What is known of a topic for certain. */
-  const known = (topic: string): Base | undefined => {
+  /** What is known of a topic for certain: without more, that nothing lives there yet. */
+  const known = (topic: string): Base => {
     const base = bases.get(topic);
-    return base?.cached ? undefined : base;
+    return base && !base.cached ? base : { topic, version: 0, data: null };
   };
   const followed = (pattern: string): boolean => covered(follows, pattern);
   const whole = (pattern: string): boolean => covered(wholes, pattern);
@@ -91,10 +91,10 @@ export function basesOf(
     const waiting = asking.get(topic);
     if (waiting) return void waiting.later.push(change);
     const base = known(topic);
-    if (base && version <= base.version) return; // R5: heard before
+    if (version <= base.version) return; // R5: heard before
     // Nothing is missing before the first version; and nothing of what was before survives in an entity that a put creates.
-    if (change.base !== (base?.version ?? 0)) return ask(topic, version);
-    set({ topic, version, data: change.op === "delete" ? null : merge(base?.data ?? {}, (change.patch ?? {}) as JsonObject) }, change);
+    if (change.base !== base.version) return ask(topic, version);
+    set({ topic, version, data: change.op === "delete" ? null : merge(base.data ?? {}, (change.patch ?? {}) as JsonObject) }, change);
   };
 
   /** Takes what is told of an entity whole, unless more is known. */
@@ -103,7 +103,7 @@ export function basesOf(
     const waiting = asking.get(topic);
     const answered = waiting && waiting.version <= version;
     if (answered) forget(topic);
-    if (version >= (known(topic)?.version ?? 0)) set(entity);
+    if (version >= known(topic).version) set(entity);
     if (answered) waiting.later.forEach(hear);
   };
 
@@ -118,7 +118,7 @@ export function basesOf(
     const again = (ms: number): void => own.alarm(() => send(pattern, own), ms);
     const answered = (found: Entity | readonly Entity[] | undefined): void => {
       // Nothing there has no version: it is at least the one that was heard of.
-      const all = [found ?? { topic: pattern, version: Math.max(version, known(pattern)?.version ?? 0), data: null }].flat();
+      const all = [found ?? { topic: pattern, version: Math.max(version, known(pattern).version), data: null }].flat();
       if (all.some((entity) => entity.version < own.version)) return send(pattern, own); // heard of more meanwhile
       forget(pattern);
       all.forEach(take);
@@ -193,39 +193,33 @@ export function basesOf(
       return () => void watched.delete(own);
     },
     receive(message) {
-      switch (message.kind) {
-        case "event":
-          if (!message.change) break;
-          snapshot?.add(message.topic); // what is replayed behind it was created since
-          hear({ ...message.change, topic: message.topic });
-          break;
-        case "snapshot":
-          snapshot = new Set();
-          break;
-        case "entity":
-          snapshot?.add(message.topic);
-          // It is of one moment; what was asked for may be newer, and what comes behind the snapshot leads there.
-          take(message as EntityMessage & Entity);
-          break;
-        case "live":
-          complete(snapshot ? follows : [], snapshot);
-          snapshot = undefined;
-          watched.forEach(load);
-          allMissing();
-          outbox.wake();
-          break;
-        case "receipt":
-          outbox.receipt(message as unknown as Result);
-          break;
-        case "reset":
-          if (message.reason === "epoch") outbox.lost();
-          forgetAll(); // what was heard is from before the hole
-          wholes = [];
-          for (const base of bases.values()) {
-            bases.set(base.topic, { ...base, cached: true });
-            // A snapshot that follows brings what the stream follows.
-            if (message.cursor || !followed(base.topic)) ask(base.topic, 0);
-          }
+      if (message.kind === "event" && message.change) {
+        snapshot?.add(message.topic); // what is replayed behind it was created since
+        hear({ ...message.change, topic: message.topic });
+      }
+      if (message.kind === "snapshot") snapshot = new Set();
+      if (message.kind === "entity") {
+        snapshot?.add(message.topic);
+        // It is of one moment; what was asked for may be newer, and what comes behind the snapshot leads there.
+        take(message as EntityMessage & Entity);
+      }
+      if (message.kind === "live") {
+        complete(snapshot ? follows : [], snapshot);
+        snapshot = undefined;
+        watched.forEach(load);
+        allMissing();
+        outbox.wake();
+      }
+      if (message.kind === "receipt") outbox.receipt(message as unknown as Result);
+      if (message.kind === "reset") {
+        if (message.reason === "epoch") outbox.lost();
+        forgetAll(); // what was heard is from before the hole
+        wholes = [];
+        for (const base of bases.values()) {
+          bases.set(base.topic, { ...base, cached: true });
+          // A snapshot that follows brings what the stream follows.
+          if (message.cursor || !followed(base.topic)) ask(base.topic, 0);
+        }
       }
     },
     close() {

@@ -1,5 +1,5 @@
 // What the next page can show before the hub answers.
-import type { Clock, Timer } from "../core/clock.ts";
+import type { Clock } from "../core/clock.ts";
 import type { Entity } from "../outbox/wire.ts";
 
 /** Where entities are kept over a reload. */
@@ -24,11 +24,8 @@ const gather = 1000;
 export function createCache(keeping: Keeping, clock: Clock, known: (entities: readonly Entity[]) => void): Cache {
   const dirty = new Map<string, Entity>();
   let kept = new Set<string>(); // the last one is the one that changed last
-  let timer: Timer;
 
   const write = (): void => {
-    clock.clear(timer);
-    timer = undefined;
     const entities = [...dirty.values()];
     for (const { topic, data } of entities) {
       kept.delete(topic);
@@ -52,7 +49,7 @@ export function createCache(keeping: Keeping, clock: Clock, known: (entities: re
     changed(entity, now) {
       dirty.set(entity.topic, entity);
       if (now) write();
-      else timer ??= clock.set(write, gather);
+      else if (dirty.size === 1) clock.set(write, gather);
     },
     close: write,
   };

@@ -1,6 +1,7 @@
 import type { Clock } from "../core/clock.ts";
 import { createObservable, createRun, type Observable } from "../core/observable.ts";
 import type { Share, Transport } from "../core/transport.ts";
+import { hold } from "./hold.ts";
 import { type Company, type Part, takePart } from "./part.ts";
 import type { Word } from "./words.ts";
 
@@ -51,23 +52,14 @@ export function tabs({ name }: TabsOptions): Tabs {
     post: (word) => channel.postMessage({ ...word, tab: own }),
   };
 
-  /** Has a lock until this tab leaves. */
-  const hold = (which: string, { signal }: AbortController, got: () => void): void => {
-    const held = (): Promise<unknown> => {
-      got();
-      return new Promise((release) => signal.addEventListener("abort", release));
-    };
-    // A frame that may not have locks is on its own.
-    locks.request(which, { signal }, held).catch(() => signal.aborted || got());
-  };
-
   const join = (): void => {
     life = new AbortController();
     own = crypto.randomUUID();
     channel = new BroadcastChannel(lock);
     channel.onmessage = ({ data }: MessageEvent<Word>) => hear(data);
-    hold(`${lock}/${own}`, life, () => {});
-    hold(lock, life, () => {
+    const { signal } = life;
+    hold(locks, `${lock}/${own}`, signal, () => {});
+    hold(locks, lock, signal, () => {
       leads.set(true);
       part?.renew();
     });

@@ -77,16 +77,10 @@ export function createAcks(
     const batch = [...ids].slice(0, FULL);
     if (!position && !batch[0]) return;
     calling = true;
-    let again = false;
-    try {
-      await send({ device, delivered: position, ids: batch[0] ? batch : undefined }, last);
-    } catch (error) {
-      const { passing, status } = error as RoxyProblem;
-      again = passing || status === 401;
-      if (!again) report(error); // it is the hub's last word
-    }
+    const error = await send({ device, delivered: position, ids: batch[0] ? batch : undefined }, last).then(() => undefined, (why: RoxyProblem) => why);
     calling = false;
-    if (again) return within(REST);
+    if (error?.passing || error?.status === 401) return within(REST);
+    if (error) report(error); // it is the hub's last word
     told = position ?? told;
     for (const id of batch) ids.delete(id);
     if (ids.size) within(WAIT);

@@ -88,7 +88,7 @@ export function createCore<Events extends object = Record<string, unknown>>(plat
   let after: string | null | undefined = options.after; // null once a stream has begun
   let followed: readonly string[] = []; // the topics of the last attempt
   let gone: Timer; // runs since the stream went
-  const connection = createConnection(platform, calls, gauge, share?.over(transports) ?? transports, options.backoff, options.hiddenAfter, note, {
+  const connection = createConnection(platform, calls, gauge, share?.over(transports) ?? transports, options, note, {
     request() {
       followed = topics();
       if (!followed[0]) return undefined;

@@ -1,7 +1,7 @@
-import { createAttempts, type Backoff } from "./attempts.ts";
+import { createAttempts } from "./attempts.ts";
 import type { Calls } from "./calls.ts";
 import { createAlarm } from "./clock.ts";
-import type { Inspection } from "./api.ts";
+import type { ClientOptions, Inspection } from "./api.ts";
 import type { Platform, Signal } from "./platform.ts";
 import { RoxyProblem, unreachable } from "./problem.ts";
 import type { Down, Gauge } from "./quality.ts";
@@ -62,8 +62,7 @@ export function createConnection(
   calls: Calls,
   gauge: Gauge,
   ways: readonly Transport[],
-  backoff: Backoff | undefined,
-  hiddenAfter: number | undefined = Infinity,
+  { backoff, hiddenAfter = Infinity }: Pick<ClientOptions, "backoff" | "hiddenAfter">,
   note: (kind: string, detail?: string) => void,
   client: Side,
 ): Connection {

@@ -172,6 +172,9 @@ func deltas(t *testing.T, tr Transport) {
 	s.mutate(t, put(`{"cost":3,"n":3}`))
 	later := s.subscribe(t, "topic=orders/*&snapshot=1", nil)
 	before, _ := later.until(t, "roxy:live") // a snapshot of the second before, and what came since, or one of now
+	if !strings.Contains(before[len(before)-1].Data, `"version":4`) {
+		before = append(before, later.next(t)) // what the hub took a moment ago may come behind its live
+	}
 	parts(t, before[len(before)-1].Data, `"version":4`, `{"n":3}}`)
 	for _, e := range before {
 		if strings.Contains(e.Data, "cost") {

@@ -11,7 +11,7 @@ TOOL := go tool -modfile=tools/go.mod
 PACKAGES = $$(go list ./... | grep -v /test/)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check format golden bench fuzz crash churn vuln
+.PHONY: help run build test bar e2e check format golden bench fuzz crash churn vuln
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,8 +31,13 @@ test: ## all tests: vet, race detector, the SDK, the bar's app, then end to end 
 	@go test -race -shuffle=on -timeout=10m $(PACKAGES)
 	@echo "==> 4/6 the SDK: types, build, tests against the built hub, sizes, packaging"
 	@npm --prefix sdk test
+	@$(MAKE) --no-print-directory -j2 bar e2e # beside each other: either mostly waits
+
+bar:
 	@echo "==> 5/6 the bar's app: types, build, the evening on its screens, accessibility"
 	@npm --prefix examples/bar/web test
+
+e2e:
 	@echo "==> 6/6 end to end"
 	@go test -count=1 -v -timeout=10m ./test/...
 

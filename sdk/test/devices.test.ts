@@ -35,6 +35,30 @@ test("a client that was closed and connects again confirms as before", async () 
   expect(await until(() => settled[0])).toMatchObject({ settled: "acknowledged" });
 });
 
+test("a confirmation is kept while there is no token to tell it with", async () => {
+  const hub = await startHub();
+  const token = hub.token({ sub: "ann", roles: ["everything"] });
+  const errors: unknown[] = [];
+  let asked = 0; // since the event
+  const source = (): string => {
+    if (asked++ === 1) throw new Error("no network");
+    return token;
+  };
+  const client = clientOf(hub, { token: source, device: "kitchen-1", onError: (error) => errors.push(error) });
+  client.subscribe("order:new", () => (asked = 1));
+  await live(client);
+  asked = 100;
+  const { cursor } = await client.publish({ topic: "orders/7", type: "order:new", data: 1, ack: { by: "device", within: "30s" } });
+  await until(() => asked === 2);
+  client.close(); // tells once more
+  const judge = clientOf(hub, { token });
+  for (;;) {
+    const { settlement } = (await judge.call({ method: "GET", path: `/v1/events/${cursor}/receipts` })) as { settlement?: string };
+    if (settlement === "acknowledged") break;
+  }
+  expect(errors).toEqual([]);
+});
+
 test("a critical event whose handler throws comes again to all its handlers, and no more when all bore it", async () => {
   const hub = await startHub();
   const client = clientOf(hub, { device: "kitchen-1" });

@@ -1,7 +1,7 @@
 import { createAlarm, type Clock } from "./clock.ts";
 import { beyond, type Cursor } from "./cursor.ts";
 import type { RoxyEvent } from "./messages.ts";
-import type { RoxyProblem } from "./problem.ts";
+import { unreachable } from "./problem.ts";
 
 /** What was handled waits this long for more, so that a burst of events is one call. */
 const WAIT = 50;
@@ -77,7 +77,7 @@ export function createAcks(
     const batch = [...ids].slice(0, FULL);
     if (!position && !batch[0]) return;
     calling = true;
-    const error = await send({ device, delivered: position, ids: batch[0] ? batch : undefined }, last).then(() => undefined, (why: RoxyProblem) => why);
+    const error = await send({ device, delivered: position, ids: batch[0] ? batch : undefined }, last).then(() => undefined, unreachable);
     calling = false;
     if (error?.passing || error?.status === 401) return within(REST);
     if (error) report(error); // it is the hub's last word

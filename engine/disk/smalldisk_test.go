@@ -27,10 +27,9 @@ const (
 )
 
 // onSmallDisks runs test on a directory with a quota and, where the system lets us mount one, on a file system, each
-// of smallDiskBytes; beside other tests, because most of its time is spent on waiting for space.
+// of smallDiskBytes.
 func onSmallDisks(t *testing.T, test func(t *testing.T, disk smallDisk)) {
 	t.Helper()
-	t.Parallel()
 	t.Run("quota", func(t *testing.T) {
 		dir := t.TempDir()
 		test(t, smallDisk{dir, quotaFS{vfs.Default, dir, smallDiskBytes}})

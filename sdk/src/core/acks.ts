@@ -108,7 +108,7 @@ export function createAcks(
       open.push(work);
       const critical = ack?.id;
       if (critical) known.add(critical);
-      if (known.size > REMEMBERED) known.delete([...known][0]);
+      if (known.size > REMEMBERED) known.delete(known.values().next().value);
       void settled.then((good) => {
         work.done = true;
         if (critical) {

@@ -1,5 +1,5 @@
 // Two mutations of an entity that become one, because nobody has sent the first.
-import { composed, merge } from "../store/json.ts";
+import { composed, merge, withoutNulls } from "../store/json.ts";
 import type { Draft } from "./api.ts";
 
 /** What a mutation says of its entity. */
@@ -8,7 +8,7 @@ export const content = ({ op, data, patch }: Draft): Pick<Draft, "op" | "data" |
 /** The mutation that does what both do; undefined when there is none. */
 export function united(first: Draft, { op, patch = {} }: Draft): Draft | undefined {
   if (op !== "patch" || first.op === "delete") return undefined;
-  if (first.op === "put") return { ...first, data: merge(merge({}, first.data ?? {}), patch) };
+  if (first.op === "put") return { ...first, data: merge(withoutNulls(first.data ?? {}), patch) };
   const both = composed(first.patch ?? {}, patch);
   return both && { ...first, patch: both };
 }

@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useState } from "react";
 import type { Continuity, Sync } from "../core/client.ts";
-import { beyond, parseCursor } from "../core/cursor.ts";
+import { beyond } from "../core/cursor.ts";
 import type { RoxyEvent } from "../core/messages.ts";
 import { matches } from "../core/topic.ts";
 import type { Changes, EntityAt, PatchOf, TopicsOf } from "../entities.ts";
@@ -102,7 +102,7 @@ export function useEnhancedSSE<Data = undefined>(options: EnhancedSSEOptions<Dat
       }
     };
     // The stream is further than what was rendered.
-    const gap = rendered !== undefined && ahead(client.inspect().cursor, rendered);
+    const gap = rendered !== undefined && beyond(client.inspect().cursor, rendered);
     const release = client.retain([], { after: rendered });
     const stop = loader.current && client.onReset(reload);
     setSince({ gap });
@@ -155,7 +155,7 @@ function useNotifications(
     const heard = topics?.[0] ? topics : [undefined];
     // Whose an event is, of the heard that match; nobody's when the page holds it. Ephemeral events are in no page.
     const place = ({ cursor, topic }: RoxyEvent): number =>
-      cursor && !ahead(cursor, page) ? -1 : heard.findIndex((pattern) => matches(pattern ?? topic, topic));
+      cursor && !beyond(cursor, page) ? -1 : heard.findIndex((pattern) => matches(pattern ?? topic, topic));
     const stops = [
       client.retain(topics ?? []),
       client.messages((batch) => {
@@ -173,11 +173,6 @@ function useNotifications(
 function named(event: RoxyEvent): Notification {
   // An ephemeral event has no name but all that it says, with its time in nanoseconds.
   return { ...event, id: event.ack?.id ?? event.cursor ?? JSON.stringify(event) } as Notification;
-}
-
-/** Whether a cursor tells more than another. */
-function ahead(cursor: string | undefined, than: string | undefined): boolean {
-  return beyond(parseCursor(cursor), parseCursor(than));
 }
 
 function change<Result>(changes: Changes<RegisteredEntities, Result>, operation: Operation): Result {

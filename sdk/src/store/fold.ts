@@ -1,4 +1,4 @@
-import { type JsonObject, merge, same } from "./json.ts";
+import { type JsonObject, member, merge, same, withoutNulls } from "./json.ts";
 import type { Entry } from "../outbox/storage.ts";
 import type { Entity } from "../outbox/wire.ts";
 
@@ -11,7 +11,7 @@ export interface Base extends Entity {
 /** What a mutation makes of an entity, as the hub would: a patch of nothing makes nothing. */
 export function apply(data: JsonObject | null, { op, data: put, patch }: Entry): JsonObject | null {
   if (op === "delete") return null;
-  if (op === "put") return merge({}, put ?? {}); // null is absence
+  if (op === "put") return withoutNulls(put ?? {});
   return data && merge(data, patch ?? {});
 }
 
@@ -35,7 +35,7 @@ export function overtaken({ data, version }: Base, before: JsonObject | null, pe
   for (const entry of data ? pending : []) { // of what was deleted, what the hub says depends on what comes
     const fields = fieldsOf(entry, data);
     const after = apply(data, entry);
-    const clash = fields.filter((f) => !touched.includes(f) && !same(before?.[f], data?.[f]) && !same(after?.[f], data?.[f]));
+    const clash = fields.filter((f) => !touched.includes(f) && !same(member(before, f), member(data, f)) && !same(member(after, f), member(data, f)));
     if (clash.length > 0 && entry.state === "queued" && entry.guard === "fields" && (entry.base ?? 0) < version) found.push({ id: entry.id, fields: clash });
     if (entry.op !== "patch") break; // it says of every field what it is, so that all behind it may be legal
     touched.push(...fields);

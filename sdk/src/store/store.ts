@@ -154,7 +154,7 @@ export function createStore(options: Options, early: typeof overtaken = overtake
     for (const { version = 0, op: done } of pending) if (version === seen + 1 || done !== "patch") seen = Math.max(seen, version);
     // A copy: what will be sent of it, whatever the app does to its object afterwards.
     const draft = JSON.stringify({ op, topic, ...content, guard, base: guard === "none" ? undefined : seen, type, correlation });
-return { ...JSON.parse(draft), ttl } as Draft;
+    return { ...JSON.parse(draft), ttl } as Draft;
   };
   const drafts = <Result>(take: (draft: Draft) => Result): Drafts<Result> => ({
     put: (topic, data, how) => take(draftOf("put", topic, { data: data as JsonObject }, how)),
